@@ -1,0 +1,1 @@
+# Installing: libconure, conure.h, pkg-config file, CMake package, the command, man pages, completion.

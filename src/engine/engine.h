@@ -1,0 +1,97 @@
+/* engine.h - something that can run the network: our own encoder on a backend's operations ("cpu",
+ * later "cuda"), or a runtime that is handed whole graphs.  Callers know this table only.
+ *
+ * An engine instance holds one model at one precision and is used from one thread at a time.  The
+ * state of a stream (encoder caches) is an object of the engine, so that it may stay on a device. */
+#ifndef CONURE_ENGINE_ENGINE_H
+#define CONURE_ENGINE_ENGINE_H
+
+#include "base/error.h"
+#include "conure.h"
+#include "model/model.h"
+
+typedef struct conure_engine_options {
+    const char *isa;
+    uint32_t n_threads;
+    conure_precision precision; /* never DEFAULT */
+    conure_mask mask;           /* never DEFAULT */
+    const volatile int *cancel; /* NULL or a flag looked at between layers */
+    conure_log log;
+} conure_engine_options;
+
+/* How the caches of cache-aware streaming move (spec 5.3, 5.4). */
+typedef struct conure_cache_options {
+    uint32_t cache_rows;      /* C, rows of the attention cache; 0: no caches (offline) */
+    uint32_t drop_rows;       /* cache_drop_size: look-ahead rows that are not kept */
+    bool keep_negative;       /* negative keep as NeMo does it; false: clamped to 0 */
+    bool time_cache_aligned;  /* conv cache ends before the next step's first frame; false: NeMo's */
+} conure_cache_options;
+
+typedef struct conure_state conure_state; /* of one stream, in one engine */
+
+/* One row of a batched encoder step. */
+typedef struct conure_encode_row {
+    const float *mel;       /* [n_frames][mel_bins] normalised, host memory */
+    uint32_t n_frames;      /* columns given */
+    uint32_t n_valid;       /* length: frames from here on are padding (taken as zeros) */
+    uint32_t drop_first;    /* encoder frames to drop in front (drop_extra_pre_encoded) */
+    conure_state *state;    /* NULL: offline */
+    float *out;             /* [n_out_cap][d_model], host memory; NULL: not wanted on the host */
+    uint32_t n_out_cap;
+    uint32_t n_out;         /* out: encoder frames computed, padding rows included */
+    uint32_t n_out_valid;   /* out: of these, valid */
+} conure_encode_row;
+
+/* Intermediate tensors for tests and diagnostics: called with "subsampling", "layer.0" ..., row by row
+ * of the batch; data [rows][cols] is valid during the call. */
+typedef void (*conure_probe_fn)(void *user, const char *name, uint32_t row, const float *data,
+                                uint32_t rows, uint32_t cols);
+
+typedef struct conure_engine {
+    const char *name;
+    conure_status (*open)(void **self, const conure_model *model, const conure_engine_options *options,
+                          conure_error *err);
+    void (*close)(void **self);
+    const char *(*describe)(const void *self);
+    void (*set_probe)(void *self, conure_probe_fn probe, void *user); /* (optional) NULL: none */
+
+    /* Bytes of activations that encoding rows of these lengths takes at once; UINT64_MAX on overflow. */
+    uint64_t (*encode_bytes)(const void *self, const uint32_t *mel_frames, uint32_t n);
+
+    /* One step of n rows; each comes out as it would alone.  On failure no state has changed. */
+    conure_status (*encode)(void *self, conure_encode_row *rows, uint32_t n, conure_error *err);
+
+    conure_status (*state_open)(void *self, conure_state **out, const conure_cache_options *options,
+                                conure_error *err);
+    void (*state_close)(void *self, conure_state **state);
+    void (*state_reset)(void *self, conure_state *state);
+    /* The contract's tensors, one stream, layer-first [n_layers][cache_rows][d_model] and
+     * [n_layers][d_model][conv_left], and the length (NeMo's rule can make it negative). */
+    conure_status (*state_export)(void *self, const conure_state *state, float *last_channel,
+                                  float *last_time, int64_t *length, conure_error *err);
+    conure_status (*state_import)(void *self, conure_state *state, const float *last_channel,
+                                  const float *last_time, int64_t length, conure_error *err);
+
+    /* Joint's projection of encoder frames: [n][d_model] -> [n][joint_hidden]. Host memory here and
+     * below: these are small. */
+    conure_status (*project)(void *self, const float *encoder, uint32_t n, float *out,
+                             conure_error *err);
+    /* One predictor step of n streams: token (V = start, the zero row) and state h, c
+     * [n][pred_layers][pred_hidden] in place; out [n][joint_hidden] is the projected output.
+     * output (may be NULL) receives the last layer's h [n][pred_hidden]. */
+    conure_status (*predict)(void *self, const uint32_t *tokens, float *h, float *c, uint32_t n,
+                             float *out, conure_error *err);
+    /* logits [n][V + 1 + n_durations] of n pairs of projected frame and predictor output. */
+    conure_status (*joint)(void *self, const float *const *frames, const float *const *predictions,
+                           uint32_t n, float *logits, conure_error *err);
+} conure_engine;
+
+/* SPEC: BACKEND[/PROVIDER][:PRECISION][@threads=N,isa=NAME]; the parts given there replace the
+ * options'.  BACKEND error names the engines that exist. */
+conure_status conure_engine_find(const conure_engine **out, const char *spec,
+                                 conure_engine_options *options, char *isa_storage, size_t cap,
+                                 conure_error *err);
+
+extern const conure_engine conure_engine_native_cpu;
+
+#endif

@@ -1,0 +1,54 @@
+/* tokenizer.h - token ids to pieces and text.  Nothing here turns text into tokens. */
+#ifndef CONURE_MODEL_TOKENIZER_H
+#define CONURE_MODEL_TOKENIZER_H
+
+#include "base/error.h"
+#include "conure.h"
+
+typedef struct conure_tokenizer conure_tokenizer;
+
+/* SentencePiece's types (sentencepiece_model.proto, ModelProto.SentencePiece.Type). */
+typedef enum conure_piece_type {
+    CONURE_PIECE_NORMAL = 1,
+    CONURE_PIECE_UNKNOWN = 2,
+    CONURE_PIECE_CONTROL = 3,
+    CONURE_PIECE_USER_DEFINED = 4,
+    CONURE_PIECE_UNUSED = 5,
+    CONURE_PIECE_BYTE = 6,
+} conure_piece_type;
+
+#define CONURE_PIECES_MAX (1u << 20)
+#define CONURE_PIECE_BYTES_MAX 512
+
+/* A SentencePiece model (*_tokenizer.model). */
+conure_status conure_tokenizer_from_sentencepiece(conure_tokenizer **out, const void *data,
+                                                  size_t bytes, conure_error *err);
+/* A Hugging Face tokenizer.json (Unigram or BPE vocabulary; added_tokens give specials; the decoder's
+ * Metaspace/Replace must be the one of spec 7.5, else UNSUPPORTED names it). */
+conure_status conure_tokenizer_from_json(conure_tokenizer **out, const char *json, size_t bytes,
+                                         conure_error *err);
+/* Only the pieces, all NORMAL but those that look like <...>: a .nemo's joint.vocabulary. */
+conure_status conure_tokenizer_from_pieces(conure_tokenizer **out, const char *const *pieces,
+                                           const uint8_t *types, uint32_t n_pieces,
+                                           const char *unk_surface, bool strip_leading_space,
+                                           conure_error *err);
+void conure_tokenizer_free(conure_tokenizer **tokenizer);
+
+/* A compact JSON text that conure_tokenizer_from_dump() reads back to an equal tokenizer: what a
+ * converted file stores.  *out is freed by free(). */
+conure_status conure_tokenizer_dump(const conure_tokenizer *tokenizer, char **out, conure_error *err);
+conure_status conure_tokenizer_from_dump(conure_tokenizer **out, const char *json, size_t bytes,
+                                         conure_error *err);
+
+uint32_t conure_tokenizer_size(const conure_tokenizer *tokenizer); /* pieces, without blank */
+const char *conure_tokenizer_piece(const conure_tokenizer *tokenizer, uint32_t id); /* NULL: out of range */
+conure_piece_type conure_tokenizer_type(const conure_tokenizer *tokenizer, uint32_t id);
+/* Text of the piece is exactly one punctuation mark of the vocabulary (spec 6.5). */
+bool conure_tokenizer_is_punctuation(const conure_tokenizer *tokenizer, uint32_t id);
+
+/* Tokens to text as NeMo prints it: SentencePiece's decoding, then one whitespace character removed
+ * before each punctuation mark of the vocabulary (spec 7.5).  *out is freed by free(). */
+conure_status conure_tokenizer_decode(const conure_tokenizer *tokenizer, const uint32_t *ids,
+                                      size_t n, char **out, conure_error *err);
+
+#endif
