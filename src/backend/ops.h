@@ -34,7 +34,7 @@ typedef enum conure_epilogue {
     CONURE_RELU,      /* dst = max(y, 0) */
     CONURE_SILU,      /* dst = y / (1 + exp(-y)) */
     CONURE_GLU,       /* dst[i] = y[i] * sigmoid(y[i + n/2]), dst has n/2 columns */
-    CONURE_ADD,       /* dst = residual + alpha * y; residual may be dst */
+    CONURE_ADD,       /* dst = residual + alpha * y; residual may be dst; residual.data NULL: zeros */
 } conure_epilogue;
 
 /* One product of linear(): several that share their input may go together. */
@@ -108,6 +108,8 @@ typedef struct conure_ops {
     void (*free)(void *self, void *memory);
     conure_status (*upload)(void *self, void *dst, const void *src, size_t bytes, conure_error *err);
     conure_status (*download)(void *self, void *dst, const void *src, size_t bytes, conure_error *err);
+    conure_status (*copy)(void *self, void *dst, const void *src, size_t bytes, conure_error *err);
+    conure_status (*zero)(void *self, void *dst, size_t bytes, conure_error *err);
 
     /* Bring a matrix (n = shape[0], k = the rest) and its bias ([n] host floats, NULL: none) into the
      * form this precision computes with.  May refer to the tensor's memory instead of copying. */

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "conure.h"
+#include "encoder/step.h"
 #include "model/model.h"
 
 typedef struct conure_engine_options {
@@ -18,34 +19,6 @@ typedef struct conure_engine_options {
     const volatile int *cancel; /* NULL or a flag looked at between layers */
     conure_log log;
 } conure_engine_options;
-
-/* How the caches of cache-aware streaming move (spec 5.3, 5.4). */
-typedef struct conure_cache_options {
-    uint32_t cache_rows;      /* C, rows of the attention cache; 0: no caches (offline) */
-    uint32_t drop_rows;       /* cache_drop_size: look-ahead rows that are not kept */
-    bool keep_negative;       /* negative keep as NeMo does it; false: clamped to 0 */
-    bool time_cache_aligned;  /* conv cache ends before the next step's first frame; false: NeMo's */
-} conure_cache_options;
-
-typedef struct conure_state conure_state; /* of one stream, in one engine */
-
-/* One row of a batched encoder step. */
-typedef struct conure_encode_row {
-    const float *mel;       /* [n_frames][mel_bins] normalised, host memory */
-    uint32_t n_frames;      /* columns given */
-    uint32_t n_valid;       /* length: frames from here on are padding (taken as zeros) */
-    uint32_t drop_first;    /* encoder frames to drop in front (drop_extra_pre_encoded) */
-    conure_state *state;    /* NULL: offline */
-    float *out;             /* [n_out_cap][d_model], host memory; NULL: not wanted on the host */
-    uint32_t n_out_cap;
-    uint32_t n_out;         /* out: encoder frames computed, padding rows included */
-    uint32_t n_out_valid;   /* out: of these, valid */
-} conure_encode_row;
-
-/* Intermediate tensors for tests and diagnostics: called with "subsampling", "layer.0" ..., row by row
- * of the batch; data [rows][cols] is valid during the call. */
-typedef void (*conure_probe_fn)(void *user, const char *name, uint32_t row, const float *data,
-                                uint32_t rows, uint32_t cols);
 
 typedef struct conure_engine {
     const char *name;
@@ -86,11 +59,22 @@ typedef struct conure_engine {
                            uint32_t n, float *logits, conure_error *err);
 } conure_engine;
 
-/* SPEC: BACKEND[/PROVIDER][:PRECISION][@threads=N,isa=NAME]; the parts given there replace the
- * options'.  BACKEND error names the engines that exist. */
-conure_status conure_engine_find(const conure_engine **out, const char *spec,
-                                 conure_engine_options *options, char *isa_storage, size_t cap,
-                                 conure_error *err);
+/* A candidate in words, BACKEND[/PROVIDER][:PRECISION][@threads=N,isa=NAME]: what --engine takes. */
+typedef struct conure_engine_spec {
+    char engine[64];            /* "cpu", "ort/cuda" */
+    conure_precision precision; /* DEFAULT when not given */
+    uint32_t n_threads;         /* 0 when not given */
+    char isa[32];               /* "" when not given */
+} conure_engine_spec;
+
+/* BAD_ARG names the part that is wrong and what is accepted there. */
+conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *text, conure_error *err);
+
+/* "f32", "tf32", "f16", "bf16", "int8"; NULL for DEFAULT. */
+const char *conure_precision_name(conure_precision precision);
+
+/* By name; a BACKEND error names those that this build has. */
+conure_status conure_engine_find(const conure_engine **out, const char *name, conure_error *err);
 
 extern const conure_engine conure_engine_native_cpu;
 

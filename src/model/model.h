@@ -109,6 +109,10 @@ conure_status conure_model_require(const conure_model *model, const char *name, 
                                    const uint64_t *shape, const conure_tensor **out,
                                    conure_error *err);
 
+/* The tensor's bytes will not be needed soon: if they lie in the model's own mapping, give the pages
+ * back (they are read again from the file when touched).  Never on the caller's memory. */
+void conure_model_forget(const conure_model *model, const conure_tensor *tensor);
+
 /* Elements as float32, whatever the storage, dequantised, in row order.  dst holds n elements;
  * n must be the tensor's element count. */
 conure_status conure_tensor_read_f32(const conure_tensor *tensor, float *dst, uint64_t n,

@@ -1,0 +1,11 @@
+/* system.h - what the machine has to spare. */
+#ifndef CONURE_BASE_SYSTEM_H
+#define CONURE_BASE_SYSTEM_H
+
+#include <stdint.h>
+
+/* Bytes this process may still take: what the kernel says is available, less where a cgroup's limit is
+ * nearer.  At least 64 MiB is assumed, also when the system does not say. */
+uint64_t conure_memory_free(void);
+
+#endif

@@ -1,0 +1,62 @@
+/* tdt.h - greedy decoding of token-and-duration transducers (spec 6.3), many streams in step. */
+#ifndef CONURE_DECODE_TDT_H
+#define CONURE_DECODE_TDT_H
+
+#include "engine/engine.h"
+
+typedef struct conure_tdt_token {
+    uint32_t id, frame, duration; /* frame: from the stream's beginning */
+    float confidence;             /* softmax over labels and blank */
+} conure_tdt_token;
+
+/* What one stream carries from chunk to chunk (spec 6.6), and what it has found. */
+typedef struct conure_tdt {
+    float *h, *c;          /* [pred_layers][pred_hidden]: predictor state after the last token */
+    float *prediction;     /* [joint_hidden]: projected predictor output */
+    bool started;          /* the start step has run */
+    uint64_t jump;         /* frames of the next chunk to skip */
+    uint64_t offset;       /* frames of all chunks so far */
+    uint64_t n_blanks;     /* evaluations that gave blank */
+    conure_tdt_token *tokens;
+    uint32_t n_tokens, tokens_cap;
+} conure_tdt;
+
+conure_status conure_tdt_open(conure_tdt *tdt, const conure_config *config, conure_error *err);
+void conure_tdt_reset(conure_tdt *tdt, const conure_config *config);
+void conure_tdt_close(conure_tdt *tdt);
+
+/* One chunk of one stream. */
+typedef struct conure_tdt_chunk {
+    conure_tdt *tdt;
+    const float *frames; /* [n_frames][joint_hidden], projected by engine->project */
+    uint32_t n_frames;
+} conure_tdt_chunk;
+
+/* What decoding works in; reused from call to call. */
+typedef struct conure_tdt_room {
+    float *logits, *h, *c, *predictions;
+    const float **frames, **outputs;
+    uint32_t *tokens, *active, *emitting;
+    struct conure_tdt_cursor *cursors;
+    uint32_t cap;
+} conure_tdt_room;
+void conure_tdt_room_free(conure_tdt_room *room);
+
+typedef struct conure_tdt_options {
+    uint32_t max_symbols;       /* tokens on one frame at most, >= 1 */
+    const volatile int *cancel; /* NULL or a flag looked at between evaluations */
+} conure_tdt_options;
+
+/* Decode one chunk of each of n streams.  Each comes out as it would alone.
+ * Returns OK, NO_MEMORY, CANCELLED or what the engine returned; on failure the streams keep what they
+ * had found and must be reset or closed. */
+conure_status conure_tdt_decode(const conure_engine *engine, void *self, const conure_config *config,
+                                const conure_tdt_options *options, conure_tdt_room *room,
+                                const conure_tdt_chunk *chunks, uint32_t n, conure_error *err);
+
+/* Index of the largest of n values (the first of equals); NaN never wins. */
+uint32_t conure_argmax(const float *values, uint32_t n);
+/* exp(values[i]) / sum exp(values): stable; 0 .. 1. */
+float conure_softmax_of(const float *values, uint32_t n, uint32_t i);
+
+#endif

@@ -1,0 +1,131 @@
+/* encode.c - one encoder step of a batch of utterances or streams: mel frames to encoder frames. */
+#include "encoder/network.h"
+
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Utterances at once, mel frames of one: far above any use, below any overflow. */
+enum { ROWS_MAX = 4096, MEL_FRAMES_MAX = 1 << 24 };
+
+static conure_status check_row(const conure_network *net, const conure_encode_row *row, uint32_t i, conure_error *err)
+{
+    if (row->n_frames > MEL_FRAMES_MAX)
+        return conure_fail(err, CONURE_LIMIT, "row %u: %u mel frames, at most %u are supported", i, row->n_frames, MEL_FRAMES_MAX);
+    if (row->n_valid > row->n_frames || (row->n_valid && !row->mel))
+        return conure_fail(err, CONURE_BAD_ARG, "row %u: %u valid of %u mel frames", i, row->n_valid, row->n_frames);
+    if (row->state && row->state->broken)
+        return conure_fail(err, CONURE_UNSUPPORTED, "row %u: the cache lost rows in the step before (a negative keep "
+                           "under NeMo's rule, where NeMo fails too); use longer slices or the clamped rule", i);
+    const uint32_t frames = conure_encoder_frames(row->n_frames);
+    if (row->out && row->n_out_cap < (frames > row->drop_first ? frames - row->drop_first : 0))
+        return conure_fail(err, CONURE_BAD_ARG, "row %u: room for %u encoder frames, %u come out", i, row->n_out_cap, frames - row->drop_first);
+    (void)net;
+    return CONURE_OK;
+}
+
+/* Where a row's frames stand in the stacked matrices, and which keys are valid (spec 5.3). */
+static conure_span span_of(conure_encode_row *row, uint32_t first_row, uint32_t kv_row)
+{
+    const uint32_t frames = conure_encoder_frames(row->n_frames), valid = conure_encoder_frames(row->n_valid);
+    row->n_out = frames > row->drop_first ? frames - row->drop_first : 0;
+    row->n_out_valid = valid > row->drop_first ? valid - row->drop_first : 0;
+    conure_span s = {.first_row = first_row, .n_rows = row->n_out, .kv_row = kv_row};
+    int64_t first = 0;
+    if (row->state) {
+        s.n_past = row->state->options.cache_rows;
+        first = (int64_t)s.n_past - row->state->length;
+    }
+    s.key_end = s.n_past + row->n_out_valid;
+    s.key_first = first > s.key_end ? s.key_end : (uint32_t)first;
+    return s;
+}
+
+/* Show every row's part of a stacked matrix to the probe. */
+conure_status conure_network_show(conure_network *net, const char *name, int32_t index, conure_rows x,
+                                  const conure_span *spans, uint32_t n, conure_error *err)
+{
+    char text[64];
+    snprintf(text, sizeof text, index < 0 ? "%s" : "%s.%d", name, index);
+    CONURE_TRY(conure_host_fit(net, (size_t)x.rows * x.cols, err));
+    CONURE_TRY(net->ops->download(net->backend, net->host, x.data, (size_t)x.rows * x.cols * sizeof(float), err));
+    for (uint32_t i = 0; i < n; i++)
+        net->probe(net->probe_user, text, i, net->host + (size_t)spans[i].first_row * x.cols, spans[i].n_rows, x.cols);
+    return CONURE_OK;
+}
+
+static conure_status encode_spans(conure_network *net, conure_encode_row *rows, const conure_span *spans,
+                                  uint32_t n, uint32_t n_rows, conure_error *err)
+{
+    const uint32_t d = net->config->d_model;
+    CONURE_TRY(conure_room_fit(net, &net->x, n_rows, d, err));
+    const conure_rows x = {net->x.data, d, n_rows, d};
+    for (uint32_t i = 0; i < n; i++) {
+        const conure_rows dst = {x.data + (size_t)spans[i].first_row * d, d, spans[i].n_rows, d};
+        if (net->cancel && *net->cancel)
+            return conure_fail(err, CONURE_CANCELLED, "cancelled in the subsampling");
+        CONURE_TRY(conure_front_run(net, &rows[i], dst, err));
+    }
+    if (net->probe)
+        CONURE_TRY(conure_network_show(net, "subsampling", -1, x, spans, n, err));
+    CONURE_TRY(conure_layers_run(net, x, rows, spans, n, err));
+    for (uint32_t i = 0; i < n; i++)
+        if (rows[i].out)
+            CONURE_TRY(net->ops->download(net->backend, rows[i].out, x.data + (size_t)spans[i].first_row * d,
+                                          (size_t)spans[i].n_rows * d * sizeof(float), err));
+    return net->ops->wait ? net->ops->wait(net->backend, err) : CONURE_OK;
+}
+
+conure_status conure_network_encode(conure_network *net, conure_encode_row *rows, uint32_t n, conure_error *err)
+{
+    uint64_t n_rows = 0, kv_rows = 0;
+    if (n == 0)
+        return CONURE_OK;
+    if (n > ROWS_MAX)
+        return conure_fail(err, CONURE_LIMIT, "a batch of %u: at most %u are supported", n, ROWS_MAX);
+    conure_span *spans = conure_calloc(n, sizeof *spans);
+    if (!spans)
+        return conure_fail_memory(err, "a step", n * sizeof *spans);
+    conure_status status = CONURE_OK;
+    for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
+        status = check_row(net, &rows[i], i, err);
+        if (status != CONURE_OK)
+            break;
+        spans[i] = span_of(&rows[i], (uint32_t)n_rows, (uint32_t)kv_rows);
+        n_rows += spans[i].n_rows;
+        kv_rows += (uint64_t)spans[i].n_rows + spans[i].n_past;
+        if (kv_rows > INT32_MAX)
+            status = conure_fail(err, CONURE_LIMIT, "a batch of %llu encoder frames is too large", (unsigned long long)kv_rows);
+    }
+    if (status == CONURE_OK)
+        status = encode_spans(net, rows, spans, n, (uint32_t)n_rows, err);
+    for (uint32_t i = 0; i < n && status == CONURE_OK; i++)
+        if (rows[i].state)
+            conure_state_commit(net, rows[i].state, spans[i].n_rows);
+    free(spans);
+    return status;
+}
+
+uint64_t conure_network_encode_bytes(const conure_network *net, const uint32_t *mel_frames, uint32_t n)
+{
+    const conure_config *c = net->config;
+    const uint64_t wide = c->ff_width > 2 * c->d_model ? c->ff_width : 2 * c->d_model;
+    uint64_t rows = 0;
+    uint32_t longest = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t frames = conure_encoder_frames(mel_frames[i]);
+        rows += frames;
+        longest = frames > longest ? frames : longest;
+    }
+    /* x, normed, wide, keys and values; what a product makes of its input (at most 2 bytes a value at
+     * lower precision); one block of 64 queries' scores against every key, twice, and a head's keys,
+     * values and positions in panels, for each thread; the front's images. */
+    const uint64_t row_bytes = (2 * (uint64_t)c->d_model + wide + 2 * (uint64_t)c->d_model) * sizeof(float) + 2 * wide;
+    const uint64_t head = c->d_model / c->n_heads;
+    const uint64_t block = CONURE_THREADS_ESTIMATE * (uint64_t)longest * (64 * 3 + 4 * head) * sizeof(float);
+    if (rows > (1ull << 32))
+        return UINT64_MAX;
+    return rows * row_bytes + block + conure_positions_bytes(net, longest) + conure_front_bytes(net);
+}

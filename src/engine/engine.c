@@ -1,0 +1,94 @@
+/* engine.c - the list of engines, and the words that choose one. */
+#include "engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const conure_engine *const engines[] = {
+    &conure_engine_native_cpu, /* always built: it is the reference */
+};
+
+static const struct {
+    const char *name;
+    conure_precision precision;
+} precisions[] = {
+    {"f32", CONURE_PRECISION_F32},
+    {"bf16", CONURE_PRECISION_BF16},
+    {"int8", CONURE_PRECISION_INT8},
+};
+
+#define COUNT(list) (sizeof(list) / sizeof *(list))
+
+const char *conure_precision_name(conure_precision precision)
+{
+    for (size_t i = 0; i < COUNT(precisions); i++)
+        if (precisions[i].precision == precision)
+            return precisions[i].name;
+    return NULL;
+}
+
+conure_status conure_engine_find(const conure_engine **out, const char *name, conure_error *err)
+{
+    char known[256] = "";
+    for (size_t i = 0; i < COUNT(engines); i++) {
+        if (strcmp(engines[i]->name, name) == 0) {
+            *out = engines[i];
+            return CONURE_OK;
+        }
+        strncat(known, known[0] ? ", " : "", sizeof known - strlen(known) - 1);
+        strncat(known, engines[i]->name, sizeof known - strlen(known) - 1);
+    }
+    *out = NULL;
+    return conure_fail(err, CONURE_BACKEND, "engine '%s' is not in this build, which has: %s", name, known);
+}
+
+static bool copy_part(char *dst, size_t cap, const char *src, size_t n)
+{
+    if (n == 0 || n >= cap)
+        return false;
+    memcpy(dst, src, n);
+    dst[n] = 0;
+    return true;
+}
+
+static conure_status parse_setting(conure_engine_spec *spec, const char *text, size_t n, conure_error *err)
+{
+    if (n > 8 && memcmp(text, "threads=", 8) == 0) {
+        char *end = NULL;
+        const unsigned long threads = strtoul(text + 8, &end, 10);
+        if (text[8] >= '1' && text[8] <= '9' && end == text + n && threads <= 64) {
+            spec->n_threads = (uint32_t)threads;
+            return CONURE_OK;
+        }
+        return conure_fail(err, CONURE_BAD_ARG, "engine setting '%.*s': threads is 1 to 64", (int)n, text);
+    }
+    if (n > 4 && memcmp(text, "isa=", 4) == 0 && copy_part(spec->isa, sizeof spec->isa, text + 4, n - 4))
+        return CONURE_OK;
+    return conure_fail(err, CONURE_BAD_ARG, "engine setting '%.*s': known are threads=N and isa=NAME", (int)n, text);
+}
+
+conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *text, conure_error *err)
+{
+    const char *at = text + strcspn(text, ":@");
+    *spec = (conure_engine_spec){.precision = CONURE_PRECISION_DEFAULT};
+    if (!copy_part(spec->engine, sizeof spec->engine, text, (size_t)(at - text)))
+        return conure_fail(err, CONURE_BAD_ARG, "engine '%s': expected BACKEND[/PROVIDER][:PRECISION][@threads=N,isa=NAME], "
+                           "for example cpu:int8@threads=2", text);
+    if (*at == ':') {
+        const size_t n = strcspn(++at, "@");
+        for (size_t i = 0; i < COUNT(precisions); i++)
+            if (strlen(precisions[i].name) == n && memcmp(precisions[i].name, at, n) == 0)
+                spec->precision = precisions[i].precision;
+        if (spec->precision == CONURE_PRECISION_DEFAULT)
+            return conure_fail(err, CONURE_BAD_ARG, "engine '%s': precision '%.*s' is not one of f32, bf16, int8", text, (int)n, at);
+        at += n;
+    }
+    while (*at) { /* '@' first, then ',' */
+        const size_t n = strcspn(++at, ",");
+        const conure_status status = parse_setting(spec, at, n, err);
+        if (status != CONURE_OK)
+            return status;
+        at += n;
+    }
+    return CONURE_OK;
+}

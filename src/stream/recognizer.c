@@ -1,0 +1,346 @@
+/* recognizer.c - whole utterances to transcripts: features, encoder, decoder, words. */
+#include "base/memory.h"
+#include "decode/tdt.h"
+#include "features/mel.h"
+#include "base/system.h"
+#include "stream/result.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { BATCH_MAX = 1024 };
+
+struct conure_recognizer {
+    const conure_model *model;
+    const conure_engine *engine;
+    void *self; /* of the engine */
+    conure_mel *mel;
+    conure_pool *pool; /* for the features */
+    conure_tdt_options decoding;
+    conure_tdt_room room;
+    conure_mask mask;
+    uint64_t memory_bytes_max;
+    const volatile int *cancel;
+    conure_log log;
+};
+
+void conure_recognizer_options_init(conure_recognizer_options *options)
+{
+    if (options)
+        *options = (conure_recognizer_options){.struct_bytes = sizeof *options};
+}
+
+/* The checkpoint's own window or filterbank, or NULL in *out when it has none. */
+static conure_status read_table(const conure_model *model, const char *name, uint64_t n, float **out,
+                                conure_error *err)
+{
+    const conure_tensor *tensor = conure_model_tensor(model, name);
+    *out = NULL;
+    if (!tensor)
+        return CONURE_OK;
+    *out = conure_calloc(n, sizeof **out);
+    if (!*out)
+        return conure_fail_memory(err, name, n * sizeof **out);
+    return conure_tensor_read_f32(tensor, *out, n, err);
+}
+
+static conure_status open_mel(conure_recognizer *r, conure_error *err)
+{
+    const conure_config *c = &r->model->config;
+    float *window = NULL, *filters = NULL;
+    conure_status status = read_table(r->model, "preprocessor.featurizer.window", c->window_samples, &window, err);
+    if (status == CONURE_OK)
+        status = read_table(r->model, "preprocessor.featurizer.fb", (uint64_t)c->mel_bins * (c->n_fft / 2 + 1), &filters, err);
+    if (status == CONURE_OK)
+        status = conure_mel_open(&r->mel, c, window, filters, err);
+    free(window);
+    free(filters);
+    return status;
+}
+
+/* Options, the engine spec's own settings first, to what the engine takes. */
+static conure_status choose(conure_recognizer *r, const conure_recognizer_options *o, conure_engine_spec *spec,
+                            conure_engine_options *engine, conure_error *err)
+{
+    const conure_status status = conure_engine_spec_parse(spec, o->engine ? o->engine : "cpu", err);
+    if (status != CONURE_OK)
+        return status;
+    if (o->n_threads > CONURE_THREADS_MAX)
+        return conure_fail(err, CONURE_BAD_ARG, "%u threads: at most %u are supported", o->n_threads, CONURE_THREADS_MAX);
+    const conure_precision of_file = r->model->weight_dtype == CONURE_I8 ? CONURE_PRECISION_INT8 : CONURE_PRECISION_F32;
+    const uint32_t processors = conure_processors();
+    const uint32_t n_threads = spec->n_threads ? spec->n_threads : o->n_threads;
+    engine->precision = spec->precision ? spec->precision : o->precision ? o->precision : of_file;
+    if (!conure_precision_name(engine->precision))
+        return conure_fail(err, CONURE_BAD_ARG, "precision %d: expected f32, bf16 or int8", (int)engine->precision);
+    engine->mask = o->mask ? o->mask : r->model->config.mask;
+    if (engine->mask != CONURE_MASK_NEMO && engine->mask != CONURE_MASK_EXACT)
+        return conure_fail(err, CONURE_BAD_ARG, "mask %d: expected nemo or exact", (int)engine->mask);
+    engine->n_threads = n_threads ? n_threads : processors > CONURE_THREADS_MAX ? CONURE_THREADS_MAX : processors;
+    engine->isa = spec->isa[0] ? spec->isa : o->isa;
+    engine->cancel = o->cancel;
+    engine->log = (conure_log){o->log, o->log_user};
+    return conure_engine_find(&r->engine, spec->engine, err);
+}
+
+conure_status conure_recognizer_open(conure_recognizer **out, const conure_model *model,
+                                     const conure_recognizer_options *given, conure_error *err)
+{
+    conure_recognizer_options o;
+    conure_engine_options engine = {0};
+    conure_engine_spec spec;
+    if (!out || !model)
+        return conure_fail(err, CONURE_BAD_ARG, "conure_recognizer_open: out and model must not be NULL");
+    *out = NULL;
+    conure_recognizer_options_init(&o);
+    if (given) {
+        if (given->struct_bytes < sizeof given->struct_bytes || given->struct_bytes > sizeof o)
+            return conure_fail(err, CONURE_BAD_ARG, "conure_recognizer_options: struct_bytes is %u, this library "
+                               "knows %zu: call conure_recognizer_options_init()", given->struct_bytes, sizeof o);
+        memcpy(&o, given, given->struct_bytes);
+    }
+    conure_recognizer *r = conure_calloc(1, sizeof *r);
+    if (!r)
+        return conure_fail_memory(err, "a recognizer", sizeof *r);
+    r->model = model;
+    r->cancel = o.cancel;
+    r->log = (conure_log){o.log, o.log_user};
+    r->decoding = (conure_tdt_options){o.max_symbols ? o.max_symbols : model->config.max_symbols, o.cancel};
+    r->memory_bytes_max = o.memory_bytes_max ? o.memory_bytes_max : conure_memory_free() / 2;
+    conure_status status = choose(r, &o, &spec, &engine, err);
+    r->mask = engine.mask;
+    if (status == CONURE_OK)
+        status = open_mel(r, err);
+    if (status == CONURE_OK)
+        status = r->engine->open(&r->self, model, &engine, err);
+    if (status == CONURE_OK)
+        status = conure_pool_open(&r->pool, engine.n_threads, err);
+    if (status != CONURE_OK) {
+        conure_recognizer_close(&r);
+        return status;
+    }
+    conure_log_write(&r->log, CONURE_LOG_INFO, "%s: %s", model->name, r->engine->describe(r->self));
+    *out = r;
+    return CONURE_OK;
+}
+
+void conure_recognizer_close(conure_recognizer **recognizer)
+{
+    if (!recognizer || !*recognizer)
+        return;
+    conure_recognizer *r = *recognizer;
+    if (r->self)
+        r->engine->close(&r->self);
+    conure_pool_close(&r->pool);
+    conure_mel_close(&r->mel);
+    conure_tdt_room_free(&r->room);
+    free(r);
+    *recognizer = NULL;
+}
+
+const char *conure_recognizer_describe(const conure_recognizer *recognizer)
+{
+    return recognizer ? recognizer->engine->describe(recognizer->self) : "";
+}
+
+/* ---- one batch ------------------------------------------------------------------------------- */
+
+/* What one utterance goes through. */
+typedef struct utterance {
+    const float *pcm;
+    uint64_t n_samples;
+    uint32_t mel_valid, mel_frames; /* T, and T + 1 under NeMo's mask (spec 1.2) */
+    float *mel, *encoded, *projected;
+    conure_tdt tdt;
+} utterance;
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Bytes that utterances of these mel frame counts take in all. */
+static uint64_t batch_bytes(const conure_recognizer *r, const uint32_t *frames, uint32_t n)
+{
+    const conure_config *c = &r->model->config;
+    uint64_t bytes = r->engine->encode_bytes(r->self, frames, n);
+    for (uint32_t i = 0; i < n && bytes != UINT64_MAX; i++)
+        bytes += (uint64_t)frames[i] * c->mel_bins * sizeof(float) +
+                 ((uint64_t)frames[i] / 8 + 1) * ((uint64_t)c->d_model + c->joint_hidden) * sizeof(float);
+    return bytes;
+}
+
+uint64_t conure_recognizer_samples_max(const conure_recognizer *r)
+{
+    if (!r)
+        return 0;
+    uint64_t low = 0, high = 1u << 24; /* mel frames: what fits, what does not */
+    while (high - low > 1) {
+        const uint32_t middle = (uint32_t)((low + high) / 2);
+        if (batch_bytes(r, &middle, 1) <= r->memory_bytes_max)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low ? (low - 1) * r->model->config.hop_samples : 0;
+}
+
+static conure_status check_pcm(const float *pcm, uint64_t n, uint32_t i, uint32_t rate_hz, conure_error *err)
+{
+    for (uint64_t k = 0; k < n; k++)
+        if (!isfinite(pcm[k]))
+            return conure_fail(err, CONURE_BAD_AUDIO, "utterance %u: sample %llu (%.3f s) is %s: repair or cut the "
+                               "recording there", i, (unsigned long long)k, (double)k / rate_hz, isnan(pcm[k]) ? "NaN" : "infinite");
+    return CONURE_OK;
+}
+
+static conure_status prepare(const conure_recognizer *r, utterance *u, const float *const *pcm,
+                             const size_t *n_samples, uint32_t n, conure_error *err)
+{
+    const conure_config *c = &r->model->config;
+    uint32_t *frames = conure_calloc(n, sizeof *frames);
+    conure_status status = frames ? CONURE_OK : conure_fail_memory(err, "a batch", n * sizeof *frames);
+    for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
+        u[i].pcm = pcm[i];
+        u[i].n_samples = n_samples[i];
+        if (!pcm[i] && n_samples[i])
+            status = conure_fail(err, CONURE_BAD_ARG, "utterance %u: %zu samples at NULL", i, n_samples[i]);
+        else if (n_samples[i] / c->hop_samples >= 1u << 24)
+            status = conure_fail(err, CONURE_LIMIT, "utterance %u: %.0f s is longer than the %.0f s that are supported in one "
+                                 "piece: cut it at a pause", i, (double)n_samples[i] / c->sample_rate_hz,
+                                 (double)(1u << 24) * c->hop_samples / c->sample_rate_hz);
+        else
+            status = check_pcm(pcm[i], n_samples[i], i, c->sample_rate_hz, err);
+        if (status == CONURE_OK) {
+            u[i].mel_valid = (uint32_t)conure_mel_frames(r->mel, n_samples[i]);
+            frames[i] = u[i].mel_frames = u[i].mel_valid ? u[i].mel_valid + (r->mask == CONURE_MASK_NEMO) : 0;
+        }
+    }
+    if (status == CONURE_OK) {
+        const uint64_t bytes = batch_bytes(r, frames, n);
+        if (bytes > r->memory_bytes_max) {
+            const double fits_s = (double)conure_recognizer_samples_max(r) / c->sample_rate_hz;
+            status = conure_fail(err, CONURE_LIMIT, "%s needs %.0f MB of memory, the limit is %.0f MB: cut it into pieces of at "
+                                 "most %.0f s, or raise the limit", n == 1 ? "this audio" : "this batch", (double)bytes / 1e6,
+                                 (double)r->memory_bytes_max / 1e6, fits_s);
+        }
+    }
+    free(frames);
+    return status;
+}
+
+static conure_status features(const conure_recognizer *r, utterance *u, conure_error *err)
+{
+    const uint32_t bins = r->model->config.mel_bins;
+    if (!u->mel_valid)
+        return CONURE_OK;
+    u->mel = conure_calloc((size_t)u->mel_frames * bins, sizeof *u->mel);
+    if (!u->mel)
+        return conure_fail_memory(err, "features", (size_t)u->mel_frames * bins * sizeof *u->mel);
+    const conure_status status = conure_mel_raw(r->mel, r->pool, u->pcm, u->n_samples, 0, u->mel_valid, u->mel, err);
+    if (status == CONURE_OK)
+        conure_mel_normalize(u->mel, u->mel_valid, bins);
+    return status;
+}
+
+static conure_status encode(conure_recognizer *r, utterance *u, uint32_t n, conure_error *err)
+{
+    const conure_config *c = &r->model->config;
+    conure_encode_row *rows = conure_calloc(n, sizeof *rows);
+    conure_status status = rows ? CONURE_OK : conure_fail_memory(err, "a batch", n * sizeof *rows);
+    uint32_t n_rows = 0;
+    for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
+        const uint32_t cap = u[i].mel_frames / 8 + 1;
+        if (!u[i].mel_valid)
+            continue;
+        u[i].encoded = conure_alloc_aligned((size_t)cap * c->d_model * sizeof(float));
+        u[i].projected = conure_alloc_aligned((size_t)cap * c->joint_hidden * sizeof(float));
+        if (!u[i].encoded || !u[i].projected)
+            status = conure_fail_memory(err, "encoder frames", (size_t)cap * c->d_model * sizeof(float));
+        rows[n_rows++] = (conure_encode_row){
+            .mel = u[i].mel, .n_frames = u[i].mel_frames, .n_valid = u[i].mel_valid, .out = u[i].encoded, .n_out_cap = cap};
+    }
+    if (status == CONURE_OK)
+        status = r->engine->encode(r->self, rows, n_rows, err);
+    for (uint32_t i = 0, k = 0; i < n && status == CONURE_OK; i++)
+        if (u[i].mel_valid)
+            status = r->engine->project(r->self, u[i].encoded, rows[k++].n_out_valid, u[i].projected, err);
+    free(rows);
+    return status;
+}
+
+static conure_status decode(conure_recognizer *r, utterance *u, uint32_t n, conure_error *err)
+{
+    const conure_config *c = &r->model->config;
+    conure_tdt_chunk *chunks = conure_calloc(n, sizeof *chunks);
+    conure_status status = chunks ? CONURE_OK : conure_fail_memory(err, "a batch", n * sizeof *chunks);
+    for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
+        status = conure_tdt_open(&u[i].tdt, c, err);
+        chunks[i] = (conure_tdt_chunk){&u[i].tdt, u[i].projected, (u[i].mel_valid + 7) / 8};
+    }
+    if (status == CONURE_OK)
+        status = conure_tdt_decode(r->engine, r->self, c, &r->decoding, &r->room, chunks, n, err);
+    free(chunks);
+    return status;
+}
+
+static conure_status run(conure_recognizer *r, utterance *u, uint32_t n, conure_result **results, conure_error *err)
+{
+    const double start_s = now_s();
+    conure_status status = CONURE_OK;
+    for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
+        if (r->cancel && *r->cancel)
+            return conure_fail(err, CONURE_CANCELLED, "cancelled before utterance %u", i);
+        status = features(r, &u[i], err);
+    }
+    const double features_s = now_s();
+    if (status == CONURE_OK)
+        status = encode(r, u, n, err);
+    const double encoder_s = now_s();
+    if (status == CONURE_OK)
+        status = decode(r, u, n, err);
+    const double decoder_s = now_s();
+    for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
+        status = conure_result_build(&results[i], r->model, u[i].tdt.tokens, u[i].tdt.n_tokens, err);
+        if (status != CONURE_OK)
+            break;
+        results[i]->n_frames = (uint32_t)u[i].tdt.offset;
+        results[i]->n_blanks = (uint32_t)u[i].tdt.n_blanks;
+        results[i]->audio_s = (double)u[i].n_samples / r->model->config.sample_rate_hz;
+        results[i]->features_s = (features_s - start_s) / n;
+        results[i]->encoder_s = (encoder_s - features_s) / n;
+        results[i]->decoder_s = (decoder_s - encoder_s) / n;
+    }
+    return status;
+}
+
+conure_status conure_transcribe(conure_recognizer *r, const float *const *pcm, const size_t *n_samples, uint32_t n,
+                                conure_result **results, conure_error *err)
+{
+    if (!r || !results || (n && (!pcm || !n_samples)) || n > BATCH_MAX)
+        return conure_fail(err, CONURE_BAD_ARG, "conure_transcribe: NULL argument, or a batch of %u (at most %u)", n, BATCH_MAX);
+    for (uint32_t i = 0; i < n; i++)
+        results[i] = NULL;
+    if (n == 0)
+        return CONURE_OK;
+    utterance *u = conure_calloc(n, sizeof *u);
+    if (!u)
+        return conure_fail_memory(err, "a batch", n * sizeof *u);
+    conure_status status = prepare(r, u, pcm, n_samples, n, err);
+    if (status == CONURE_OK)
+        status = run(r, u, n, results, err);
+    for (uint32_t i = 0; i < n; i++) {
+        free(u[i].mel);
+        free(u[i].encoded);
+        free(u[i].projected);
+        conure_tdt_close(&u[i].tdt);
+        if (status != CONURE_OK)
+            conure_result_free(&results[i]);
+    }
+    free(u);
+    return status;
+}
