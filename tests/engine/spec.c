@@ -1,0 +1,46 @@
+/* spec.c - the words that choose an engine. */
+#include "../test.h"
+#include "engine/engine.h"
+
+static void refused(const char *text, const char *part)
+{
+    conure_engine_spec spec;
+    conure_error err = {""};
+    test_int(conure_engine_spec_parse(&spec, text, &err), CONURE_BAD_ARG);
+    test_contains(err.text, part);
+}
+
+int main(void)
+{
+    conure_engine_spec s;
+    conure_error err = {""};
+    const conure_engine *engine = NULL;
+    test_begin("engine.spec");
+    test_int(conure_engine_spec_parse(&s, "cpu", &err), CONURE_OK);
+    test_text(s.engine, "cpu");
+    test_int(s.precision, CONURE_PRECISION_DEFAULT);
+    test_int(s.n_threads, 0);
+    test_int(conure_engine_spec_parse(&s, "ort/cuda:int8@threads=3,isa=avx2", &err), CONURE_OK);
+    test_text(s.engine, "ort/cuda");
+    test_int(s.precision, CONURE_PRECISION_INT8);
+    test_int(s.n_threads, 3);
+    test_text(s.isa, "avx2");
+    test_int(conure_engine_spec_parse(&s, "cpu@isa=vnni", &err), CONURE_OK);
+    test_text(s.isa, "vnni");
+    refused("", "expected BACKEND");
+    refused(":f32", "expected BACKEND");
+    refused("cpu:", "not one of");
+    refused("cpu:f64", "'f64'");
+    refused("cpu@", "known are");
+    refused("cpu@threads=0", "1 to 64");
+    refused("cpu@threads=65", "1 to 64");
+    refused("cpu@threads=2x", "1 to 64");
+    refused("cpu@threads=-1", "1 to 64");
+    refused("cpu@color=red", "color=red");
+    refused("cpu@isa=", "known are");
+    test_int(conure_engine_find(&engine, "abacus", &err), CONURE_BACKEND);
+    test_contains(err.text, "abacus");
+    test_contains(err.text, "cpu");
+    test_int(conure_engine_find(&engine, "cpu", &err), CONURE_OK);
+    return test_end();
+}
