@@ -1,0 +1,5 @@
+foreach(part gemm rows)
+    if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/cpu/${part}_sources.cmake)
+        include(${CMAKE_CURRENT_LIST_DIR}/cpu/${part}_sources.cmake)
+    endif()
+endforeach()
