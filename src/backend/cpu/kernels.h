@@ -35,10 +35,11 @@ typedef struct conure_kernels {
     void (*relu_row)(float *dst, const float *x, size_t n);
     void (*add_scaled_row)(float *dst, const float *residual, const float *y, float alpha, size_t n);
     void (*add_relu_row)(float *dst, const float *a, const float *b, size_t n);
-    /* dst = sum over taps of weight[t][n] * x[t][n] + bias, then SiLU or ReLU or nothing;
-     * x are n_taps pointers, NULL = zeros. */
-    void (*depthwise_row)(float *dst, const float *const *x, const float *weight, const float *bias,
-                          size_t n_taps, size_t n, int activation); /* 0 none, 1 relu, 2 silu */
+    /* dst = sum over taps of weight[t][n] * x[t][n] + bias, then SiLU or ReLU or nothing; weight rows
+     * are ldw elements apart; x are n_taps pointers, NULL = zeros; none overlaps dst. */
+    void (*depthwise_row)(float *dst, const float *const *x, const float *weight, size_t ldw,
+                          const float *bias, size_t n_taps, size_t n,
+                          int activation); /* 0 none, 1 relu, 2 silu */
     /* First subsampling stage: dst[c] = bias[c] + sum over 9 taps of x[t] * weight[t][c], then ReLU. */
     void (*conv9_row)(float *dst, const float *x9, const float *weight, const float *bias, size_t n);
     /* In place over n scores: e = exp(x - max), returns the sum of e; x becomes e.  -inf gives 0. */
@@ -46,6 +47,8 @@ typedef struct conure_kernels {
     float (*max_row)(const float *x, size_t n); /* -inf for n = 0 */
     void (*scale_row)(float *x, float factor, size_t n);
     void (*lstm_row)(float *h, float *c, const float *gates, size_t hidden);
+    /* One f32 panel: dst[k][16] from n_rows <= 16 rows of x (ldx in elements); missing rows are 0. */
+    void (*pack_panel)(float *dst, const float *x, size_t ldx, size_t n_rows, size_t k);
 } conure_kernels;
 
 /* Fill the table with the best variant that features allow.  Never fails: C is always there. */

@@ -1,0 +1,354 @@
+/* attention.c - relative-position attention (spec 3.3) on the CPU, all in f32.
+ *
+ *     S[i][j] = ((q_i + u) . k_j + (q_i + w) . R_(p_i - j)) / sqrt(head_dim),  p_i = n_past + i
+ *
+ * The position scores of a block of queries are one product with a contiguous range of position rows:
+ * query i needs rows from one place on, query i + 1 the same range moved by one.  So the product is
+ * laid out with row length L, and the same memory read with row length L - 1 has S's second term in
+ * place: the content scores are then added on top, and nothing is ever shifted.
+ *
+ * Memory: the panels of a few heads and, per thread, one block of scores [BLOCK][keys]; never
+ * [queries][keys]. */
+#include "backend/cpu/attention.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/kernels.h"
+
+#define BLOCK CONURE_ATT_BLOCK
+/* Packing one unit is shared by up to this many workers. */
+#define PACK_PARTS 4u
+/* Panels of as many units as fit are packed at once; always at least one unit. */
+#define WAVE_BYTES ((size_t)16 << 20)
+#define WAVE_UNITS 256u
+#define NEMO_MASKED (-10000.0f) /* INF_VAL of NeMo's attention */
+
+typedef struct att_job {
+    const conure_attention *a;
+    const conure_kernels *kernels;
+    conure_att_unit *units; /* of the wave */
+    uint32_t n_units;
+    size_t score_stride;    /* L - 1: a multiple of 16 */
+    float *workers;         /* [threads][worker_floats] */
+    size_t worker_floats;
+    float scale;
+} att_job;
+
+/* One worker's room. */
+typedef struct att_room {
+    float *u, *w;   /* [head_dim]: the biases times scale */
+    float *qu, *qw; /* [BLOCK][head_dim]: (q + bias) * scale */
+    float *scores;  /* [BLOCK][L], then read as [BLOCK][L - 1] from BLOCK - 1 on, which is aligned */
+} att_room;
+
+static size_t round16(size_t n)
+{
+    return (n + 15) / 16 * 16;
+}
+
+/* Floats, a multiple of 16, so that every worker's room is aligned. */
+static size_t room_floats(uint32_t head_dim, size_t score_stride)
+{
+    return round16(2 * (size_t)head_dim) + 2 * round16((size_t)BLOCK * head_dim) +
+           round16(BLOCK * (score_stride + 1) + 1);
+}
+
+static att_room room_of(const att_job *job, uint32_t worker)
+{
+    const size_t dim = job->a->head_dim;
+    att_room room;
+    room.u = job->workers + worker * job->worker_floats;
+    room.w = room.u + dim;
+    room.qu = room.u + round16(2 * dim);
+    room.qw = room.qu + round16(BLOCK * dim);
+    room.scores = room.qw + round16(BLOCK * dim) + 1; /* + 1 + BLOCK - 1 is a multiple of 16 */
+    return room;
+}
+
+/* ---- packing --------------------------------------------------------------------------------- */
+
+static void pack_rows(const att_job *job, float *panels, const float *x, size_t stride, size_t n_rows,
+                      uint32_t part)
+{
+    const size_t dim = job->a->head_dim;
+    for (size_t row = 16 * (size_t)part; row < n_rows; row += 16 * PACK_PARTS)
+        job->kernels->pack_panel(panels + row * dim, x + row * stride, stride,
+                                 n_rows - row < 16 ? n_rows - row : 16, dim);
+}
+
+/* Values are summed over keys, so their panels keep the rows and cut the columns. */
+static void pack_values(const att_job *job, const conure_att_unit *unit, uint32_t part)
+{
+    const conure_attention *a = job->a;
+    const size_t dim = a->head_dim, stride = a->v.stride;
+    const float *v = a->v.data + (unit->span->kv_row + (size_t)unit->key_first) * stride +
+                     unit->head * dim;
+    for (size_t row = part; row < unit->n_keys; row += PACK_PARTS) {
+        for (size_t column = 0; column < dim; column += 16) {
+            float *dst = unit->v_panels + column * unit->n_keys + row * 16;
+            const size_t n = dim - column < 16 ? dim - column : 16;
+            memcpy(dst, v + row * stride + column, n * sizeof *dst);
+            memset(dst + n, 0, (16 - n) * sizeof *dst);
+        }
+    }
+}
+
+/* As pack_rows(), but lines outside the matrix (which no score reads) are zeros. */
+static void pack_positions(const att_job *job, const conure_att_unit *unit, uint32_t part)
+{
+    const conure_attention *a = job->a;
+    const size_t dim = a->head_dim;
+    for (size_t line = 16 * (size_t)part; line < unit->n_pos; line += 16 * PACK_PARTS) {
+        const int64_t row = unit->pos_first + (int64_t)line;
+        float *panel = unit->pos_panels + line * dim;
+        const float *src = a->pos.data + unit->head * dim;
+        if (row >= 0 && row + 16 <= (int64_t)a->pos.rows) {
+            job->kernels->pack_panel(panel, src + (size_t)row * a->pos.stride, a->pos.stride, 16, dim);
+            continue;
+        }
+        for (size_t k = 0; k < dim; k++)
+            for (int64_t i = 0; i < 16; i++)
+                panel[k * 16 + (size_t)i] = row + i >= 0 && row + i < (int64_t)a->pos.rows
+                                                ? src[(size_t)(row + i) * a->pos.stride + k]
+                                                : 0.0f;
+    }
+}
+
+static void pack_item(void *arg, uint32_t item, uint32_t worker)
+{
+    const att_job *job = arg;
+    const conure_attention *a = job->a;
+    const conure_att_unit *unit = &job->units[item / PACK_PARTS];
+    const uint32_t part = item % PACK_PARTS;
+    (void)worker;
+    pack_rows(job, unit->k_panels,
+              a->k.data + (unit->span->kv_row + (size_t)unit->key_first) * a->k.stride +
+                  (size_t)unit->head * a->head_dim,
+              a->k.stride, unit->n_keys, part);
+    pack_values(job, unit, part);
+    pack_positions(job, unit, part);
+}
+
+/* ---- one block of queries --------------------------------------------------------------------- */
+
+typedef struct att_block {
+    const conure_att_unit *unit;
+    uint32_t row, n_rows;  /* queries, rows of the span */
+    uint32_t index;        /* in the unit */
+    uint32_t first, end;   /* keys that the block looks at, positions; first is on a panel */
+} att_block;
+
+static void add_biases(const att_job *job, const att_room *room, const att_block *block)
+{
+    const conure_attention *a = job->a;
+    const size_t dim = a->head_dim, column = block->unit->head * dim;
+    for (size_t d = 0; d < dim; d++) {
+        room->u[d] = a->bias_u[column + d] * job->scale;
+        room->w[d] = a->bias_v[column + d] * job->scale;
+    }
+    for (size_t i = 0; i < block->n_rows; i++) {
+        const float *q = a->q.data + (block->unit->span->first_row + (size_t)block->row + i) *
+                                         a->q.stride + column;
+        job->kernels->add_scaled_row(room->qu + i * dim, room->u, q, job->scale, dim);
+        job->kernels->add_scaled_row(room->qw + i * dim, room->w, q, job->scale, dim);
+    }
+}
+
+/* Scores of query i and key j: scores[BLOCK - 1 + i * (L - 1) + j - block->first]. */
+static void score(const att_job *job, const att_room *room, const att_block *block)
+{
+    const conure_att_unit *unit = block->unit;
+    const size_t dim = job->a->head_dim, n = block->end - block->first;
+    const size_t key = block->first - unit->key_first;
+    const size_t line = (size_t)(unit->n_blocks - 1 - block->index) * BLOCK + key;
+    job->kernels->gemm_f32(room->scores, job->score_stride + 1, room->qw, dim, block->n_rows,
+                           unit->pos_panels + line * dim, BLOCK - 1 + n, dim, 0);
+    job->kernels->gemm_f32(room->scores + BLOCK - 1, job->score_stride, room->qu, dim, block->n_rows,
+                           unit->k_panels + key * dim, n, dim, 1);
+}
+
+/* exp in place, zeros for masked keys of the block; returns 1 / sum, or 0 when no key is allowed. */
+static float soften(const att_job *job, const att_block *block, uint32_t i, float *scores)
+{
+    const conure_attention *a = job->a;
+    const conure_span *span = block->unit->span;
+    const conure_att_range range =
+        conure_att_allowed(a, block->unit, span->n_past + block->row + i);
+    const size_t n = range.end - range.first, before = range.first - block->first;
+    float *allowed = scores + before;
+    memset(scores, 0, before * sizeof *scores);
+    memset(allowed + n, 0, (block->end - range.end) * sizeof *scores);
+    if (n == 0)
+        return 0.0f;
+    float max = job->kernels->max_row(allowed, n);
+    if (a->mask != CONURE_MASK_NEMO)
+        return 1.0f / job->kernels->exp_row(allowed, max, n);
+    /* Every masked key has the same score, so all of them are one term of the sum. */
+    const uint64_t n_masked = (uint64_t)span->n_past + span->n_rows - n;
+    if (n_masked == 0)
+        return 1.0f / job->kernels->exp_row(allowed, max, n);
+    max = max > NEMO_MASKED ? max : NEMO_MASKED;
+    const float masked = (float)n_masked * expf(NEMO_MASKED - max);
+    return 1.0f / (job->kernels->exp_row(allowed, max, n) + masked);
+}
+
+/* dst rows = weights [n_rows][end - first] times the values of those keys. */
+static void weigh(const att_job *job, const att_room *room, const att_block *block, float *dst)
+{
+    const conure_att_unit *unit = block->unit;
+    const size_t dim = job->a->head_dim, n = block->end - block->first;
+    const size_t key = block->first - unit->key_first, stride = job->a->dst.stride;
+    const float *weights = room->scores + BLOCK - 1;
+    if (n == unit->n_keys) {
+        job->kernels->gemm_f32(dst, stride, weights, job->score_stride, block->n_rows, unit->v_panels,
+                               dim, n, 0);
+        return;
+    }
+    for (size_t column = 0; column < dim; column += 16)
+        job->kernels->gemm_f32(dst + column, stride, weights, job->score_stride, block->n_rows,
+                               unit->v_panels + column * unit->n_keys + key * 16,
+                               dim - column < 16 ? dim - column : 16, n, 0);
+}
+
+static void do_block(const att_job *job, const att_block *block, const att_room *room)
+{
+    const conure_attention *a = job->a;
+    const size_t dim = a->head_dim;
+    float *dst = a->dst.data +
+                 (block->unit->span->first_row + (size_t)block->row) * a->dst.stride +
+                 block->unit->head * dim;
+    float factors[BLOCK] = {0};
+    if (block->first < block->end) {
+        add_biases(job, room, block);
+        score(job, room, block);
+        for (uint32_t i = 0; i < block->n_rows; i++)
+            factors[i] =
+                soften(job, block, i, room->scores + BLOCK - 1 + i * job->score_stride);
+        weigh(job, room, block, dst);
+    }
+    for (uint32_t i = 0; i < block->n_rows; i++) {
+        if (factors[i] == 0.0f)
+            memset(dst + i * a->dst.stride, 0, dim * sizeof *dst);
+        else
+            job->kernels->scale_row(dst + i * a->dst.stride, factors[i], dim);
+    }
+}
+
+static void block_item(void *arg, uint32_t item, uint32_t worker)
+{
+    const att_job *job = arg;
+    const conure_att_unit *unit = job->units;
+    while (item >= unit->n_blocks)
+        item -= unit++->n_blocks;
+    const att_room room = room_of(job, worker);
+    const uint32_t done = item * BLOCK, left = unit->n_queries - done;
+    att_block block = {.unit = unit,
+                       .row = unit->query_first + done,
+                       .n_rows = left < BLOCK ? left : BLOCK,
+                       .index = item};
+    const uint32_t position = unit->span->n_past + block.row;
+    const uint32_t first = conure_att_allowed(job->a, unit, position).first;
+    block.first = unit->key_first + (first - unit->key_first) / 16 * 16;
+    block.end = conure_att_allowed(job->a, unit, position + block.n_rows - 1).end;
+    do_block(job, &block, &room);
+}
+
+/* ---- the whole -------------------------------------------------------------------------------- */
+
+/* Queries outside the valid range attend to nothing. */
+static void zero_invalid(const conure_attention *a, const conure_att_unit *unit)
+{
+    const size_t bytes = (size_t)a->n_heads * a->head_dim * sizeof(float);
+    for (uint32_t i = 0; i < unit->span->n_rows; i++)
+        if (i < unit->query_first || i - unit->query_first >= unit->n_queries)
+            memset(a->dst.data + (unit->span->first_row + (size_t)i) * a->dst.stride, 0, bytes);
+}
+
+/* Scratch of one call: what does not depend on the wave. */
+typedef struct att_sizes {
+    size_t wave_bytes, keys; /* panels of a wave; keys of the longest block */
+} att_sizes;
+
+static att_sizes measure(const conure_attention *a)
+{
+    att_sizes sizes = {0};
+    size_t all = 0, largest = 0;
+    for (uint32_t i = 0; i < a->n_spans; i++) {
+        conure_att_unit unit;
+        conure_att_unit_plan(&unit, a, &a->spans[i], 0);
+        const size_t bytes = conure_att_unit_bytes(&unit, a->head_dim);
+        const size_t keys = conure_att_block_keys(a, &unit);
+        all += bytes * a->n_heads;
+        largest = bytes > largest ? bytes : largest;
+        sizes.keys = keys > sizes.keys ? keys : sizes.keys;
+    }
+    sizes.wave_bytes = largest > WAVE_BYTES ? largest : all < WAVE_BYTES ? all : WAVE_BYTES;
+    return sizes;
+}
+
+/* Fill the wave with units from number *next (of n_spans * n_heads) on, as many as fit. */
+static void plan_wave(att_job *job, uint64_t *next, float *panels, size_t wave_bytes)
+{
+    const conure_attention *a = job->a;
+    const uint64_t n_all = (uint64_t)a->n_spans * a->n_heads;
+    size_t used = 0;
+    for (job->n_units = 0; *next < n_all && job->n_units < WAVE_UNITS; ++*next) {
+        const conure_span *span = &a->spans[*next / a->n_heads];
+        const uint32_t head = (uint32_t)(*next % a->n_heads);
+        conure_att_unit unit;
+        conure_att_unit_plan(&unit, a, span, head);
+        const size_t bytes = conure_att_unit_bytes(&unit, a->head_dim);
+        if (bytes > wave_bytes - used)
+            break;
+        if (head == 0)
+            zero_invalid(a, &unit);
+        if (unit.n_blocks == 0)
+            continue;
+        unit.k_panels = panels + used / sizeof *panels;
+        unit.v_panels = unit.k_panels + round16(unit.n_keys) * a->head_dim;
+        unit.pos_panels = unit.v_panels + round16(a->head_dim) * unit.n_keys;
+        used += bytes;
+        job->units[job->n_units++] = unit;
+    }
+}
+
+static void run_wave(const att_job *job, conure_pool *pool)
+{
+    uint32_t n_blocks = 0;
+    for (uint32_t i = 0; i < job->n_units; i++)
+        n_blocks += job->units[i].n_blocks;
+    conure_pool_run(pool, job->n_units * PACK_PARTS, pack_item, (void *)job);
+    conure_pool_run(pool, n_blocks, block_item, (void *)job);
+}
+
+conure_status conure_cpu_attention(void *self, const conure_attention *a, conure_error *err)
+{
+    conure_cpu *cpu = self;
+    const uint32_t n_threads = conure_pool_threads(cpu->pool);
+    const att_sizes sizes = measure(a);
+    att_job job = {.a = a, .kernels = cpu->kernels, .scale = 1.0f / sqrtf((float)a->head_dim)};
+    job.score_stride = round16(sizes.keys + BLOCK);
+    job.worker_floats = room_floats(a->head_dim, job.score_stride);
+
+    conure_arena *arena = &cpu->scratch;
+    const size_t mark = arena->used;
+    const size_t bytes = sizes.wave_bytes + WAVE_UNITS * sizeof *job.units +
+                         n_threads * job.worker_floats * sizeof(float);
+    if (!conure_arena_reserve(arena, mark + bytes + 8 * CONURE_ALIGN))
+        return conure_fail_memory(err, "attention scratch", bytes);
+    float *panels = conure_arena_take(arena, sizes.wave_bytes, 1);
+    job.units = conure_arena_take(arena, WAVE_UNITS, sizeof *job.units);
+    job.workers = conure_arena_take(arena, n_threads * job.worker_floats, sizeof(float));
+    if (!panels || !job.units || !job.workers) {
+        arena->used = mark;
+        return conure_fail_memory(err, "attention scratch", bytes);
+    }
+    for (uint64_t next = 0; next < (uint64_t)a->n_spans * a->n_heads;) {
+        plan_wave(&job, &next, panels, sizes.wave_bytes);
+        run_wave(&job, cpu->pool);
+    }
+    arena->used = mark;
+    return CONURE_OK;
+}
