@@ -1,0 +1,1 @@
+conure_test(model.panels ${CMAKE_CURRENT_LIST_DIR}/panels.c)
