@@ -19,6 +19,11 @@ typedef enum conure_piece_type {
 
 #define CONURE_PIECES_MAX (1u << 20)
 #define CONURE_PIECE_BYTES_MAX 512
+#define CONURE_TOKENIZER_BYTES_MAX (32u << 20) /* of a vocabulary file of any kind */
+
+/* Every constructor returns OK, BAD_ARG, NO_MEMORY, BAD_FILE, UNSUPPORTED or LIMIT; *out is NULL on
+ * failure.  Pieces must be non-empty UTF-8 without NUL.  A tokenizer never changes and may be shared by
+ * threads.  Texts of errors do not name the file: the caller puts its name before them. */
 
 /* A SentencePiece model (*_tokenizer.model). */
 conure_status conure_tokenizer_from_sentencepiece(conure_tokenizer **out, const void *data,
@@ -27,7 +32,12 @@ conure_status conure_tokenizer_from_sentencepiece(conure_tokenizer **out, const 
  * Metaspace/Replace must be the one of spec 7.5, else UNSUPPORTED names it). */
 conure_status conure_tokenizer_from_json(conure_tokenizer **out, const char *json, size_t bytes,
                                          conure_error *err);
-/* Only the pieces, all NORMAL but those that look like <...>: a .nemo's joint.vocabulary. */
+/* Only the pieces, as a .nemo's joint.vocabulary lists them.
+ *
+ *   types                [n_pieces] of conure_piece_type; NULL: <unk> is UNKNOWN, <0x00> to <0xFF> are BYTE,
+ *                        other <...> CONTROL, the rest NORMAL
+ *   unk_surface          what an unknown piece prints; NULL: SentencePiece's default, " \u2047 "
+ *   strip_leading_space  spaces at the start of a text are left out, as SentencePiece does by default */
 conure_status conure_tokenizer_from_pieces(conure_tokenizer **out, const char *const *pieces,
                                            const uint8_t *types, uint32_t n_pieces,
                                            const char *unk_surface, bool strip_leading_space,
@@ -43,8 +53,18 @@ conure_status conure_tokenizer_from_dump(conure_tokenizer **out, const char *jso
 uint32_t conure_tokenizer_size(const conure_tokenizer *tokenizer); /* pieces, without blank */
 const char *conure_tokenizer_piece(const conure_tokenizer *tokenizer, uint32_t id); /* NULL: out of range */
 conure_piece_type conure_tokenizer_type(const conure_tokenizer *tokenizer, uint32_t id);
-/* Text of the piece is exactly one punctuation mark of the vocabulary (spec 6.5). */
+/* What the token prints when it is decoded alone: "\u2581the" prints "the"; "" for CONTROL.  Belongs to
+ * the tokenizer; NULL: out of range. */
+const char *conure_tokenizer_surface(const conure_tokenizer *tokenizer, uint32_t id);
+/* The surface is exactly one punctuation mark of the vocabulary (spec 6.5). */
 bool conure_tokenizer_is_punctuation(const conure_tokenizer *tokenizer, uint32_t id);
+
+/* SentencePiece's decoding alone (spec 7.5): CONTROL prints nothing, UNKNOWN the unk_surface, runs of
+ * BYTE their UTF-8 with U+FFFD for each byte that does not decode (and for NUL, which a C string cannot
+ * hold), \u2581 a space, but none while the text is still empty.  BAD_ARG names an id out of range.
+ * *out is freed by free(). */
+conure_status conure_tokenizer_join(const conure_tokenizer *tokenizer, const uint32_t *ids, size_t n,
+                                    char **out, conure_error *err);
 
 /* Tokens to text as NeMo prints it: SentencePiece's decoding, then one whitespace character removed
  * before each punctuation mark of the vocabulary (spec 7.5).  *out is freed by free(). */
