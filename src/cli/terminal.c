@@ -1,0 +1,207 @@
+/* terminal.c - standard error and standard output of the command; see terminal.h. */
+#include "cli/terminal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct {
+    bool terminal, colours, quiet, debug;
+    bool line_shown;      /* a progress line stands on the terminal */
+    double line_s;        /* when it was written */
+    pthread_mutex_t lock;
+} state = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+volatile int conure_interrupted;
+
+void conure_terminal_init(void)
+{
+    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+    const bool dumb = !term || strcmp(term, "dumb") == 0;
+    state.terminal = isatty(STDERR_FILENO) && !dumb;
+    state.colours = state.terminal && !(no_color && *no_color);
+    state.debug = getenv("CONURE_DEBUG") != NULL;
+}
+
+void conure_terminal_quiet(bool quiet)
+{
+    state.quiet = quiet;
+}
+
+double conure_now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Bytes that could move the cursor or ring the bell become '?'; UTF-8 passes. */
+static void tame(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c; c++)
+        if ((*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f)
+            *c = '?';
+}
+
+static void wipe(void)
+{
+    if (state.line_shown)
+        fputs("\r\033[K", stderr);
+    state.line_shown = false;
+}
+
+void conure_say(conure_say_kind kind, const char *format, ...)
+{
+    static const char *const before[] = {"", "conure: error: ", "conure: warning: ", "conure: "};
+    static const char *const colour[] = {"", "\033[1;31m", "\033[1;33m", ""};
+    char text[2048];
+    va_list args;
+    if (kind == CONURE_SAY_NOTE && state.quiet)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    tame(text);
+    pthread_mutex_lock(&state.lock);
+    wipe();
+    if (state.colours && *colour[kind])
+        fprintf(stderr, "%s%s\033[0m%s\n", colour[kind], before[kind], text);
+    else
+        fprintf(stderr, "%s%s\n", before[kind], text);
+    fflush(stderr);
+    pthread_mutex_unlock(&state.lock);
+}
+
+bool conure_progress_shown(void)
+{
+    return state.terminal && !state.quiet;
+}
+
+/* Cut to the width of the terminal, at a character: a line that wraps cannot be wiped. */
+static void fit(char *text)
+{
+    struct winsize size;
+    size_t columns = 80, seen = 0;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        columns = size.ws_col;
+    for (char *c = text; *c; c++)
+        if (((unsigned char)*c & 0xc0) != 0x80 && ++seen >= columns) {
+            *c = '\0';
+            return;
+        }
+}
+
+void conure_progress(const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    const double now_s = conure_now_s();
+    if (!conure_progress_shown() || (state.line_shown && now_s < state.line_s + 0.1))
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    tame(text);
+    fit(text);
+    pthread_mutex_lock(&state.lock);
+    wipe();
+    fputs(text, stderr);
+    fflush(stderr);
+    state.line_shown = true;
+    state.line_s = now_s;
+    pthread_mutex_unlock(&state.lock);
+}
+
+void conure_progress_clear(void)
+{
+    pthread_mutex_lock(&state.lock);
+    wipe();
+    fflush(stderr);
+    pthread_mutex_unlock(&state.lock);
+}
+
+bool conure_progress_fraction(void *user, double fraction)
+{
+    conure_progress("%s %3.0f %%", (const char *)user, 100 * fraction);
+    return !conure_interrupted;
+}
+
+void conure_log_to_terminal(void *user, conure_log_level level, const char *text)
+{
+    (void)user;
+    if (level == CONURE_LOG_WARNING)
+        conure_say(CONURE_SAY_WARNING, "%s", text);
+    else if (state.debug)
+        conure_say(CONURE_SAY_PLAIN, "conure: %s", text);
+}
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    conure_interrupted = 1;
+}
+
+void conure_signals_init(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
+    action.sa_handler = on_interrupt;
+    action.sa_flags = (int)SA_RESETHAND; /* no SA_RESTART: a read from a pipe ends too */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = SIG_IGN;
+    action.sa_flags = 0;
+    sigaction(SIGPIPE, &action, NULL);
+}
+
+bool conure_stdout_close(void)
+{
+    bool failed;
+    int reason;
+    errno = 0;
+    failed = fflush(stdout) != 0 || ferror(stdout);
+    reason = errno;
+    /* A network file system may tell of a full disk only here.  EBADF: standard output was closed when
+     * we started, and nothing was written. */
+    if (fclose(stdout) != 0 && !failed && errno != EBADF) {
+        failed = true;
+        reason = errno;
+    }
+    if (failed)
+        conure_say(CONURE_SAY_ERROR, "standard output could not be written%s%s", reason ? ": " : "",
+                   reason ? strerror(reason) : "");
+    return !failed;
+}
+
+const char *conure_text_bytes(uint64_t bytes, char *text)
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    int unit = 0;
+    while (value >= 1024 && unit < 4) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(text, 32, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return text;
+}
+
+const char *conure_text_seconds(double seconds, char *text)
+{
+    const long total = (long)(seconds + 0.5);
+    if (seconds < 60)
+        snprintf(text, 32, "%.1f s", seconds);
+    else if (seconds < 3600)
+        snprintf(text, 32, "%ld min %02ld s", total / 60, total % 60);
+    else
+        snprintf(text, 32, "%ld h %02ld min", total / 3600, total / 60 % 60);
+    return text;
+}
