@@ -8,3 +8,4 @@ include(${CMAKE_CURRENT_LIST_DIR}/text_sources.cmake OPTIONAL)
 # Loops over every weight: worth the vectoriser's full effort (-O2 gives up early in gcc 12).
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/panels.c ${CMAKE_CURRENT_LIST_DIR}/tensor.c
     PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
+target_sources(conure_core PRIVATE ${CMAKE_CURRENT_LIST_DIR}/random.c)
