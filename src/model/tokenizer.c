@@ -54,10 +54,11 @@ static bool starts_with(const char *text, size_t bytes, const char *prefix)
 
 /* ---- characters ------------------------------------------------------------------------------ */
 
-/* Read one code point of valid UTF-8; returns its bytes, 0 at the end or on invalid text. */
+/* Read one code point; returns its bytes, 0 (and code 0) at the end or on text that is not UTF-8. */
 static size_t next_char(const char *text, size_t bytes, int32_t *code)
 {
     utf8proc_int32_t value;
+    *code = 0;
     if (!bytes)
         return 0;
     const utf8proc_ssize_t n =
@@ -189,7 +190,7 @@ static void strip_before_marks(const conure_tokenizer *tokenizer, conure_buffer 
     if (!tokenizer->n_marks || !text->bytes)
         return;
     for (size_t from = 0; from < text->bytes;) {
-        int32_t code = 0, after = 0;
+        int32_t code, after;
         size_t n = next_char(text->data + from, text->bytes - from, &code);
         if (!n)
             n = 1; /* cannot be: pieces and surfaces are valid */
@@ -328,9 +329,8 @@ static bool collect_marks(conure_tokenizer *tokenizer)
             enclosed(piece->text, piece->bytes, '<', '>') ||
             enclosed(piece->text, piece->bytes, '[', ']'))
             continue;
-        for (size_t at = 0, n; at < piece->bytes; at += n) {
-            int32_t code;
-            n = next_char(piece->text + at, piece->bytes - at, &code);
+        int32_t code;
+        for (size_t at = 0, n; (n = next_char(piece->text + at, piece->bytes - at, &code)); at += n) {
             if (!is_punctuation(code) || (code < 128 && seen_ascii[code]))
                 continue;
             if (code < 128)
