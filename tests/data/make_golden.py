@@ -9,8 +9,9 @@ POCKETSPHINX  test data of Debian's pocketsphinx-testdata (default: where the pa
 What a plain clone needs to test every stage on the small random models, and no more: of each file
 the normalised features, subsampling, layers and encoder of two clips (one whose length fills its
 last encoder frame and one whose length does not), and the decoder steps, tokens, frames and durations
-of all three.  Left out: the third clip's tensors, float64 runs, batches and cache-aware steps.  Names
-are kept.  Needs the standard library and the command flac; the result does not depend on the machine
+of all three; and, in files of their own, cache-aware steps: every encoder output, the caches of the small
+cache after steps 0, 1 and 3 and one case of each larger one.  Left out: the third clip's tensors, float64
+runs, batches, and the last steps of the 640-frame case.  Names are kept.  Needs the standard library and the command flac; the result does not depend on the machine
 but for flac's version (1.4.2 was used).
 """
 import hashlib
@@ -31,6 +32,10 @@ TENSORS = re.compile(r"((nemo|exact)\.)?(short|masked)\.(mel|subsampling|layer\d
 DEV = ("e29030942b", "59aceb6ca6", "7c95f9febc", "04f8a3ba8c", "6af52fbae7", "53826e90a4")
 COMMANDS = {"cards_001": "cards/001.wav", "cards_003": "cards/003.wav",
             "cards_004": "cards/004.wav", "goforward": "goforward.raw"}
+
+STEPS = re.compile(r"(export\d+)\.step(\d+)\.(encoder|cache_last_channel|cache_last_time)$")
+STEP_CACHES = {("export121", 0), ("export121", 1), ("export121", 3), ("export593", 3), ("export640", 1)}
+STEPS_640, STEP_FRAMES = 5, 849  # as many columns of the features as the kept steps read
 
 
 def read_safetensors(path):
@@ -69,6 +74,35 @@ def make_golden(shared, out):
         print(f"golden/{source.name}: {len(kept)} tensors, {size} bytes")
 
 
+def keep_step(name):
+    match = STEPS.match(name)
+    if not match:
+        return False
+    case, step, tensor = match.group(1), int(match.group(2)), match.group(3)
+    if case == "export640" and step >= STEPS_640:
+        return False
+    return tensor == "encoder" or (case, step) in STEP_CACHES
+
+
+def first_columns(tensor, n):
+    entry, data = tensor
+    rows, columns = entry["shape"]
+    cut = b"".join(data[4 * columns * r:4 * (columns * r + n)] for r in range(rows))
+    return dict(entry, shape=[rows, n]), cut
+
+
+def make_steps(shared, out):
+    for model in MODELS[:2]:
+        source = shared / "golden" / f"{model}.golden.safetensors"
+        tensors = read_safetensors(source)
+        kept = {name: tensor for name, tensor in tensors.items() if keep_step(name)}
+        kept["features"] = first_columns(tensors["features"], STEP_FRAMES)
+        metadata = {"made_by": "tests/data/make_golden.py", "source": source.name,
+                    "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
+        size = write_safetensors(out / f"{model}.steps.safetensors", kept, metadata)
+        print(f"golden/{model}.steps.safetensors: {len(kept)} tensors, {size} bytes")
+
+
 def flac(raw, path):
     """16 kHz mono s16le samples to a FLAC file without a seek table, padding or a version tag."""
     subprocess.run(["flac", "--silent", "--force", "-8", "--no-padding", "--no-seektable",
@@ -101,6 +135,7 @@ def main():
     shared = pathlib.Path(sys.argv[1])
     commands = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else "/usr/share/pocketsphinx/test/data")
     make_golden(shared, here / "golden")
+    make_steps(shared, here / "golden")
     make_audio(shared, commands, here / "audio")
 
 
