@@ -5,6 +5,9 @@
 
 void conure_kernels_gemm(conure_kernels *kernels, uint32_t features)
 {
-    (void)kernels;
-    (void)features;
+#define KERNEL(slot, needs, function)       \
+    if ((features & (needs)) == (needs)) \
+        kernels->slot = function;
+#include "backend/cpu/gemm.def"
+#undef KERNEL
 }

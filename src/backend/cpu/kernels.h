@@ -7,6 +7,34 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What happens to a finished tile of sums on its way to the caller's rows:
+ * y = sum + bias, or with int8 y = sum * (row scale * column scale) + bias, then the activation. */
+enum {
+    CONURE_FINISH_STORE = 0,
+    CONURE_FINISH_RELU,
+    CONURE_FINISH_SILU,
+    CONURE_FINISH_GLU,
+    CONURE_FINISH_ADD,
+};
+
+typedef struct conure_finish {
+    int kind;
+    size_t m, n;               /* rows and columns of dst to write */
+    float *dst;                /* [m][n], any alignment */
+    size_t ldd;
+    const void *sums;          /* [m][n] f32, or int32 when row_scales is not NULL; not inside dst */
+    const void *gate;          /* GLU: the other half, as sums */
+    size_t lds;                /* of sums and gate */
+    const float *bias;         /* [n] */
+    const float *gate_bias;    /* GLU */
+    const float *row_scales;   /* [m], int8 */
+    const float *scales;       /* [n], int8 */
+    const float *gate_scales;  /* GLU and int8 */
+    const float *residual;     /* ADD: [m][n]; may be dst with the same stride */
+    size_t ldr;
+    float alpha;               /* ADD */
+} conure_finish;
+
 typedef struct conure_kernels {
     /* ---- products (gemm_*.c) ---- */
     /* c[m][0 .. n) (+)= a[m][k] * B, B f32 panels [ceil(n/16)][k][16] (see CONURE_PANELS); accumulate
@@ -27,6 +55,7 @@ typedef struct conure_kernels {
      * 4 (amx: 64) with 128; returns scale. */
     float (*quantize_row)(uint8_t *q, const float *x, size_t k, size_t k_padded);
     void (*f32_to_bf16_row)(uint16_t *dst, const float *x, size_t k, size_t k_padded); /* pad 0 */
+    void (*finish)(const conure_finish *finish);
 
     /* ---- element-wise and rows (rows_*.c) ---- */
     void (*layer_norm_row)(float *dst, const float *x, const float *gamma, const float *beta, size_t n);
