@@ -1,0 +1,183 @@
+/* recognizer.c - the public recognizer on the small models: batches equal singles, edges, limits,
+ * refusals, cancelling. */
+#include "../test.h"
+#include "audio/audio.h"
+#include "conure.h"
+
+static conure_model *model;
+
+static conure_recognizer *open_recognizer(conure_precision precision, uint32_t n_threads)
+{
+    conure_recognizer *r = NULL;
+    conure_recognizer_options o;
+    conure_error err = {""};
+    conure_recognizer_options_init(&o);
+    o.precision = precision;
+    o.n_threads = n_threads;
+    if (conure_recognizer_open(&r, model, &o, &err) != CONURE_OK)
+        fprintf(stderr, "%s\n", err.text);
+    test_true(r != NULL);
+    return r;
+}
+
+static void same_result(const conure_result *a, const conure_result *b)
+{
+    test_int(a->n_tokens, b->n_tokens);
+    test_int(a->n_frames, b->n_frames);
+    test_int(a->n_words, b->n_words);
+    test_text(a->text, b->text);
+    for (uint32_t i = 0; i < a->n_tokens && i < b->n_tokens; i++) {
+        test_int(a->tokens[i].id, b->tokens[i].id);
+        test_int(a->tokens[i].frame, b->tokens[i].frame);
+        test_int(a->tokens[i].duration, b->tokens[i].duration);
+        test_near(a->tokens[i].confidence, b->tokens[i].confidence, 1e-5);
+    }
+}
+
+enum { CLIPS = 6 };
+static const char *const names[CLIPS] = {"librispeech_e29030942b", "librispeech_59aceb6ca6", "librispeech_7c95f9febc",
+                                         "goforward", "cards_001", "cards_003"};
+
+static void batches(conure_audio_clip *clips, conure_precision precision)
+{
+    conure_recognizer *one = open_recognizer(precision, 1), *two = open_recognizer(precision, 2);
+    conure_result *single[CLIPS], *batch[CLIPS];
+    const float *pcm[CLIPS];
+    size_t n[CLIPS];
+    uint32_t n_tokens = 0;
+    conure_error err = {""};
+    for (int i = 0; i < CLIPS && one && two; i++) {
+        pcm[i] = clips[i].pcm;
+        n[i] = clips[i].n_samples;
+        test_int(conure_transcribe(one, &pcm[i], &n[i], 1, &single[i], &err), CONURE_OK);
+    }
+    if (one && two) {
+        test_int(conure_transcribe(two, pcm, n, CLIPS, batch, &err), CONURE_OK);
+        for (int i = 0; i < CLIPS; i++) {
+            n_tokens += single[i]->n_tokens;
+            same_result(batch[i], single[i]);
+            conure_result_free(&single[i]);
+            conure_result_free(&batch[i]);
+        }
+        test_true(n_tokens > 20);
+    }
+    conure_recognizer_close(&one);
+    conure_recognizer_close(&two);
+}
+
+/* Lengths around nothing, one window, one encoder frame; silence; loud floats; what must be refused. */
+static void edges(void)
+{
+    static const size_t lengths[] = {0, 1, 159, 160, 161, 319, 320, 1279, 1280, 1281, 10240};
+    conure_recognizer *r = open_recognizer(CONURE_PRECISION_DEFAULT, 2);
+    float *pcm = calloc(16000, sizeof *pcm);
+    conure_error err = {""};
+    for (size_t i = 0; r && i < sizeof lengths / sizeof *lengths; i++) {
+        conure_result *result = NULL;
+        const float *p = pcm;
+        for (size_t k = 0; k < lengths[i]; k++)
+            pcm[k] = i % 2 ? 3.0f * sinf((float)k) : 0.0f;
+        test_int(conure_transcribe(r, &p, &lengths[i], 1, &result, &err), CONURE_OK);
+        if (result)
+            test_int(result->n_frames, (lengths[i] / 160 + 7) / 8);
+        conure_result_free(&result);
+    }
+    pcm[77] = NAN;
+    const size_t n = 16000;
+    const float *p = pcm, *nothing = NULL;
+    conure_result *result = NULL;
+    test_int(conure_transcribe(r, &p, &n, 1, &result, &err), CONURE_BAD_AUDIO);
+    test_contains(err.text, "sample 77");
+    test_true(result == NULL);
+    pcm[77] = -INFINITY;
+    test_int(conure_transcribe(r, &p, &n, 1, &result, &err), CONURE_BAD_AUDIO);
+    test_contains(err.text, "infinite");
+    test_int(conure_transcribe(r, &nothing, &n, 1, &result, &err), CONURE_BAD_ARG);
+    test_int(conure_transcribe(NULL, &p, &n, 1, &result, &err), CONURE_BAD_ARG);
+    test_int(conure_transcribe(r, NULL, NULL, 0, &result, &err), CONURE_OK);
+    free(pcm);
+    conure_recognizer_close(&r);
+}
+
+static void limits(const conure_audio_clip *clip)
+{
+    conure_recognizer *r = NULL;
+    conure_recognizer_options o;
+    conure_error err = {""};
+    conure_result *result = NULL;
+    int stop = 1;
+    const float *pcm = clip->pcm;
+    const size_t n = clip->n_samples;
+    conure_recognizer_options_init(&o);
+    o.memory_bytes_max = 200000;
+    test_int(conure_recognizer_open(&r, model, &o, &err), CONURE_OK);
+    test_true(conure_recognizer_samples_max(r) < n);
+    test_int(conure_transcribe(r, &pcm, &n, 1, &result, &err), CONURE_LIMIT);
+    test_contains(err.text, "MB");
+    conure_recognizer_close(&r);
+
+    conure_recognizer_options_init(&o);
+    test_int(conure_recognizer_open(&r, model, &o, &err), CONURE_OK);
+    const uint64_t most = conure_recognizer_samples_max(r);
+    test_true(most > n);
+    conure_recognizer_close(&r);
+
+    conure_recognizer_options_init(&o);
+    o.cancel = &stop;
+    stop = 0;
+    test_int(conure_recognizer_open(&r, model, &o, &err), CONURE_OK);
+    stop = 1;
+    test_int(conure_transcribe(r, &pcm, &n, 1, &result, &err), CONURE_CANCELLED);
+    test_true(result == NULL);
+    stop = 0;
+    test_int(conure_transcribe(r, &pcm, &n, 1, &result, &err), CONURE_OK);
+    conure_result_free(&result);
+    conure_recognizer_close(&r);
+
+    conure_recognizer_options_init(&o);
+    o.engine = "abacus";
+    test_int(conure_recognizer_open(&r, model, &o, &err), CONURE_BACKEND);
+    test_true(r == NULL);
+    o.engine = NULL;
+    o.isa = "mmx";
+    test_int(conure_recognizer_open(&r, model, &o, &err), CONURE_BAD_ARG);
+    o.isa = NULL;
+    o.struct_bytes = 0;
+    test_int(conure_recognizer_open(&r, model, &o, &err), CONURE_BAD_ARG);
+    o.struct_bytes = sizeof o + 8;
+    test_int(conure_recognizer_open(&r, model, &o, &err), CONURE_BAD_ARG);
+}
+
+int main(void)
+{
+    static const char *const models[] = {"tiny-v3", "tiny-alt", "tiny-hostile"};
+    conure_audio_clip clips[CLIPS] = {{0}};
+    conure_error err = {""};
+    char path[4096];
+    test_begin("stream.recognizer");
+    for (int i = 0; i < CLIPS; i++) {
+        snprintf(path, sizeof path, "%s/audio/%s.flac", TEST_DATA, names[i]);
+        if (conure_audio_load(&clips[i], path, NULL, &err) != CONURE_OK)
+            fprintf(stderr, "%s\n", err.text);
+        test_true(clips[i].n_samples > 8000);
+    }
+    for (int m = 0; m < 3; m++) {
+        snprintf(path, sizeof path, "%s/models/%s.nemo", TEST_DATA, models[m]);
+        if (conure_model_open(&model, path, NULL, &err) != CONURE_OK)
+            fprintf(stderr, "%s\n", err.text);
+        test_true(model != NULL);
+        if (!model)
+            continue;
+        batches(clips, CONURE_PRECISION_F32);
+        batches(clips, CONURE_PRECISION_BF16);
+        batches(clips, CONURE_PRECISION_INT8);
+        if (m == 0) {
+            edges();
+            limits(&clips[1]);
+        }
+        conure_model_close(&model);
+    }
+    for (int i = 0; i < CLIPS; i++)
+        conure_audio_clip_free(&clips[i]);
+    return test_end();
+}
