@@ -135,7 +135,7 @@ void conure_finish_c(const conure_finish *f)
             else if (f->kind == CONURE_FINISH_SILU)
                 y = y / (1.0f + expf(-y));
             else if (f->kind == CONURE_FINISH_ADD)
-                y = f->residual[i * f->ldr + j] + f->alpha * y;
+                y = (f->residual ? f->residual[i * f->ldr + j] : 0.0f) + f->alpha * y;
             else if (f->kind == CONURE_FINISH_GLU)
                 y *= 1.0f / (1.0f + expf(-before(f->gate, i * f->lds + j, row_scale, gate_scales,
                                                  f->gate_bias, j)));

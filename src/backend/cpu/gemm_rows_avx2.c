@@ -101,8 +101,9 @@ ALWAYS void finish(const conure_finish *f, const int kind, const int int8)
             } else if (kind == CONURE_FINISH_SILU) {
                 y = conure_silu_avx2(y);
             } else if (kind == CONURE_FINISH_ADD) {
-                const float *residual = f->residual + i * f->ldr + j;
-                y = _mm256_add_ps(_mm256_maskload_ps(residual, lanes), _mm256_mul_ps(alpha, y));
+                const __m256 residual =
+                    f->residual ? _mm256_maskload_ps(f->residual + i * f->ldr + j, lanes) : zero;
+                y = _mm256_add_ps(residual, _mm256_mul_ps(alpha, y));
             } else if (kind == CONURE_FINISH_GLU) {
                 const __m256 gate = before(f->gate, at, row_scale, f->gate_scales, f->gate_bias, j,
                                            lanes, int8);

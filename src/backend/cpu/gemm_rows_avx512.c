@@ -83,8 +83,9 @@ ALWAYS void finish(const conure_finish *f, const int kind, const int int8)
             } else if (kind == CONURE_FINISH_SILU) {
                 y = conure_silu_avx512(y);
             } else if (kind == CONURE_FINISH_ADD) {
-                const float *residual = f->residual + i * f->ldr + j;
-                y = _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, residual), _mm512_mul_ps(alpha, y));
+                const __m512 residual =
+                    f->residual ? _mm512_maskz_loadu_ps(lanes, f->residual + i * f->ldr + j) : zero;
+                y = _mm512_add_ps(residual, _mm512_mul_ps(alpha, y));
             } else if (kind == CONURE_FINISH_GLU) {
                 const __m512 gate = before(f->gate, at, row_scale, f->gate_scales, f->gate_bias, j,
                                            lanes, int8);

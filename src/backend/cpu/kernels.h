@@ -30,7 +30,7 @@ typedef struct conure_finish {
     const float *row_scales;   /* [m], int8 */
     const float *scales;       /* [n], int8 */
     const float *gate_scales;  /* GLU and int8 */
-    const float *residual;     /* ADD: [m][n]; may be dst with the same stride */
+    const float *residual;     /* ADD: [m][n]; may be dst with the same stride; NULL: zeros */
     size_t ldr;
     float alpha;               /* ADD */
 } conure_finish;
@@ -51,10 +51,13 @@ typedef struct conure_kernels {
      * conure_tensor (the kernel may sum a * b and subtract 128 * sums). */
     void (*gemm_int8)(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, size_t m,
                       const int8_t *panels, const int32_t *sums, size_t n, size_t lines);
-    /* q = round(x / scale) + 128 with scale = max|x| / 127 (1 when all are 0), padded to a multiple of
-     * 4 (amx: 64) with 128; returns scale. */
+    /* q = round(x * (127 / max)) + 128, max = max|x|, halves to even, for k values; then 128 up to
+     * k_padded.  Returns the scale max / 127; 1 when no |x| reaches 1e-30 (all q are 128); NaN when some
+     * x is not finite, so that the row's results are NaN.  The same bits in every variant. */
     float (*quantize_row)(uint8_t *q, const float *x, size_t k, size_t k_padded);
-    void (*f32_to_bf16_row)(uint16_t *dst, const float *x, size_t k, size_t k_padded); /* pad 0 */
+    /* To nearest even, NaN stays NaN; zeros from k up to k_padded.  The same bits in every variant. */
+    void (*f32_to_bf16_row)(uint16_t *dst, const float *x, size_t k, size_t k_padded);
+    /* STORE, RELU and ADD give the same bits in every variant. */
     void (*finish)(const conure_finish *finish);
 
     /* ---- element-wise and rows (rows_*.c) ---- */
