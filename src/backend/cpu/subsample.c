@@ -84,6 +84,7 @@ conure_status conure_cpu_subsample(void *self, const conure_subsample *s, conure
 }
 
 typedef struct flatten_job {
+    const conure_kernels *kernels;
     conure_rows dst;
     const float *src;
     uint32_t width, channels, rows_per_item;
@@ -97,6 +98,10 @@ static void flatten_item(void *arg, uint32_t item, uint32_t worker)
     for (uint32_t h = first; h < job->dst.rows && h - first < job->rows_per_item; h++) {
         const float *src = job->src + (size_t)h * job->width * job->channels;
         float *dst = job->dst.data + h * job->dst.stride;
+        if (job->width == 16) { /* of 128 mel bins: one panel, which the kernel transposes */
+            job->kernels->pack_panel(dst, src, job->channels, 16, job->channels);
+            continue;
+        }
         for (uint32_t c = 0; c < job->channels; c++)
             for (uint32_t w = 0; w < job->width; w++)
                 dst[(size_t)c * job->width + w] = src[(size_t)w * job->channels + c];
@@ -107,7 +112,11 @@ conure_status conure_cpu_flatten(void *self, conure_rows dst, const float *src, 
                                  uint32_t channels, conure_error *err)
 {
     conure_cpu *cpu = self;
-    flatten_job job = {.dst = dst, .src = src, .width = width, .channels = channels};
+    flatten_job job = {.kernels = cpu->kernels,
+                       .dst = dst,
+                       .src = src,
+                       .width = width,
+                       .channels = channels};
     if (dst.cols != (uint64_t)width * channels)
         return conure_fail(err, CONURE_INTERNAL, "flatten: %u channels of width %u into %u columns",
                            channels, width, dst.cols);
