@@ -182,7 +182,7 @@ static conure_status take(machine *m, size_t n, const uint8_t **out)
 /* n bytes, little-endian. */
 static conure_status take_number(machine *m, size_t n, uint64_t *out)
 {
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     const conure_status status = take(m, n, &p);
     *out = 0;
     for (size_t i = 0; status == CONURE_OK && i < n; i++)
@@ -230,7 +230,7 @@ static conure_status op_global(machine *m)
 static conure_status op_string(machine *m, size_t length_bytes)
 {
     uint64_t length;
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     conure_status status = take_number(m, length_bytes, &length);
     if (status == CONURE_OK && length > CONURE_PICKLE_STRING_BYTES_MAX)
         status = fail(m, CONURE_LIMIT, "a string of %llu bytes, limit %d", (unsigned long long)length,
@@ -280,7 +280,7 @@ static conure_status make_tuple(machine *m, uint32_t first, uint32_t drop)
 
 static conure_status op_tuple(machine *m)
 {
-    uint32_t first;
+    uint32_t first = 0;
     const conure_status status = find_mark(m, &first);
     return status == CONURE_OK ? make_tuple(m, first, 1) : status;
 }
@@ -335,7 +335,7 @@ static conure_status add_items(machine *m, uint32_t first, uint32_t drop, bool p
 
 static conure_status op_add_marked(machine *m, bool pairs)
 {
-    uint32_t first;
+    uint32_t first = 0;
     const conure_status status = find_mark(m, &first);
     return status == CONURE_OK ? add_items(m, first, 1, pairs) : status;
 }
@@ -561,7 +561,7 @@ static conure_status run(machine *m, value *root)
 {
     conure_status status = CONURE_OK;
     while (status == CONURE_OK) {
-        const uint8_t *op;
+        const uint8_t *op = NULL;
         m->op_at = m->at;
         status = take(m, 1, &op);
         if (status == CONURE_OK && *op == '.')

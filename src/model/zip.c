@@ -201,7 +201,7 @@ static int record_compare(const void *a, const void *b)
 
 conure_status conure_zip_read(conure_zip *zip, const uint8_t *data, uint64_t bytes, conure_error *err)
 {
-    directory dir;
+    directory dir = {0};
     uint64_t at = 0;
     *zip = (conure_zip){0};
     conure_status status = directory_find(&dir, data, bytes, err);
