@@ -10,17 +10,18 @@ typedef struct expected {
     uint32_t mel_bins, n_layers, d_model, n_heads, conv_kernel, subsampling_channels, pred_hidden, joint_hidden,
         n_durations, n_tensors;
     bool use_bias, xscaling;
+    conure_dtype weights;
 } expected;
 
-/* From the archives' own model_config.yaml, as PyYAML reads it; n_tensors counted by torch.load(), less
- * one num_batches_tracked a layer. */
+/* From the archives' own model_config.yaml; n_tensors is the number of persistent ids that pickletools
+ * lists, less one num_batches_tracked a layer. */
 static const expected fixtures[] = {
-    {"tiny-v3.nemo", 128, 3, 64, 4, 9, 32, 48, 56, 5, 113, false, false},
-    {"tiny-alt.nemo", 80, 2, 48, 3, 5, 24, 32, 40, 3, 106, true, true},
-    {"tiny-hostile.nemo", 128, 2, 64, 4, 9, 32, 48, 56, 5, 85, false, false},
+    {"tiny-v3.nemo", 128, 3, 64, 4, 9, 32, 48, 56, 5, 113, false, false, CONURE_F32},
+    {"tiny-alt.nemo", 80, 2, 48, 3, 5, 24, 32, 40, 3, 107, true, true, CONURE_F32},
+    {"tiny-hostile.nemo", 128, 2, 64, 4, 9, 32, 48, 56, 5, 85, false, false, CONURE_F32},
 };
 static const expected shared[] = {
-    {"spike-tdt-8m.nemo", 128, 8, 192, 6, 9, 128, 192, 192, 5, 253, false, false},
+    {"spike-tdt-8m.nemo", 128, 8, 192, 6, 9, 128, 192, 192, 5, 253, false, false, CONURE_F16},
 };
 
 static void check_config(const conure_config *c, const expected *e)
@@ -60,7 +61,8 @@ static void check_config(const conure_config *c, const expected *e)
     test_int(c->mask, CONURE_MASK_NEMO);
 }
 
-static void check_shape(const conure_model *model, const char *name, uint32_t rank, uint64_t a, uint64_t b, uint64_t c)
+static void check_shape(const conure_model *model, const char *name, conure_dtype dtype, uint32_t rank, uint64_t a,
+                        uint64_t b, uint64_t c)
 {
     const uint64_t shape[3] = {a, b, c};
     const conure_tensor *tensor = nemo_tensor(model, name);
@@ -69,28 +71,28 @@ static void check_shape(const conure_model *model, const char *name, uint32_t ra
     if (!tensor)
         return;
     test_int(tensor->rank, rank);
-    test_int(tensor->dtype, CONURE_F32);
+    test_int(tensor->dtype, dtype);
     for (uint32_t i = 0; i < rank; i++) {
         test_int(tensor->shape[i], shape[i]);
         n *= shape[i];
     }
-    test_int(tensor->bytes, n * sizeof(float));
+    test_int(tensor->bytes, n * conure_dtype_bytes(dtype));
     test_true((const uint8_t *)tensor->data >= model->map.data &&
               (const uint8_t *)tensor->data + tensor->bytes <= model->map.data + model->map.bytes);
-    test_int((uintptr_t)tensor->data % sizeof(float), 0);
+    test_int((uintptr_t)tensor->data % conure_dtype_bytes(dtype), 0);
 }
 
 static void check_tensors(const conure_model *model, const expected *e)
 {
     test_int(model->n_tensors, e->n_tensors);
-    check_shape(model, "preprocessor.featurizer.window", 1, 400, 0, 0);
-    check_shape(model, "preprocessor.featurizer.fb", 3, 1, e->mel_bins, 257);
-    check_shape(model, "encoder.pre_encode.out.weight", 2, e->d_model, e->subsampling_channels * e->mel_bins / 8, 0);
-    check_shape(model, "encoder.layers.1.conv.depthwise_conv.weight", 3, e->d_model, 1, e->conv_kernel);
-    check_shape(model, "encoder.layers.1.self_attn.pos_bias_u", 2, e->n_heads, e->d_model / e->n_heads, 0);
-    check_shape(model, "decoder.prediction.embed.weight", 2, 257, e->pred_hidden, 0);
-    check_shape(model, "decoder.prediction.dec_rnn.lstm.weight_hh_l1", 2, 4 * e->pred_hidden, e->pred_hidden, 0);
-    check_shape(model, "joint.joint_net.2.weight", 2, 257 + e->n_durations, e->joint_hidden, 0);
+    check_shape(model, "preprocessor.featurizer.window", CONURE_F32, 1, 400, 0, 0);
+    check_shape(model, "preprocessor.featurizer.fb", CONURE_F32, 3, 1, e->mel_bins, 257);
+    check_shape(model, "encoder.pre_encode.out.weight", e->weights, 2, e->d_model, e->subsampling_channels * e->mel_bins / 8, 0);
+    check_shape(model, "encoder.layers.1.conv.depthwise_conv.weight", e->weights, 3, e->d_model, 1, e->conv_kernel);
+    check_shape(model, "encoder.layers.1.self_attn.pos_bias_u", e->weights, 2, e->n_heads, e->d_model / e->n_heads, 0);
+    check_shape(model, "decoder.prediction.embed.weight", e->weights, 2, 257, e->pred_hidden, 0);
+    check_shape(model, "decoder.prediction.dec_rnn.lstm.weight_hh_l1", e->weights, 2, 4 * e->pred_hidden, e->pred_hidden, 0);
+    check_shape(model, "joint.joint_net.2.weight", e->weights, 2, 257 + e->n_durations, e->joint_hidden, 0);
     test_true(nemo_tensor(model, "encoder.layers.0.conv.batch_norm.num_batches_tracked") == NULL);
     /* A symmetric Hann window of 400 points: zero at its ends, and the value in its middle. */
     const conure_tensor *window = nemo_tensor(model, "preprocessor.featurizer.window");
