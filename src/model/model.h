@@ -8,6 +8,8 @@
 #include "conure.h"
 #include "model/tokenizer.h"
 
+#include <pthread.h>
+
 typedef enum conure_dtype {
     CONURE_F32 = 1,
     CONURE_F16,
@@ -89,12 +91,16 @@ struct conure_model {
     conure_tokenizer *tokenizer;
     conure_format format;
     char *name;
-    char sha256[65];        /* filled at open for converted files, on first request otherwise */
-    conure_tensor *tensors; /* sorted by name */
+    char sha256[65];        /* filled at open for converted files, on first request otherwise: use
+                               conure_model_hash() */
+    pthread_mutex_t lock;   /* guards sha256, the one thing that changes after open */
+    conure_tensor *tensors; /* sorted by name; the array lies in the arena */
     uint32_t n_tensors;
     conure_map map;         /* the file the tensors lie in */
     bool map_owned;         /* false: the caller's memory */
-    void *arena;            /* names, copies of strided tensors, scales: freed by close */
+    conure_map *shards;     /* further files of a sharded checkpoint; the array lies in the arena */
+    uint32_t n_shards;
+    void *arena;            /* names, copies of strided tensors, scales: freed by close (blocks.h) */
     conure_log log;
     uint64_t n_parameters, weight_bytes;
     conure_dtype weight_dtype; /* of the matrices */
@@ -115,6 +121,7 @@ void conure_model_forget(const conure_model *model, const conure_tensor *tensor)
 
 /* Elements as float32, whatever the storage, dequantised, in row order.  dst holds n elements;
  * n must be the tensor's element count. */
+/* (conure_tensor_rows_f32() in panels.h reads a range of rows.) */
 conure_status conure_tensor_read_f32(const conure_tensor *tensor, float *dst, uint64_t n,
                                      conure_error *err);
 
