@@ -5,14 +5,8 @@
 #include "base/files.h"
 #include "model/tokenizer.h"
 
+#include "golden.h"
 #include "test.h"
-
-static const char *shared(char *path, size_t cap, const char *name)
-{
-    const char *folder = getenv("CONURE_SHARED");
-    snprintf(path, cap, "%s/%s", folder ? folder : SOURCE_DIR "/../shared", name);
-    return path;
-}
 
 static conure_tokenizer *read(const char *name,
                               conure_status (*from)(conure_tokenizer **, const void *, size_t,
@@ -23,7 +17,7 @@ static conure_tokenizer *read(const char *name,
     conure_error err = {""};
     conure_tokenizer *tokenizer = NULL;
 
-    test_int(conure_file_read(&data, &bytes, shared(path, sizeof path, name),
+    test_int(conure_file_read(&data, &bytes, shared_path(path, sizeof path, name),
                               CONURE_TOKENIZER_BYTES_MAX, &err), CONURE_OK);
     test_int(from(&tokenizer, data, bytes, &err), CONURE_OK);
     test_text(err.text, "");
@@ -41,7 +35,7 @@ static void check_clips(const conure_tokenizer *a, const conure_tokenizer *b)
 {
     char path[4096], line[65536];
     int n = 0;
-    FILE *file = fopen(shared(path, sizeof path, "golden/dev-nemo.jsonl"), "r");
+    FILE *file = fopen(shared_path(path, sizeof path, "golden/dev-nemo.jsonl"), "r");
 
     test_true(file != NULL);
     while (file && fgets(line, sizeof line, file)) {
@@ -73,10 +67,8 @@ int main(void)
     uint64_t seed = 20261123;
 
     test_begin("tokenizer_shared");
-    FILE *probe = fopen(shared(path, sizeof path, "models/spike-tdt-8m.tokenizer.model"), "rb");
-    if (!probe)
+    if (!shared_path(path, sizeof path, "models/spike-tdt-8m.tokenizer.model"))
         return test_skip("no ../shared");
-    fclose(probe);
     conure_tokenizer *sp =
         read("models/spike-tdt-8m.tokenizer.model", conure_tokenizer_from_sentencepiece);
     conure_tokenizer *hf = read("models/spike-tdt-8m-hf/tokenizer.json", from_json);

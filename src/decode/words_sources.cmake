@@ -1,0 +1,1 @@
+target_sources(conure_core PRIVATE ${CMAKE_CURRENT_LIST_DIR}/words.c)
