@@ -1,0 +1,56 @@
+# The command conure.  wer_sources.cmake appends the comparison of transcripts; src/audio gives conure_audio.
+set(CONURE_CLI_SOURCES
+    ${CMAKE_CURRENT_LIST_DIR}/command_bench.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_completion.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_doctor.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_help.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_model.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_transcribe.c
+    ${CMAKE_CURRENT_LIST_DIR}/completion.c
+    ${CMAKE_CURRENT_LIST_DIR}/embedded.c
+    ${CMAKE_CURRENT_LIST_DIR}/flops.c
+    ${CMAKE_CURRENT_LIST_DIR}/help.c
+    ${CMAKE_CURRENT_LIST_DIR}/known.c
+    ${CMAKE_CURRENT_LIST_DIR}/manual.c
+    ${CMAKE_CURRENT_LIST_DIR}/models.c
+    ${CMAKE_CURRENT_LIST_DIR}/options.c
+    ${CMAKE_CURRENT_LIST_DIR}/output.c
+    ${CMAKE_CURRENT_LIST_DIR}/output_cues.c
+    ${CMAKE_CURRENT_LIST_DIR}/output_json.c
+    ${CMAKE_CURRENT_LIST_DIR}/output_text.c
+    ${CMAKE_CURRENT_LIST_DIR}/sink.c
+    ${CMAKE_CURRENT_LIST_DIR}/terminal.c
+    ${CMAKE_CURRENT_LIST_DIR}/transcribe.c)
+set(CONURE_CLI_DEFINITIONS)
+include(${CMAKE_CURRENT_LIST_DIR}/wer_sources.cmake OPTIONAL RESULT_VARIABLE wer_found)
+if(wer_found)
+    list(APPEND CONURE_CLI_DEFINITIONS CONURE_HAVE_WER=1)
+endif()
+if(CONURE_PULL)
+    list(APPEND CONURE_CLI_SOURCES ${CMAKE_CURRENT_LIST_DIR}/command_pull.c ${CMAKE_CURRENT_LIST_DIR}/pull.c
+        ${CMAKE_CURRENT_LIST_DIR}/pull_http.c)
+    list(APPEND CONURE_CLI_DEFINITIONS CONURE_HAVE_CURL=1)
+endif()
+
+# A plain clone carries the model that the program embeds; without the file it is built without one.
+set(CONURE_EMBEDDED_MODEL ${PROJECT_SOURCE_DIR}/models/embedded.conure CACHE FILEPATH "Model to embed; empty: none")
+set(embedded ${CMAKE_CURRENT_LIST_DIR}/embedded.c)
+if(CONURE_EMBEDDED_MODEL AND EXISTS ${CONURE_EMBEDDED_MODEL})
+    set_source_files_properties(${embedded} PROPERTIES OBJECT_DEPENDS ${CONURE_EMBEDDED_MODEL}
+        COMPILE_DEFINITIONS "CONURE_HAVE_EMBEDDED=1;CONURE_EMBEDDED_FILE=\"${CONURE_EMBEDDED_MODEL}\"")
+endif()
+
+# Everything but main(), so that tests can link it.
+list(REMOVE_DUPLICATES CONURE_CLI_SOURCES)
+add_library(conure_cli STATIC ${CONURE_CLI_SOURCES})
+target_compile_definitions(conure_cli PUBLIC ${CONURE_CLI_DEFINITIONS})
+target_link_libraries(conure_cli PUBLIC conure_private conure_audio)
+if(CONURE_PULL)
+    target_link_libraries(conure_cli PUBLIC PkgConfig::CURL)
+endif()
+
+if(CONURE_COMMAND)
+    add_executable(conure ${CMAKE_CURRENT_LIST_DIR}/main.c)
+    target_link_libraries(conure PRIVATE conure_cli)
+    set_target_properties(conure PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+endif()

@@ -1,0 +1,229 @@
+/* transcribe.c - audio files to transcripts, in order and in batches; see transcribe.h.
+ *
+ * A group of items (an item is one channel of one file, or one file that failed) is gathered, recognized in
+ * one batch, written, and freed, so that memory holds one group at a time.  When a batch fails each item
+ * is tried alone: only the one at fault is lost. */
+#include "cli/transcribe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "cli/terminal.h"
+
+/* What one file on the command line gave. */
+typedef struct source {
+    const char *file;
+    conure_audio_clip clip;
+    conure_status status;
+    conure_error error;
+    const char *warnings[1];
+    uint32_t n_warnings;
+} source;
+
+typedef struct item {
+    source *source;
+    uint32_t channel; /* row of the clip */
+    conure_result *result;
+} item;
+
+typedef struct group {
+    source *sources; /* [batch]: each file gives at least one item, so there are never more */
+    item *items;
+    uint32_t n_sources, n_items, items_cap;
+    uint32_t n_audible; /* items that have audio */
+} group;
+
+/* ---- loading */
+
+static void tell_limit(const conure_transcribe_job *job, source *s)
+{
+    char longest[32];
+    conure_text_seconds((double)job->audio.samples_max / job->audio.rate_hz, longest);
+    conure_fail(&s->error, CONURE_LIMIT,
+                "%s: longer than the %s that fit the memory limit, as the whole file is looked at at "
+                "once; raise --memory if there is more, or cut the file into pieces",
+                s->file, longest);
+}
+
+static conure_status add_source(conure_transcribe_job *job, group *g, const char *file)
+{
+    source *s = &g->sources[g->n_sources++];
+    uint32_t rows = 1;
+    memset(s, 0, sizeof *s);
+    s->file = file;
+    s->status = conure_audio_load(&s->clip, file, &job->audio, &s->error);
+    if (s->status == CONURE_CANCELLED || s->status == CONURE_NO_MEMORY)
+        return s->status;
+    if (s->status == CONURE_LIMIT)
+        tell_limit(job, s);
+    if (s->status == CONURE_OK) {
+        rows = s->clip.n_channels;
+        g->n_audible += rows;
+        if (s->clip.info.damaged)
+            s->warnings[s->n_warnings++] = s->clip.info.damage;
+    }
+    if (g->n_items + rows > g->items_cap) {
+        const uint32_t cap = 2 * (g->n_items + rows);
+        item *items = realloc(g->items, cap * sizeof *items);
+        if (!items)
+            return CONURE_NO_MEMORY;
+        g->items = items;
+        g->items_cap = cap;
+    }
+    for (uint32_t i = 0; i < rows; i++)
+        g->items[g->n_items++] = (item){.source = s, .channel = i};
+    return CONURE_OK;
+}
+
+static void clear(group *g)
+{
+    for (uint32_t i = 0; i < g->n_items; i++)
+        conure_result_free(&g->items[i].result);
+    for (uint32_t i = 0; i < g->n_sources; i++)
+        conure_audio_clip_free(&g->sources[i].clip);
+    g->n_items = g->n_sources = g->n_audible = 0;
+}
+
+/* ---- recognizing */
+
+/* The items list[0 .. n - 1] in one pass. */
+static conure_status recognize_batch(conure_transcribe_job *job, item *const *list, uint32_t n,
+                                     conure_error *err)
+{
+    const float **pcm = conure_calloc(n, sizeof *pcm);
+    size_t *n_samples = conure_calloc(n, sizeof *n_samples);
+    conure_result **results = conure_calloc(n, sizeof *results);
+    conure_status status = CONURE_NO_MEMORY;
+    const float silence = 0; /* what an empty clip points to */
+    if (pcm && n_samples && results) {
+        for (uint32_t i = 0; i < n; i++) {
+            const conure_audio_clip *clip = &list[i]->source->clip;
+            n_samples[i] = (size_t)clip->n_samples;
+            pcm[i] = clip->pcm ? clip->pcm + list[i]->channel * n_samples[i] : &silence;
+        }
+        status = conure_transcribe(job->recognizer, pcm, n_samples, n, results, err);
+        for (uint32_t i = 0; status == CONURE_OK && i < n; i++)
+            list[i]->result = results[i];
+    }
+    free(results);
+    free(n_samples);
+    free(pcm);
+    return status;
+}
+
+static conure_status recognize_alone(conure_transcribe_job *job, item *one)
+{
+    conure_error err = {""};
+    const conure_status status = recognize_batch(job, &one, 1, &err);
+    source *s = one->source;
+    if (status == CONURE_OK || status == CONURE_CANCELLED)
+        return status;
+    s->status = status;
+    conure_fail(&s->error, status, "%s: %s", s->file,
+                err.text[0] ? err.text : conure_status_text(status));
+    return CONURE_OK;
+}
+
+static conure_status recognize(conure_transcribe_job *job, group *g)
+{
+    item **list = conure_calloc((size_t)g->n_audible + 1, sizeof *list);
+    conure_status status = CONURE_OK;
+    uint32_t n = 0;
+    if (!list)
+        return CONURE_NO_MEMORY;
+    for (uint32_t i = 0; i < g->n_items; i++)
+        if (g->items[i].source->status == CONURE_OK)
+            list[n++] = &g->items[i];
+    for (uint32_t done = 0; done < n && status == CONURE_OK;) {
+        const uint32_t left = n - done, now = left < job->batch ? left : job->batch;
+        status = now > 1 ? recognize_batch(job, list + done, now, NULL) : CONURE_LIMIT;
+        if (status != CONURE_OK && status != CONURE_CANCELLED) {
+            status = CONURE_OK;
+            for (uint32_t i = 0; i < now && status == CONURE_OK; i++)
+                status = recognize_alone(job, list[done + i]);
+        }
+        done += now;
+    }
+    free(list);
+    return status;
+}
+
+/* ---- telling */
+
+static void count(conure_transcribe_job *job, const source *s)
+{
+    if (s->status != CONURE_OK) {
+        conure_say(CONURE_SAY_ERROR, "%s", s->error.text[0] ? s->error.text : s->file);
+        job->n_failed++;
+        return;
+    }
+    job->n_good++;
+    job->audio_s += (double)s->clip.n_samples / job->audio.rate_hz;
+    if (s->clip.info.damaged) {
+        conure_say(CONURE_SAY_WARNING, "%s: %s", s->file, s->clip.info.damage);
+        job->n_damaged++;
+    }
+}
+
+static conure_status write_group(conure_transcribe_job *job, group *g, conure_error *err)
+{
+    conure_status status = CONURE_OK;
+    for (uint32_t i = 0; i < g->n_sources; i++)
+        count(job, &g->sources[i]);
+    for (uint32_t i = 0; i < g->n_items && status == CONURE_OK; i++) {
+        const item *it = &g->items[i];
+        const source *s = it->source;
+        const conure_transcript t = {
+            .file = s->file,
+            .channel = job->audio.channel == CONURE_AUDIO_EACH && it->result ? (int)it->channel + 1 : 0,
+            .result = it->result,
+            .error = s->error.text,
+            .warnings = s->warnings,
+            .n_warnings = s->n_warnings,
+            .model_name = job->model->name,
+            .model_sha256 = job->model->sha256,
+        };
+        conure_progress_clear();
+        status = conure_sink_write(job->sink, &t, err);
+    }
+    return status;
+}
+
+static conure_status finish_group(conure_transcribe_job *job, group *g, conure_error *err)
+{
+    conure_status status = recognize(job, g);
+    if (status == CONURE_OK)
+        status = write_group(job, g, err);
+    clear(g);
+    return status;
+}
+
+conure_status conure_transcribe_files(conure_transcribe_job *job, char *const *files, int n_files,
+                                      conure_error *err)
+{
+    group g = {.sources = conure_calloc(job->batch, sizeof *g.sources)};
+    conure_status status = g.sources ? CONURE_OK : CONURE_NO_MEMORY;
+    const uint64_t longest = conure_recognizer_samples_max(job->recognizer);
+    if (longest < job->audio.samples_max)
+        job->audio.samples_max = longest;
+    for (int i = 0; i < n_files && status == CONURE_OK; i++) {
+        if (n_files > 1)
+            conure_progress("[%d/%d] %s", i + 1, n_files, files[i]);
+        else
+            conure_progress("transcribing %s", files[i]);
+        status = add_source(job, &g, files[i]);
+        if (status == CONURE_OK && (g.n_sources == job->batch || g.n_audible >= job->batch))
+            status = finish_group(job, &g, err);
+    }
+    if (status == CONURE_OK && g.n_items)
+        status = finish_group(job, &g, err);
+    clear(&g);
+    free(g.items);
+    free(g.sources);
+    conure_progress_clear();
+    if (status == CONURE_NO_MEMORY)
+        conure_fail(err, status, "out of memory");
+    return status;
+}

@@ -1,0 +1,26 @@
+/* transcribe.h - from a list of audio files to a sink: loading, batching, failing one by one. */
+#ifndef CONURE_CLI_TRANSCRIBE_H
+#define CONURE_CLI_TRANSCRIBE_H
+
+#include "audio/audio.h"
+#include "cli/sink.h"
+#include "conure.h"
+
+typedef struct conure_transcribe_job {
+    conure_recognizer *recognizer;
+    const conure_model_info *model;
+    conure_audio_options audio;  /* samples_max is set by conure_transcribe_files() */
+    conure_sink *sink;
+    uint32_t batch;              /* utterances in one pass at most */
+    const volatile int *cancel;
+    /* out */
+    uint32_t n_good, n_damaged, n_failed; /* files; damaged ones are among the good */
+    double audio_s;
+} conure_transcribe_job;
+
+/* Transcribe files in their order.  A file that cannot be used is told on standard error and counted; the
+ * others go on.  Returns OK also then; CANCELLED; IO when the sink failed; NO_MEMORY. */
+conure_status conure_transcribe_files(conure_transcribe_job *job, char *const *files, int n_files,
+                                      conure_error *err);
+
+#endif
