@@ -171,7 +171,8 @@ static conure_status make_tensor(void *user, const conure_tensor_spec *spec)
     for (uint32_t i = 1; i < spec->rank; i++)
         k *= spec->shape[i];
     conure_tensor *t = &model->tensors[model->n_tensors];
-    const bool panels = spec->is_matrix && strncmp(spec->name, "joint.", 6) != 0;
+    const bool calibrated = strncmp(spec->name, "joint.", 6) == 0 || strncmp(spec->name, "encoder.pre_encode.out.", 23) == 0;
+    const bool panels = spec->is_matrix && !calibrated;
     *t = (conure_tensor){.dtype = CONURE_F32, .layout = panels ? CONURE_PANELS : CONURE_ROWS, .rank = spec->rank};
     memcpy(t->shape, spec->shape, sizeof t->shape);
     t->bytes = panels ? conure_panel_bytes(CONURE_F32, n, k) : n * k * sizeof(float);

@@ -1,9 +1,11 @@
 /* random.c - a random checkpoint that decodes like speech.
  *
- * A random joint gives one label for ever, or blank for ever.  So after the encoder and the predictor
- * have been run on synthetic speech, the joint's two projections are centred and scaled, its outputs are
- * centred, the blank's bias is set to the quantile that makes about half of all evaluations blank, and the
- * durations' biases to a mix in which each occurs. */
+ * In a random network every frame looks much like the next one, and a random joint gives one label for
+ * ever, or blank for ever.  So the network is run on synthetic speech and set right in two steps: first the
+ * subsampling's last product is centred and scaled, so that frames differ as much as they are large
+ * (otherwise the joint would have to amplify small differences, and rounding with them); then the joint's
+ * two projections are centred and scaled, its outputs centred, the blank's bias set to the quantile that
+ * makes about half of all evaluations blank, and the durations' biases to a mix in which each occurs. */
 #include "stream/random.h"
 
 #include "base/memory.h"
@@ -16,7 +18,7 @@
 #include <string.h>
 
 enum { CALIBRATION_S = 20, LABELS = 64, SAMPLED_LABELS = 8, SAMPLED_FRAMES = 48 };
-static const double ENCODER_SPREAD = 2.4, PREDICTOR_SPREAD = 1.0, BLANK_QUANTILE = 0.55;
+static const double FRONT_SPREAD = 1.0, ENCODER_SPREAD = 2.4, PREDICTOR_SPREAD = 1.0, BLANK_QUANTILE = 0.55;
 
 /* ---- synthetic speech ------------------------------------------------------------------------ */
 
@@ -72,8 +74,10 @@ void conure_synthetic_speech(float *pcm, uint64_t n, uint64_t seed)
 
 typedef struct calibration {
     conure_model *model;
+    float *mel;          /* [n_mel][mel_bins] */
+    float *front;        /* [n_frames][d_model]: rows after the subsampling */
     float *encoded;      /* [n_frames][d_model] */
-    uint32_t n_frames;
+    uint32_t n_mel, n_frames;
     float *outputs;      /* [LABELS][pred_hidden]: the predictor's output after each of some labels */
     float *frames_part;  /* [n_frames][joint_hidden], after calibration of joint.enc */
     float *labels_part;  /* [LABELS][joint_hidden] */
@@ -85,55 +89,102 @@ static float *weights_of(const conure_model *model, const char *name)
     return (float *)conure_model_tensor(model, name)->data; /* made by us a moment ago, rows, f32 */
 }
 
-/* Run the encoder and the predictor as they are. */
-static conure_status observe(calibration *c, uint64_t seed)
+static void keep_front(void *user, const char *name, uint32_t row, const float *data, uint32_t rows, uint32_t cols)
+{
+    calibration *c = user;
+    (void)row;
+    if (strcmp(name, "subsampling") == 0)
+        memcpy(c->front, data, (size_t)rows * cols * sizeof *data);
+}
+
+/* Features of synthetic speech. */
+static conure_status listen(calibration *c, uint64_t seed)
 {
     const conure_config *config = &c->model->config;
     const uint64_t n = (uint64_t)CALIBRATION_S * config->sample_rate_hz;
+    float *pcm = conure_calloc(n, sizeof *pcm);
+    conure_mel *mel = NULL;
+    conure_status status = pcm ? conure_mel_open(&mel, config, NULL, NULL, c->err) : conure_fail_memory(c->err, "calibration", n * sizeof *pcm);
+    if (status == CONURE_OK) {
+        c->n_mel = (uint32_t)conure_mel_frames(mel, n);
+        c->n_frames = (c->n_mel + 7) / 8;
+        c->mel = conure_calloc((size_t)c->n_mel * config->mel_bins, sizeof *c->mel);
+        c->encoded = conure_calloc((size_t)c->n_frames * config->d_model, sizeof *c->encoded);
+        c->front = conure_calloc((size_t)c->n_frames * config->d_model, sizeof *c->front);
+        c->outputs = conure_calloc((size_t)LABELS * config->pred_hidden, sizeof *c->outputs);
+        c->frames_part = conure_calloc((size_t)c->n_frames * config->joint_hidden, sizeof *c->frames_part);
+        c->labels_part = conure_calloc((size_t)LABELS * config->joint_hidden, sizeof *c->labels_part);
+        if (!c->mel || !c->encoded || !c->front || !c->outputs || !c->frames_part || !c->labels_part)
+            status = conure_fail_memory(c->err, "calibration", (size_t)c->n_mel * config->mel_bins * sizeof *c->mel);
+    }
+    if (status == CONURE_OK) {
+        conure_synthetic_speech(pcm, n, seed);
+        status = conure_mel_raw(mel, NULL, pcm, n, 0, c->n_mel, c->mel, c->err);
+    }
+    if (status == CONURE_OK)
+        conure_mel_normalize(c->mel, c->n_mel, config->mel_bins);
+    conure_mel_close(&mel);
+    free(pcm);
+    return status;
+}
+
+/* The predictor's output after each of some labels, from the start. */
+static conure_status run_predictor(calibration *c, const conure_engine *engine, void *self, uint64_t seed)
+{
+    const conure_config *config = &c->model->config;
+    const size_t state = (size_t)config->pred_layers * config->pred_hidden;
+    float *h = conure_calloc(2 * state + config->joint_hidden, sizeof *h);
+    conure_status status = h ? CONURE_OK : conure_fail_memory(c->err, "calibration", 2 * state * sizeof *h);
+    for (uint32_t i = 0; i < LABELS && status == CONURE_OK; i++) {
+        const uint32_t label = (uint32_t)(conure_random_unit(seed + 1, i) * config->vocab_size);
+        memset(h, 0, 2 * state * sizeof *h);
+        status = engine->predict(self, &label, h, h + state, 1, h + 2 * state, c->err);
+        memcpy(c->outputs + (size_t)i * config->pred_hidden, h + state - config->pred_hidden, config->pred_hidden * sizeof *h);
+    }
+    free(h);
+    return status;
+}
+
+/* Run the encoder and the predictor with the weights as they are now. */
+static conure_status observe(calibration *c, uint64_t seed)
+{
     const conure_engine *engine = &conure_engine_native_cpu;
     const uint32_t processors = conure_processors();
     const conure_engine_options options = {.n_threads = processors < 16 ? processors : 16,
                                            .precision = CONURE_PRECISION_F32, .mask = CONURE_MASK_EXACT};
-    const size_t state = (size_t)config->pred_layers * config->pred_hidden;
-    float *pcm = conure_calloc(n, sizeof *pcm), *features = NULL, *states = NULL;
-    conure_mel *mel = NULL;
+    conure_encode_row row = {.mel = c->mel, .n_frames = c->n_mel, .n_valid = c->n_mel, .out = c->encoded, .n_out_cap = c->n_frames};
     void *self = NULL;
-    conure_status status = conure_mel_open(&mel, config, NULL, NULL, c->err);
+    conure_status status = engine->open(&self, c->model, &options, c->err);
     if (status == CONURE_OK) {
-        const uint64_t frames = conure_mel_frames(mel, n);
-        c->n_frames = (uint32_t)((frames + 7) / 8);
-        features = conure_calloc(frames * config->mel_bins, sizeof *features);
-        c->encoded = conure_calloc((size_t)c->n_frames * config->d_model, sizeof(float));
-        c->outputs = conure_calloc((size_t)LABELS * config->pred_hidden, sizeof(float));
-        states = conure_calloc(2 * state * LABELS + (size_t)LABELS * config->joint_hidden, sizeof *states);
-        if (!pcm || !features || !c->encoded || !c->outputs || !states)
-            status = conure_fail_memory(c->err, "calibration", n * sizeof *pcm);
-    }
-    if (status == CONURE_OK)
-        status = engine->open(&self, c->model, &options, c->err);
-    if (status == CONURE_OK) {
-        conure_synthetic_speech(pcm, n, seed);
-        status = conure_mel_raw(mel, NULL, pcm, n, 0, conure_mel_frames(mel, n), features, c->err);
-    }
-    if (status == CONURE_OK) {
-        conure_mel_normalize(features, conure_mel_frames(mel, n), config->mel_bins);
-        const uint32_t frames = (uint32_t)conure_mel_frames(mel, n);
-        conure_encode_row row = {.mel = features, .n_frames = frames, .n_valid = frames, .out = c->encoded, .n_out_cap = c->n_frames};
+        engine->set_probe(self, keep_front, c);
         status = engine->encode(self, &row, 1, c->err);
     }
-    for (uint32_t i = 0; i < LABELS && status == CONURE_OK; i++) {
-        const uint32_t label = (uint32_t)(conure_random_unit(seed + 1, i) * config->vocab_size);
-        float *h = states + i * 2 * state, *cc = h + state, *out = states + 2 * state * LABELS;
-        status = engine->predict(self, &label, h, cc, 1, out, c->err);
-        memcpy(c->outputs + (size_t)i * config->pred_hidden, h + state - config->pred_hidden, config->pred_hidden * sizeof(float));
-    }
+    if (status == CONURE_OK)
+        status = run_predictor(c, engine, self, seed);
     if (self)
         engine->close(&self);
-    conure_mel_close(&mel);
-    free(pcm);
-    free(features);
-    free(states);
     return status;
+}
+
+/* Centre and scale what the subsampling gives, through the weights and bias of its last product: rows
+ * W x + b become a (W x + b - mean) per output. */
+static void centre_front(calibration *c)
+{
+    const size_t d = c->model->config.d_model, n = c->n_frames;
+    const conure_tensor *tensor = conure_model_tensor(c->model, "encoder.pre_encode.out.weight");
+    float *w = (float *)tensor->data, *b = weights_of(c->model, "encoder.pre_encode.out.bias");
+    const size_t k = (size_t)tensor->shape[1];
+    for (size_t i = 0; i < d; i++) {
+        double mean = 0, squares = 0;
+        for (size_t t = 0; t < n; t++)
+            mean += c->front[t * d + i] / (double)n;
+        for (size_t t = 0; t < n; t++)
+            squares += (c->front[t * d + i] - mean) * (c->front[t * d + i] - mean);
+        const double factor = FRONT_SPREAD / sqrt(squares / (double)n + 1e-30);
+        for (size_t j = 0; j < k; j++)
+            w[i * k + j] = (float)(w[i * k + j] * factor);
+        b[i] = (float)((b[i] - mean) * factor);
+    }
 }
 
 /* Scale W [n][k] and set b [n] so that W x + b over the rows x [rows][k] has mean 0 and deviation spread;
@@ -225,12 +276,12 @@ static conure_status calibrate(conure_model *model, uint64_t seed, conure_error 
 {
     const conure_config *config = &model->config;
     calibration c = {.model = model, .err = err};
-    conure_status status = observe(&c, seed);
+    conure_status status = listen(&c, seed);
+    if (status == CONURE_OK)
+        status = observe(&c, seed);
     if (status == CONURE_OK) {
-        c.frames_part = conure_calloc((size_t)c.n_frames * config->joint_hidden, sizeof(float));
-        c.labels_part = conure_calloc((size_t)LABELS * config->joint_hidden, sizeof(float));
-        if (!c.frames_part || !c.labels_part)
-            status = conure_fail_memory(err, "calibration", (size_t)c.n_frames * config->joint_hidden * sizeof(float));
+        centre_front(&c);
+        status = observe(&c, seed);
     }
     if (status == CONURE_OK) {
         centre(weights_of(model, "joint.enc.weight"), weights_of(model, "joint.enc.bias"), c.encoded, c.n_frames,
@@ -239,6 +290,8 @@ static conure_status calibrate(conure_model *model, uint64_t seed, conure_error 
                config->joint_hidden, config->pred_hidden, PREDICTOR_SPREAD, c.labels_part);
         status = set_outputs(&c);
     }
+    free(c.mel);
+    free(c.front);
     free(c.encoded);
     free(c.outputs);
     free(c.frames_part);
