@@ -85,12 +85,17 @@ static void pack_values(const att_job *job, const conure_att_unit *unit, uint32_
     const size_t dim = a->head_dim, stride = a->v.stride;
     const float *v = a->v.data + (unit->span->kv_row + (size_t)unit->key_first) * stride +
                      unit->head * dim;
-    for (size_t row = part; row < unit->n_keys; row += PACK_PARTS) {
-        for (size_t column = 0; column < dim; column += 16) {
-            float *dst = unit->v_panels + column * unit->n_keys + row * 16;
-            const size_t n = dim - column < 16 ? dim - column : 16;
-            memcpy(dst, v + row * stride + column, n * sizeof *dst);
-            memset(dst + n, 0, (16 - n) * sizeof *dst);
+    for (size_t column = 0; column < dim; column += 16) {
+        float *panel = unit->v_panels + column * unit->n_keys;
+        const size_t n = dim - column < 16 ? dim - column : 16;
+        for (size_t row = part; row < unit->n_keys; row += PACK_PARTS) {
+            const float *src = v + row * stride + column;
+            if (n == 16) {
+                memcpy(panel + row * 16, src, 16 * sizeof *src); /* a constant: one move */
+            } else {
+                memcpy(panel + row * 16, src, n * sizeof *src);
+                memset(panel + row * 16 + n, 0, (16 - n) * sizeof *src);
+            }
         }
     }
 }

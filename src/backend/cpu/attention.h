@@ -10,7 +10,7 @@
 #include "backend/ops.h"
 
 /* Queries in a block.  A multiple of 16, so that every block's position rows start on a panel. */
-#define CONURE_ATT_BLOCK 32u
+#define CONURE_ATT_BLOCK 16u
 
 typedef struct conure_att_unit {
     const conure_span *span;
