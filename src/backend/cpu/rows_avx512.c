@@ -11,9 +11,18 @@ static inline __mmask16 lanes(size_t i, size_t n)
     return conure_mask_avx512(n - i);
 }
 
+/* Whole vectors skip the mask, which costs more than the arithmetic of the simple rows. */
 static inline __m512 load(const float *x, size_t i, size_t n)
 {
-    return _mm512_maskz_loadu_ps(lanes(i, n), x + i);
+    return n - i >= 16 ? _mm512_loadu_ps(x + i) : _mm512_maskz_loadu_ps(lanes(i, n), x + i);
+}
+
+static inline void store(float *dst, size_t i, size_t n, __m512 y)
+{
+    if (n - i >= 16)
+        _mm512_storeu_ps(dst + i, y);
+    else
+        _mm512_mask_storeu_ps(dst + i, lanes(i, n), y);
 }
 
 /* In three passes over a row that is in the first-level cache.  The mean of the first is rounded to
@@ -54,22 +63,20 @@ static void layer_norm_row(float *dst, const float *x, const float *gamma, const
     for (i = 0; i < n; i += 16) {
         const __m512 d = _mm512_sub_ps(_mm512_sub_ps(load(x, i, n), centre), rest);
         const __m512 y = _mm512_fmadd_ps(_mm512_mul_ps(d, factor), load(gamma, i, n), load(beta, i, n));
-        _mm512_mask_storeu_ps(dst + i, lanes(i, n), y);
+        store(dst, i, n, y);
     }
 }
 
 static void silu_row(float *dst, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i += 16)
-        _mm512_mask_storeu_ps(dst + i, lanes(i, n), conure_silu_avx512(load(x, i, n)));
+        store(dst, i, n, conure_silu_avx512(load(x, i, n)));
 }
 
 static void glu_row(float *dst, const float *value, const float *gate, size_t n)
 {
     for (size_t i = 0; i < n; i += 16)
-        _mm512_mask_storeu_ps(
-            dst + i, lanes(i, n),
-            _mm512_mul_ps(load(value, i, n), conure_sigmoid_avx512(load(gate, i, n))));
+        store(dst, i, n, _mm512_mul_ps(load(value, i, n), conure_sigmoid_avx512(load(gate, i, n))));
 }
 
 /* Of two operands max takes the second when one is NaN: NaN stays. */
@@ -81,22 +88,20 @@ static inline __m512 relu(__m512 x)
 static void relu_row(float *dst, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i += 16)
-        _mm512_mask_storeu_ps(dst + i, lanes(i, n), relu(load(x, i, n)));
+        store(dst, i, n, relu(load(x, i, n)));
 }
 
 static void add_scaled_row(float *dst, const float *residual, const float *y, float alpha, size_t n)
 {
     const __m512 factor = _mm512_set1_ps(alpha);
     for (size_t i = 0; i < n; i += 16)
-        _mm512_mask_storeu_ps(dst + i, lanes(i, n),
-                              _mm512_fmadd_ps(factor, load(y, i, n), load(residual, i, n)));
+        store(dst, i, n, _mm512_fmadd_ps(factor, load(y, i, n), load(residual, i, n)));
 }
 
 static void add_relu_row(float *dst, const float *a, const float *b, size_t n)
 {
     for (size_t i = 0; i < n; i += 16)
-        _mm512_mask_storeu_ps(dst + i, lanes(i, n),
-                              relu(_mm512_add_ps(load(a, i, n), load(b, i, n))));
+        store(dst, i, n, relu(_mm512_add_ps(load(a, i, n), load(b, i, n))));
 }
 
 static inline __m512 activate(__m512 x, int activation)
@@ -130,7 +135,7 @@ static void depthwise_row(float *dst, const float *const *x, const float *weight
         for (size_t t = 0; t < n_taps; t++)
             if (x[t])
                 y = _mm512_fmadd_ps(load(weight + t * ldw, i, n), load(x[t], i, n), y);
-        _mm512_mask_storeu_ps(dst + i, lanes(i, n), activate(y, activation));
+        store(dst, i, n, activate(y, activation));
     }
 }
 
@@ -143,7 +148,7 @@ static void conv9_row(float *dst, const float *x9, const float *weight, const fl
         __m512 y = load(bias, i, n);
         for (size_t t = 0; t < 9; t++)
             y = _mm512_fmadd_ps(pixel[t], load(weight + t * n, i, n), y);
-        _mm512_mask_storeu_ps(dst + i, lanes(i, n), relu(y));
+        store(dst, i, n, relu(y));
     }
 }
 
@@ -186,7 +191,7 @@ static void scale_row(float *x, float factor, size_t n)
 {
     const __m512 by = _mm512_set1_ps(factor);
     for (size_t i = 0; i < n; i += 16)
-        _mm512_mask_storeu_ps(x + i, lanes(i, n), _mm512_mul_ps(by, load(x, i, n)));
+        store(x, i, n, _mm512_mul_ps(by, load(x, i, n)));
 }
 
 static inline __m512 tanh16(__m512 x)
@@ -213,8 +218,8 @@ static void lstm_row(float *h, float *c, const float *gates, size_t hidden)
         const __m512 cell = tanh16(load(gates + 2 * hidden, i, hidden));
         const __m512 out = conure_sigmoid_avx512(load(gates + 3 * hidden, i, hidden));
         const __m512 next = _mm512_fmadd_ps(forget, load(c, i, hidden), _mm512_mul_ps(in, cell));
-        _mm512_mask_storeu_ps(c + i, lanes(i, hidden), next);
-        _mm512_mask_storeu_ps(h + i, lanes(i, hidden), _mm512_mul_ps(out, tanh16(next)));
+        store(c, i, hidden, next);
+        store(h, i, hidden, _mm512_mul_ps(out, tanh16(next)));
     }
 }
 
