@@ -129,15 +129,18 @@ static void depthwise_row(float *dst, const float *const *x, const float *weight
     size_t i = 0;
     for (; i + 32 <= n; i += 32) {
         __m256 y[4];
+#pragma GCC unroll 4
         for (size_t v = 0; v < 4; v++)
             y[v] = _mm256_loadu_ps(bias + i + 8 * v);
         for (size_t t = 0; t < n_taps; t++) {
             if (!x[t])
                 continue;
             const float *row = x[t] + i, *w = weight + t * ldw + i;
+#pragma GCC unroll 4
             for (size_t v = 0; v < 4; v++)
                 y[v] = _mm256_fmadd_ps(_mm256_loadu_ps(w + 8 * v), _mm256_loadu_ps(row + 8 * v), y[v]);
         }
+#pragma GCC unroll 4
         for (size_t v = 0; v < 4; v++)
             _mm256_storeu_ps(dst + i + 8 * v, activate(y[v], activation));
     }
@@ -153,10 +156,12 @@ static void depthwise_row(float *dst, const float *const *x, const float *weight
 static void conv9_row(float *dst, const float *x9, const float *weight, const float *bias, size_t n)
 {
     __m256 pixel[9];
+#pragma GCC unroll 9
     for (size_t t = 0; t < 9; t++)
         pixel[t] = _mm256_set1_ps(x9[t]);
     for (size_t i = 0; i < n; i += 8) {
         __m256 y = load(bias, i, n);
+#pragma GCC unroll 9
         for (size_t t = 0; t < 9; t++)
             y = _mm256_fmadd_ps(pixel[t], load(weight + t * n, i, n), y);
         store(dst, i, n, relu(y));
@@ -239,20 +244,24 @@ static void lstm_row(float *h, float *c, const float *gates, size_t hidden)
 static inline void transpose8(__m256 r[8])
 {
     __m256 t[8];
+#pragma GCC unroll 4
     for (size_t i = 0; i < 8; i += 2) {
         t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
         t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
     }
+#pragma GCC unroll 2
     for (size_t i = 0; i < 8; i += 4) {
         r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
         r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
         r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
         r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
     }
+#pragma GCC unroll 4
     for (size_t i = 0; i < 4; i++) {
         t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
         t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
     }
+#pragma GCC unroll 8
     for (size_t i = 0; i < 8; i++)
         r[i] = t[i];
 }
@@ -263,6 +272,7 @@ static void pack_panel(float *dst, const float *x, size_t ldx, size_t n_rows, si
         for (size_t side = 0; side < 16; side += 8) {
             const size_t n = k - j < 8 ? k - j : 8;
             __m256 r[8];
+#pragma GCC unroll 8
             for (size_t i = 0; i < 8; i++)
                 r[i] = side + i < n_rows ? load(x + (side + i) * ldx, j, k) : _mm256_setzero_ps();
             transpose8(r);

@@ -118,15 +118,18 @@ static void depthwise_row(float *dst, const float *const *x, const float *weight
     size_t i = 0;
     for (; i + 64 <= n; i += 64) {
         __m512 y[4];
+#pragma GCC unroll 4
         for (size_t v = 0; v < 4; v++)
             y[v] = _mm512_loadu_ps(bias + i + 16 * v);
         for (size_t t = 0; t < n_taps; t++) {
             if (!x[t])
                 continue;
             const float *row = x[t] + i, *w = weight + t * ldw + i;
+#pragma GCC unroll 4
             for (size_t v = 0; v < 4; v++)
                 y[v] = _mm512_fmadd_ps(_mm512_loadu_ps(w + 16 * v), _mm512_loadu_ps(row + 16 * v), y[v]);
         }
+#pragma GCC unroll 4
         for (size_t v = 0; v < 4; v++)
             _mm512_storeu_ps(dst + i + 16 * v, activate(y[v], activation));
     }
@@ -142,10 +145,12 @@ static void depthwise_row(float *dst, const float *const *x, const float *weight
 static void conv9_row(float *dst, const float *x9, const float *weight, const float *bias, size_t n)
 {
     __m512 pixel[9];
+#pragma GCC unroll 9
     for (size_t t = 0; t < 9; t++)
         pixel[t] = _mm512_set1_ps(x9[t]);
     for (size_t i = 0; i < n; i += 16) {
         __m512 y = load(bias, i, n);
+#pragma GCC unroll 9
         for (size_t t = 0; t < 9; t++)
             y = _mm512_fmadd_ps(pixel[t], load(weight + t * n, i, n), y);
         store(dst, i, n, relu(y));
@@ -227,10 +232,12 @@ static void lstm_row(float *h, float *c, const float *gates, size_t hidden)
 static inline void transpose16(__m512 r[16])
 {
     __m512 t[16];
+#pragma GCC unroll 8
     for (size_t i = 0; i < 16; i += 2) {
         t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
         t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
     }
+#pragma GCC unroll 4
     for (size_t i = 0; i < 16; i += 4) {
         const __m512d a = _mm512_castps_pd(t[i]), b = _mm512_castps_pd(t[i + 2]);
         const __m512d c = _mm512_castps_pd(t[i + 1]), d = _mm512_castps_pd(t[i + 3]);
@@ -239,12 +246,14 @@ static inline void transpose16(__m512 r[16])
         r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(c, d));
         r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(c, d));
     }
+#pragma GCC unroll 4
     for (size_t i = 0; i < 4; i++) {
         t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
         t[i + 4] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
         t[i + 8] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
         t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
     }
+#pragma GCC unroll 4
     for (size_t i = 0; i < 4; i++) {
         r[i] = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88);
         r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xdd);
@@ -258,6 +267,7 @@ static void pack_panel(float *dst, const float *x, size_t ldx, size_t n_rows, si
     for (size_t j = 0; j < k; j += 16) {
         const size_t n = k - j < 16 ? k - j : 16;
         __m512 r[16];
+#pragma GCC unroll 16
         for (size_t i = 0; i < 16; i++)
             r[i] = i < n_rows ? load(x + i * ldx, j, k) : _mm512_setzero_ps();
         transpose16(r);
