@@ -144,7 +144,7 @@ static conure_status check_one(void *user, const conure_tensor_spec *spec)
         return conure_fail(c->err, CONURE_UNSUPPORTED, "%s: stored as %s, supported: f32, f16, bf16",
                            spec->name, conure_dtype_name(tensor->dtype));
     c->used[tensor - c->model->tensors] = true;
-    if (!spec->optional)
+    if (!spec->optional && !strstr(spec->name, ".running_")) /* statistics are not trained */
         c->model->n_parameters += elements;
     c->model->weight_bytes += tensor->bytes;
     if (quantised)

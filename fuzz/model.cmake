@@ -1,0 +1,3 @@
+conure_fuzz(safetensors ${PROJECT_SOURCE_DIR}/fuzz/safetensors.c)
+conure_fuzz(hf_config ${PROJECT_SOURCE_DIR}/fuzz/hf_config.c)
+conure_fuzz(converted ${PROJECT_SOURCE_DIR}/fuzz/converted.c)
