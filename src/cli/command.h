@@ -65,7 +65,7 @@ struct conure_command {
     int (*run)(const void *settings, int n_arguments, char *const *arguments);
 };
 
-/* Every command, NULL at the end (main.c). */
+/* Every command, NULL at the end (commands.c). */
 extern const conure_command *const conure_commands[];
 
 /* ---- options.c */

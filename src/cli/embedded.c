@@ -1,8 +1,25 @@
-/* embedded.c - the model that ships inside the program: models/embedded.conure, placed in read-only data
- * by the assembler, so that it is mapped with the program and read only where it is used. */
+/* embedded.c - what ships inside the program: the model models/embedded.conure and a short clip of speech for
+ * benchmarks, placed in read-only data by the assembler, so that they are mapped with the program and
+ * read only where they are used. */
 #include "cli/models.h"
 
-#if CONURE_HAVE_EMBEDDED
+__asm__(".pushsection .rodata\n"
+        ".balign 64\n"
+        "conure_clip_begin:\n"
+        ".incbin \"" CONURE_CLIP_FILE "\"\n"
+        "conure_clip_end:\n"
+        ".byte 0\n"
+        ".popsection\n");
+
+extern const unsigned char conure_clip_begin[], conure_clip_end[];
+
+void conure_embedded_clip(const void **data, size_t *bytes)
+{
+    *data = conure_clip_begin;
+    *bytes = (size_t)(conure_clip_end - conure_clip_begin);
+}
+
+#ifdef CONURE_HAVE_EMBEDDED
 
 __asm__(".pushsection .rodata\n"
         ".balign 64\n"

@@ -10,18 +10,6 @@
 #include "cli/terminal.h"
 #include "conure.h"
 
-const conure_command *const conure_commands[] = {
-    &conure_command_transcribe, &conure_command_model,
-#if CONURE_HAVE_CURL
-    &conure_command_pull,
-#endif
-    &conure_command_bench,      &conure_command_doctor,
-#if CONURE_HAVE_WER
-    &conure_command_wer,
-#endif
-    &conure_command_completion, &conure_command_help,   NULL,
-};
-
 static const conure_command *find(const conure_command *const *list, const char *name)
 {
     for (; *list; list++)

@@ -36,6 +36,9 @@ conure_status conure_models_open(conure_model **out, const char *given,
 bool conure_embedded_model(const void **data, size_t *bytes);
 #define CONURE_EMBEDDED_NAME "embedded"
 
+/* A few seconds of speech as a FLAC file, for `conure bench`. */
+void conure_embedded_clip(const void **data, size_t *bytes);
+
 /* mkdir -p: existing folders are fine.  IO names the one that failed. */
 conure_status conure_make_folders(const char *path, conure_error *err);
 

@@ -1,12 +1,16 @@
 # The command conure.  wer_sources.cmake appends the comparison of transcripts; src/audio gives conure_audio.
 set(CONURE_CLI_SOURCES
+    ${CMAKE_CURRENT_LIST_DIR}/bench.c
+    ${CMAKE_CURRENT_LIST_DIR}/bench_print.c
     ${CMAKE_CURRENT_LIST_DIR}/command_bench.c
     ${CMAKE_CURRENT_LIST_DIR}/command_completion.c
     ${CMAKE_CURRENT_LIST_DIR}/command_doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/command_help.c
     ${CMAKE_CURRENT_LIST_DIR}/command_model.c
     ${CMAKE_CURRENT_LIST_DIR}/command_transcribe.c
+    ${CMAKE_CURRENT_LIST_DIR}/commands.c
     ${CMAKE_CURRENT_LIST_DIR}/completion.c
+    ${CMAKE_CURRENT_LIST_DIR}/doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/embedded.c
     ${CMAKE_CURRENT_LIST_DIR}/flops.c
     ${CMAKE_CURRENT_LIST_DIR}/help.c
@@ -14,10 +18,12 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/manual.c
     ${CMAKE_CURRENT_LIST_DIR}/models.c
     ${CMAKE_CURRENT_LIST_DIR}/options.c
+    ${CMAKE_CURRENT_LIST_DIR}/measure.c
     ${CMAKE_CURRENT_LIST_DIR}/output.c
     ${CMAKE_CURRENT_LIST_DIR}/output_cues.c
     ${CMAKE_CURRENT_LIST_DIR}/output_json.c
     ${CMAKE_CURRENT_LIST_DIR}/output_text.c
+    ${CMAKE_CURRENT_LIST_DIR}/peak.c
     ${CMAKE_CURRENT_LIST_DIR}/sink.c
     ${CMAKE_CURRENT_LIST_DIR}/terminal.c
     ${CMAKE_CURRENT_LIST_DIR}/transcribe.c)
@@ -34,10 +40,33 @@ endif()
 
 # A plain clone carries the model that the program embeds; without the file it is built without one.
 set(CONURE_EMBEDDED_MODEL ${PROJECT_SOURCE_DIR}/models/embedded.conure CACHE FILEPATH "Model to embed; empty: none")
-set(embedded ${CMAKE_CURRENT_LIST_DIR}/embedded.c)
+set(CONURE_CLIP ${PROJECT_SOURCE_DIR}/tests/data/audio/librispeech_e29030942b.flac)
+set(embedded_depends ${CONURE_CLIP})
+set(embedded_definitions "CONURE_CLIP_FILE=\"${CONURE_CLIP}\"")
 if(CONURE_EMBEDDED_MODEL AND EXISTS ${CONURE_EMBEDDED_MODEL})
-    set_source_files_properties(${embedded} PROPERTIES OBJECT_DEPENDS ${CONURE_EMBEDDED_MODEL}
-        COMPILE_DEFINITIONS "CONURE_HAVE_EMBEDDED=1;CONURE_EMBEDDED_FILE=\"${CONURE_EMBEDDED_MODEL}\"")
+    list(APPEND embedded_depends ${CONURE_EMBEDDED_MODEL})
+    list(APPEND embedded_definitions CONURE_HAVE_EMBEDDED=1 "CONURE_EMBEDDED_FILE=\"${CONURE_EMBEDDED_MODEL}\"")
+endif()
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/embedded.c PROPERTIES OBJECT_DEPENDS "${embedded_depends}"
+    COMPILE_DEFINITIONS "${embedded_definitions}")
+
+# What bench and doctor say about the program: the commit, known when it was configured.
+execute_process(COMMAND git -C ${PROJECT_SOURCE_DIR} describe --always --dirty --exclude=* OUTPUT_VARIABLE commit
+    OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE no_commit)
+if(no_commit)
+    set(commit unknown)
+else()
+    execute_process(COMMAND git -C ${PROJECT_SOURCE_DIR} rev-parse --path-format=absolute --git-path logs/HEAD
+        OUTPUT_VARIABLE git_log OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    if(EXISTS "${git_log}")
+        set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${git_log}")
+    endif()
+endif()
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/measure.c PROPERTIES COMPILE_DEFINITIONS
+    "CONURE_COMMIT=\"${commit}\";CONURE_BUILD=\"${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}, ${CMAKE_BUILD_TYPE}\"")
+
+if(CONURE_AUDIO)
+    list(APPEND CONURE_CLI_DEFINITIONS CONURE_HAVE_SNDFILE=1)
 endif()
 
 # Everything but main(), so that tests can link it.
@@ -47,6 +76,9 @@ target_compile_definitions(conure_cli PUBLIC ${CONURE_CLI_DEFINITIONS})
 target_link_libraries(conure_cli PUBLIC conure_private conure_audio)
 if(CONURE_PULL)
     target_link_libraries(conure_cli PUBLIC PkgConfig::CURL)
+endif()
+if(CONURE_AUDIO)
+    target_link_libraries(conure_cli PUBLIC PkgConfig::SNDFILE PkgConfig::SOXR) # doctor prints their versions
 endif()
 
 if(CONURE_COMMAND)

@@ -1,0 +1,14 @@
+/* commands.c - the list of commands, in the order that help prints them. */
+#include "cli/command.h"
+
+const conure_command *const conure_commands[] = {
+    &conure_command_transcribe, &conure_command_model,
+#ifdef CONURE_HAVE_CURL
+    &conure_command_pull,
+#endif
+    &conure_command_bench,      &conure_command_doctor,
+#ifdef CONURE_HAVE_WER
+    &conure_command_wer,
+#endif
+    &conure_command_completion, &conure_command_help,   NULL,
+};
