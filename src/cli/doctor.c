@@ -6,6 +6,8 @@
 #include <jansson.h>
 #include <limits.h>
 #include <nettle/version.h>
+#include <sndfile.h>
+#include <soxr.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +18,6 @@
 #include <zlib.h>
 #ifdef CONURE_HAVE_CURL
 #include <curl/curl.h>
-#endif
-#ifdef CONURE_HAVE_SNDFILE
-#include <sndfile.h>
-#include <soxr.h>
 #endif
 
 #include "base/cpu.h"
@@ -124,17 +122,11 @@ static void memory(conure_findings *f)
 
 static void libraries(conure_findings *f)
 {
-    conure_finding *row = add(f, "libraries", CONURE_FINDING_GOOD,
+    add(f, "libraries", CONURE_FINDING_GOOD,
                               "zlib %s, libyaml %s, jansson %s, nettle %d.%d, utf8proc %s", zlibVersion(),
                               yaml_get_version_string(), jansson_version_str(), nettle_version_major(),
                               nettle_version_minor(), utf8proc_version());
-    (void)row;
-#ifdef CONURE_HAVE_SNDFILE
     add(f, "audio", CONURE_FINDING_GOOD, "%s, %s", sf_version_string(), soxr_version());
-#else
-    advise(add(f, "audio", CONURE_FINDING_NOTE, "raw PCM only"),
-           "built without libsndfile and libsoxr: configure with -DCONURE_AUDIO=ON");
-#endif
 #ifdef CONURE_HAVE_CURL
     add(f, "network", CONURE_FINDING_GOOD, "%s", curl_version());
 #else

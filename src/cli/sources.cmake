@@ -1,4 +1,8 @@
 # The command conure.  wer_sources.cmake appends the comparison of transcripts; src/audio gives conure_audio.
+if(NOT CONURE_AUDIO)
+    message(STATUS "CONURE_AUDIO is off: the command, which reads audio files, is not built")
+    return()
+endif()
 set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/bench.c
     ${CMAKE_CURRENT_LIST_DIR}/bench_print.c
@@ -65,20 +69,14 @@ endif()
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/measure.c PROPERTIES COMPILE_DEFINITIONS
     "CONURE_COMMIT=\"${commit}\";CONURE_BUILD=\"${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}, ${CMAKE_BUILD_TYPE}\"")
 
-if(CONURE_AUDIO)
-    list(APPEND CONURE_CLI_DEFINITIONS CONURE_HAVE_SNDFILE=1)
-endif()
-
 # Everything but main(), so that tests can link it.
 list(REMOVE_DUPLICATES CONURE_CLI_SOURCES)
 add_library(conure_cli STATIC ${CONURE_CLI_SOURCES})
 target_compile_definitions(conure_cli PUBLIC ${CONURE_CLI_DEFINITIONS})
-target_link_libraries(conure_cli PUBLIC conure_private conure_audio)
+# doctor prints the versions of libsndfile and libsoxr.
+target_link_libraries(conure_cli PUBLIC conure_private conure_audio PkgConfig::SNDFILE PkgConfig::SOXR)
 if(CONURE_PULL)
     target_link_libraries(conure_cli PUBLIC PkgConfig::CURL)
-endif()
-if(CONURE_AUDIO)
-    target_link_libraries(conure_cli PUBLIC PkgConfig::SNDFILE PkgConfig::SOXR) # doctor prints their versions
 endif()
 
 if(CONURE_COMMAND)
