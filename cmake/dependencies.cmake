@@ -5,6 +5,9 @@ pkg_check_modules(NETTLE REQUIRED IMPORTED_TARGET nettle)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(PROTOBUFC REQUIRED IMPORTED_TARGET libprotobuf-c)
 pkg_check_modules(KISSFFT REQUIRED IMPORTED_TARGET kissfft-float)
+# What the core links.  conure.pc.in and conureConfig.cmake.in repeat the list for static linking.
+set(CONURE_CORE_LIBRARIES Threads::Threads ZLIB::ZLIB PkgConfig::YAML PkgConfig::JANSSON PkgConfig::NETTLE
+    PkgConfig::UTF8PROC PkgConfig::PROTOBUFC PkgConfig::KISSFFT m)
 if(CONURE_AUDIO)
     pkg_check_modules(SNDFILE REQUIRED IMPORTED_TARGET sndfile)
     pkg_check_modules(SOXR REQUIRED IMPORTED_TARGET soxr)

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# packages.sh - the Debian 12 packages that Conure needs, by purpose; the only list of them.
+#
+#     scripts/packages.sh list build test        their names, one a line
+#     scripts/packages.sh missing build          those of them that are not installed
+#     scripts/packages.sh install build test     install what is missing
+#
+# Purposes: build (the library, the command, the tests), test (what the default tests run besides),
+# fuzz (clang with libFuzzer and sanitizers), ci (what .ci/run runs besides).
+set -euo pipefail
+
+packages() {
+    case $1 in
+        build) cat <<-END
+	build-essential
+	cmake
+	ninja-build
+	pkg-config
+	protobuf-c-compiler
+	libcurl4-openssl-dev
+	libjansson-dev
+	libkissfft-dev
+	libprotobuf-c-dev
+	libsndfile1-dev
+	libsoxr-dev
+	libutf8proc-dev
+	libyaml-dev
+	nettle-dev
+	zlib1g-dev
+	END
+            ;;
+        test) printf '%s\n' binutils python3 ;;
+        fuzz) printf '%s\n' clang libclang-rt-dev llvm ;;
+        ci) printf '%s\n' clang-format git valgrind ;;
+        *) echo "packages.sh: no purpose '$1'; there are build, test, fuzz and ci" >&2; return 2 ;;
+    esac
+}
+
+list() {
+    local purpose
+    for purpose in "$@"; do
+        packages "$purpose"
+    done
+}
+
+missing() {
+    local name
+    list "$@" | while read -r name; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$name" 2>/dev/null | grep -qx installed || echo "$name"
+    done
+}
+
+install_missing() {
+    local names root=()
+    names=$(missing "$@")
+    if [ -z "$names" ]; then
+        return 0
+    fi
+    names=$(tr '\n' ' ' <<<"$names")
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null; then
+            echo "Not installed: $names" >&2
+            echo "Neither root nor sudo: have them installed with  apt-get install $names" >&2
+            return 1
+        fi
+        root=(sudo)
+    fi
+    echo "Installing: $names"
+    # DEBIAN_FRONTEND: no question may wait for an answer that nobody gives.
+    if ! { "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+           "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $names; } </dev/null; then
+        echo "apt-get could not install them.  With network access, try:" >&2
+        echo "    apt-get update && apt-get install $names" >&2
+        return 1
+    fi
+}
+
+command=${1:-}
+[ $# -eq 0 ] || shift
+if ! command -v dpkg-query >/dev/null && [ "$command" != list ]; then
+    echo "packages.sh: this is not Debian (no dpkg-query).  Debian 12 calls what is needed:" >&2
+    list "$@" | tr '\n' ' ' >&2
+    echo >&2
+    exit 1
+fi
+case $command in
+    list) list "$@" ;;
+    missing) missing "$@" ;;
+    install) install_missing "$@" ;;
+    *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
+esac
