@@ -1,0 +1,4 @@
+conure_test(backend_gemm ${CMAKE_CURRENT_LIST_DIR}/gemm_kernels.c)
+conure_test(backend_gemm_rows ${CMAKE_CURRENT_LIST_DIR}/gemm_rows.c)
+conure_test(backend_linear ${CMAKE_CURRENT_LIST_DIR}/gemm_linear.c)
+conure_test(backend_weight ${CMAKE_CURRENT_LIST_DIR}/gemm_weight.c)
