@@ -148,8 +148,9 @@ static conure_status record_locate(conure_zip_record *record, const central *c, 
     if (c->stored_bytes != c->bytes)
         return conure_fail(err, CONURE_BAD_FILE, "zip: record '%s': %llu bytes stored as %llu", name,
                            (unsigned long long)c->bytes, (unsigned long long)c->stored_bytes);
-    const uint8_t *local = data + c->offset;
-    if (!conure_span_inside(c->offset, LOCAL_BYTES, dir->offset) || !signature(local, 3, 4))
+    const bool inside = conure_span_inside(c->offset, LOCAL_BYTES, dir->offset);
+    const uint8_t *local = data + (inside ? c->offset : 0);
+    if (!inside || !signature(local, 3, 4))
         return conure_fail(err, CONURE_BAD_FILE, "zip: record '%s': no local header at byte %llu", name,
                            (unsigned long long)c->offset);
     const uint64_t skip = (uint64_t)LOCAL_BYTES + u16(local + 26) + u16(local + 28);

@@ -1,0 +1,5 @@
+conure_fuzz(tar ${PROJECT_SOURCE_DIR}/fuzz/tar.c)
+conure_fuzz(zip ${PROJECT_SOURCE_DIR}/fuzz/zip.c ZLIB::ZLIB)
+conure_fuzz(pickle ${PROJECT_SOURCE_DIR}/fuzz/pickle.c ZLIB::ZLIB)
+conure_fuzz(nemo_config ${PROJECT_SOURCE_DIR}/fuzz/nemo_config.c)
+conure_fuzz(nemo ${PROJECT_SOURCE_DIR}/fuzz/nemo.c)
