@@ -1,0 +1,5 @@
+if(TARGET conure_cli)
+    conure_test(wer ${CMAKE_CURRENT_LIST_DIR}/wer.c LIBS conure_cli)
+    conure_test(wer_input ${CMAKE_CURRENT_LIST_DIR}/wer_input.c LIBS conure_cli)
+    conure_test(wer_command ${CMAKE_CURRENT_LIST_DIR}/wer_command.c LIBS conure_cli)
+endif()
