@@ -21,6 +21,7 @@
 
 #include "conure.h"
 
+#define CONURE_AUDIO_RATE_MIN_HZ  100 /* libsndfile makes 1 Hz of some headers that say 0 */
 #define CONURE_AUDIO_RATE_MAX_HZ  768000
 #define CONURE_AUDIO_CHANNELS_MAX 256
 
@@ -35,14 +36,14 @@ typedef enum conure_audio_raw {
 } conure_audio_raw;
 
 typedef struct conure_audio_options {
-    int32_t channel;               /* CONURE_AUDIO_MIX */
-    uint32_t rate_hz;              /* of the output; 16000 */
-    conure_audio_raw raw;          /* PCM without a header ... */
-    uint32_t raw_rate_hz;          /* ... at this rate, 1 .. CONURE_AUDIO_RATE_MAX_HZ; 16000 */
-    uint32_t raw_channels;         /* ... with this many interleaved channels; 1 */
-    uint64_t samples_max;          /* output samples of a channel: more is LIMIT; 24 h */
-    uint64_t spool_bytes_max;      /* of a pipe that must be kept in memory: more is LIMIT; 1 GiB */
-    const volatile int *cancel;    /* NULL, or a flag that ends a call with CANCELLED once not 0 */
+    int32_t channel;            /* CONURE_AUDIO_MIX */
+    uint32_t rate_hz;           /* of the output, in the same range; 16000 */
+    conure_audio_raw raw;       /* PCM without a header ... */
+    uint32_t raw_rate_hz;       /* ... at this rate, CONURE_AUDIO_RATE_MIN_HZ .. _MAX_HZ; 16000 */
+    uint32_t raw_channels;      /* ... with this many interleaved channels; 1 */
+    uint64_t samples_max;       /* output samples of a channel: more is LIMIT; 24 h */
+    uint64_t spool_bytes_max;   /* of a pipe that must be kept in memory: more is LIMIT; 1 GiB */
+    const volatile int *cancel; /* NULL, or a flag that ends a call with CANCELLED once not 0 */
 } conure_audio_options;
 
 typedef struct conure_audio_info {
@@ -53,7 +54,7 @@ typedef struct conure_audio_info {
     uint64_t frames_declared; /* at the file's rate; UINT64_MAX when the file does not say */
     uint64_t frames_decoded;  /* so far */
     bool damaged;
-    char damage[320];         /* what is wrong, without the file's name; "" when nothing is */
+    char damage[320]; /* what is wrong, without the file's name; "" when nothing is */
 } conure_audio_info;
 
 typedef struct conure_audio conure_audio;
@@ -83,8 +84,9 @@ void conure_audio_close(conure_audio **audio); /* NULL-safe; sets *audio to NULL
 const conure_audio_info *conure_audio_get_info(const conure_audio *audio); /* belongs to it */
 
 /* Up to cap more frames, n_channels_out interleaved samples each; *n = 0 is the end.
- * Returns OK; BAD_AUDIO (a non-finite sample, named with its position; nothing at all could be
- * decoded), IO, LIMIT, NO_MEMORY, CANCELLED.  After a failure the object can only be closed. */
+ * Returns OK; BAD_AUDIO (a non-finite sample, named with its position), BAD_FILE (nothing at all could
+ * be decoded of a damaged file), IO, LIMIT, NO_MEMORY, CANCELLED.  After a failure the object can
+ * only be closed. */
 conure_status conure_audio_read(conure_audio *audio, float *dst, size_t cap, size_t *n,
                                 conure_error *err);
 

@@ -1,0 +1,247 @@
+/* decoder.c - libsndfile over our own bytes, raw PCM, and the comparison of what was declared with
+ * what came out. */
+#include "audio/decoder.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/memory.h"
+
+#define RAW_BLOCK_BYTES 65536 /* holds a frame of any number of channels */
+
+__attribute__((format(printf, 2, 3))) static void note(conure_audio_info *info, const char *format,
+                                                       ...)
+{
+    va_list args;
+    if (info->damaged) /* the first is nearest the cause */
+        return;
+    info->damaged = true;
+    va_start(args, format);
+    vsnprintf(info->damage, sizeof info->damage, format, args);
+    va_end(args);
+}
+
+/* ---- what libsndfile reads from --------------------------------------------------------------- */
+
+static sf_count_t file_bytes(void *user)
+{
+    return (sf_count_t)((conure_bytes *)user)->size;
+}
+
+static sf_count_t file_seek(sf_count_t offset, int whence, void *user)
+{
+    conure_bytes *bytes = user;
+    const sf_count_t from = whence == SEEK_SET   ? 0
+                            : whence == SEEK_CUR ? (sf_count_t)bytes->position
+                                                 : (sf_count_t)bytes->size;
+    if ((offset > 0 && from > INT64_MAX - offset) || from + offset < 0)
+        return -1;
+    bytes->position = (uint64_t)(from + offset);
+    return from + offset;
+}
+
+static sf_count_t file_read(void *dst, sf_count_t n, void *user)
+{
+    return n > 0 ? (sf_count_t)conure_bytes_next(user, dst, (size_t)n) : 0;
+}
+
+static sf_count_t file_write(const void *src, sf_count_t n, void *user)
+{
+    (void)src, (void)n, (void)user;
+    return 0;
+}
+
+static sf_count_t file_tell(void *user)
+{
+    return (sf_count_t)((conure_bytes *)user)->position;
+}
+
+static const char *kind_name(conure_container_kind kind)
+{
+    static const char *const names[] = {
+        [CONURE_CONTAINER_WAV] = "WAV",   [CONURE_CONTAINER_AIFF] = "AIFF",
+        [CONURE_CONTAINER_FLAC] = "FLAC", [CONURE_CONTAINER_OGG] = "Ogg",
+        [CONURE_CONTAINER_MP3] = "MP3",
+    };
+    return names[kind];
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static conure_status check_range(const conure_bytes *bytes, long long rate_hz, long long n_channels,
+                                 conure_error *err)
+{
+    if (rate_hz < CONURE_AUDIO_RATE_MIN_HZ || rate_hz > CONURE_AUDIO_RATE_MAX_HZ)
+        return conure_fail(err, CONURE_UNSUPPORTED, "%s: sample rate %lld Hz, expected %d to %d",
+                           bytes->name, rate_hz, CONURE_AUDIO_RATE_MIN_HZ,
+                           CONURE_AUDIO_RATE_MAX_HZ);
+    if (n_channels < 1 || n_channels > CONURE_AUDIO_CHANNELS_MAX)
+        return conure_fail(err, CONURE_UNSUPPORTED, "%s: %lld channels, expected 1 to %d",
+                           bytes->name, n_channels, CONURE_AUDIO_CHANNELS_MAX);
+    return CONURE_OK;
+}
+
+static conure_status open_raw(conure_decoder *d, const conure_audio_options *options,
+                              conure_audio_info *info, conure_error *err)
+{
+    d->raw_block = malloc(RAW_BLOCK_BYTES);
+    if (!d->raw_block)
+        return conure_fail_memory(err, d->bytes.name, RAW_BLOCK_BYTES);
+    info->rate_hz = options->raw_rate_hz;
+    info->n_channels = options->raw_channels;
+    snprintf(info->format, sizeof info->format, "raw PCM, %s",
+             d->raw == CONURE_AUDIO_S16LE ? "signed 16 bit" : "32 bit float");
+    return check_range(&d->bytes, options->raw_rate_hz, options->raw_channels, err);
+}
+
+static conure_status fail_open(conure_decoder *d, conure_error *err)
+{
+    conure_status status = conure_bytes_status(&d->bytes, err);
+    if (status != CONURE_OK)
+        return status;
+    const char *damage = d->container.damage;
+    status = sf_error(NULL) == SF_ERR_UNSUPPORTED_ENCODING ? CONURE_UNSUPPORTED : CONURE_BAD_FILE;
+    return conure_fail(
+        err, status,
+        "%s: cannot be decoded as %s: libsndfile says \"%s\"%s%s; get the file again, "
+        "or try to repair it, e.g. ffmpeg -i IN -ar 16000 -ac 1 OUT.wav",
+        d->bytes.name, kind_name(d->container.kind), sf_strerror(NULL), damage[0] ? "; " : "",
+        damage);
+}
+
+static void describe(conure_decoder *d, const SF_INFO *sf, conure_audio_info *info)
+{
+    SF_FORMAT_INFO subtype = {.format = sf->format & SF_FORMAT_SUBMASK};
+    const bool named = sf_command(d->file, SFC_GET_FORMAT_INFO, &subtype, sizeof subtype) == 0;
+    info->rate_hz = (uint32_t)sf->samplerate;
+    info->n_channels = (uint32_t)sf->channels;
+    snprintf(info->format, sizeof info->format, "%s, %s", kind_name(d->container.kind),
+             named && subtype.name ? subtype.name : "unnamed encoding");
+    /* The decoder's own announcement: for MP3 it may be an estimate, for Ogg it may be missing. */
+    if (d->container.kind != CONURE_CONTAINER_MP3 && sf->frames >= 0 && sf->frames < SF_COUNT_MAX)
+        d->frames_expected = (uint64_t)sf->frames;
+    info->frames_declared = d->container.frames_declared != CONURE_FRAMES_UNKNOWN
+                                ? d->container.frames_declared
+                                : d->frames_expected;
+}
+
+conure_status conure_decoder_open(conure_decoder *d, const conure_audio_options *options,
+                                  conure_audio_info *info, conure_error *err)
+{
+    SF_VIRTUAL_IO io = {file_bytes, file_seek, file_read, file_write, file_tell};
+    SF_INFO sf = {0};
+    d->raw = options->raw;
+    d->frames_expected = CONURE_FRAMES_UNKNOWN;
+    info->frames_declared = CONURE_FRAMES_UNKNOWN;
+    conure_status status = CONURE_OK;
+    if (d->raw != CONURE_AUDIO_HEADER) {
+        status = open_raw(d, options, info, err);
+        d->n_channels = info->n_channels;
+        return status;
+    }
+    status = conure_bytes_keep(&d->bytes, options->spool_bytes_max, err);
+    if (status == CONURE_OK)
+        status = conure_container_check(&d->container, &d->bytes, err);
+    if (status != CONURE_OK)
+        return status;
+    d->file = sf_open_virtual(&io, SFM_READ, &sf, &d->bytes);
+    if (!d->file)
+        return fail_open(d, err);
+    status = check_range(&d->bytes, sf.samplerate, sf.channels, err);
+    if (status != CONURE_OK)
+        return status;
+    describe(d, &sf, info);
+    d->n_channels = info->n_channels;
+    if (d->container.damage[0])
+        note(info, "%s", d->container.damage);
+    return CONURE_OK;
+}
+
+void conure_decoder_close(conure_decoder *d)
+{
+    if (d->file)
+        sf_close(d->file);
+    d->file = NULL;
+    free(d->raw_block);
+    d->raw_block = NULL;
+    conure_bytes_close(&d->bytes);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static float sample_s16(const uint8_t *p)
+{
+    return (float)(int16_t)(uint16_t)(p[0] | p[1] << 8) * 0x1p-15f;
+}
+
+static float sample_f32(const uint8_t *p)
+{
+    const uint32_t bits = conure_le32(p);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static size_t read_raw(conure_decoder *d, conure_audio_info *info, float *dst, size_t cap)
+{
+    const size_t sample_bytes = d->raw == CONURE_AUDIO_S16LE ? 2 : 4;
+    const size_t frame_bytes = sample_bytes * d->n_channels;
+    size_t want = RAW_BLOCK_BYTES / frame_bytes;
+    if (want > cap)
+        want = cap;
+    const size_t got = conure_bytes_next(&d->bytes, d->raw_block, want * frame_bytes);
+    const size_t n = got / frame_bytes;
+    if (got % frame_bytes)
+        note(info,
+             "its last %zu bytes are less than a sample of every channel (%zu bytes): is the "
+             "format, or the number of channels, right?",
+             got % frame_bytes, frame_bytes);
+    for (size_t i = 0; i < n * d->n_channels; i++)
+        dst[i] = d->raw == CONURE_AUDIO_S16LE ? sample_s16(d->raw_block + 2 * i)
+                                              : sample_f32(d->raw_block + 4 * i);
+    return n;
+}
+
+/* The decoder has nothing more: was that all? */
+static void compare(conure_decoder *d, conure_audio_info *info)
+{
+    const uint64_t decoded = info->frames_decoded;
+    uint64_t expected = d->container.frames_declared;
+    if (sf_error(d->file) != SF_ERR_NO_ERROR)
+        note(info, "decoding stopped at sample %llu (%.3f s): libsndfile says \"%s\"",
+             (unsigned long long)decoded, (double)decoded / info->rate_hz, sf_strerror(d->file));
+    if (expected == CONURE_FRAMES_UNKNOWN)
+        expected = d->frames_expected;
+    if (expected != CONURE_FRAMES_UNKNOWN && expected != decoded)
+        note(info, "it declares %llu samples (%.3f s), %llu could be decoded (%.3f s)",
+             (unsigned long long)expected, (double)expected / info->rate_hz,
+             (unsigned long long)decoded, (double)decoded / info->rate_hz);
+    if (decoded < d->container.frames_least)
+        note(info, "decoding ended at sample %llu (%.3f s), before its last frame",
+             (unsigned long long)decoded, (double)decoded / info->rate_hz);
+}
+
+conure_status conure_decoder_read(conure_decoder *d, conure_audio_info *info, float *dst,
+                                  size_t cap, size_t *n, conure_error *err)
+{
+    *n = 0;
+    if (d->raw != CONURE_AUDIO_HEADER) {
+        *n = read_raw(d, info, dst, cap);
+    } else {
+        const sf_count_t got = sf_readf_float(d->file, dst, (sf_count_t)cap);
+        *n = got > 0 ? (size_t)got : 0;
+    }
+    const conure_status status = conure_bytes_status(&d->bytes, err);
+    if (status != CONURE_OK)
+        return status;
+    info->frames_decoded += *n;
+    if (*n == 0 && d->file)
+        compare(d, info);
+    if (*n == 0 && info->damaged && info->frames_decoded == 0)
+        return conure_fail(err, CONURE_BAD_FILE, "%s: nothing of it can be decoded: %s",
+                           d->bytes.name, info->damage);
+    return CONURE_OK;
+}
