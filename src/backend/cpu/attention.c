@@ -18,8 +18,6 @@
 #include "backend/cpu/kernels.h"
 
 #define BLOCK CONURE_ATT_BLOCK
-/* Packing one unit is shared by up to this many workers. */
-#define PACK_PARTS 4u
 /* Panels of as many units as fit are packed at once; always at least one unit. */
 #define WAVE_BYTES ((size_t)16 << 20)
 #define WAVE_UNITS 256u
@@ -67,73 +65,96 @@ static att_room room_of(const att_job *job, uint32_t worker)
     return room;
 }
 
-/* ---- packing --------------------------------------------------------------------------------- */
+/* ---- packing ---------------------------------------------------------------------------------
+ * An item packs 16 rows of keys, of values or of positions for all heads of one utterance that are in
+ * the wave: head after head along the rows, so that memory is read in long runs. */
 
-static void pack_rows(const att_job *job, float *panels, const float *x, size_t stride, size_t n_rows,
-                      uint32_t part)
+static size_t tiles(size_t n)
 {
-    const size_t dim = job->a->head_dim;
-    for (size_t row = 16 * (size_t)part; row < n_rows; row += 16 * PACK_PARTS)
-        job->kernels->pack_panel(panels + row * dim, x + row * stride, stride,
-                                 n_rows - row < 16 ? n_rows - row : 16, dim);
+    return (n + 15) / 16;
+}
+
+static void pack_keys(const att_job *job, const conure_att_unit *unit, size_t row)
+{
+    const conure_rows k = job->a->k;
+    const size_t dim = job->a->head_dim, n = unit->n_keys - row < 16 ? unit->n_keys - row : 16;
+    const size_t first = unit->span->kv_row + (size_t)unit->key_first + row;
+    job->kernels->pack_panel(unit->k_panels + row * dim, k.data + first * k.stride + unit->head * dim,
+                             k.stride, n, dim);
 }
 
 /* Values are summed over keys, so their panels keep the rows and cut the columns. */
-static void pack_values(const att_job *job, const conure_att_unit *unit, uint32_t part)
+static void pack_values(const att_job *job, const conure_att_unit *unit, size_t row)
 {
-    const conure_attention *a = job->a;
-    const size_t dim = a->head_dim, stride = a->v.stride;
-    const float *v = a->v.data + (unit->span->kv_row + (size_t)unit->key_first) * stride +
-                     unit->head * dim;
+    const conure_rows v = job->a->v;
+    const size_t dim = job->a->head_dim, end = unit->n_keys - row < 16 ? unit->n_keys : row + 16;
+    const float *src = v.data + unit->head * dim +
+                       (unit->span->kv_row + (size_t)unit->key_first) * v.stride;
     for (size_t column = 0; column < dim; column += 16) {
         float *panel = unit->v_panels + column * unit->n_keys;
         const size_t n = dim - column < 16 ? dim - column : 16;
-        for (size_t row = part; row < unit->n_keys; row += PACK_PARTS) {
-            const float *src = v + row * stride + column;
+        for (size_t i = row; i < end; i++) {
             if (n == 16) {
-                memcpy(panel + row * 16, src, 16 * sizeof *src); /* a constant: one move */
+                memcpy(panel + i * 16, src + i * v.stride + column, 16 * sizeof *src); /* one move */
             } else {
-                memcpy(panel + row * 16, src, n * sizeof *src);
-                memset(panel + row * 16 + n, 0, (16 - n) * sizeof *src);
+                memcpy(panel + i * 16, src + i * v.stride + column, n * sizeof *src);
+                memset(panel + i * 16 + n, 0, (16 - n) * sizeof *src);
             }
         }
     }
 }
 
-/* As pack_rows(), but lines outside the matrix (which no score reads) are zeros. */
-static void pack_positions(const att_job *job, const conure_att_unit *unit, uint32_t part)
+/* As pack_keys(), but lines outside the matrix (which no score reads) are zeros. */
+static void pack_positions(const att_job *job, const conure_att_unit *unit, size_t line)
 {
-    const conure_attention *a = job->a;
-    const size_t dim = a->head_dim;
-    for (size_t line = 16 * (size_t)part; line < unit->n_pos; line += 16 * PACK_PARTS) {
-        const int64_t row = unit->pos_first + (int64_t)line;
-        float *panel = unit->pos_panels + line * dim;
-        const float *src = a->pos.data + unit->head * dim;
-        if (row >= 0 && row + 16 <= (int64_t)a->pos.rows) {
-            job->kernels->pack_panel(panel, src + (size_t)row * a->pos.stride, a->pos.stride, 16, dim);
-            continue;
-        }
-        for (size_t k = 0; k < dim; k++)
-            for (int64_t i = 0; i < 16; i++)
-                panel[k * 16 + (size_t)i] = row + i >= 0 && row + i < (int64_t)a->pos.rows
-                                                ? src[(size_t)(row + i) * a->pos.stride + k]
-                                                : 0.0f;
+    const conure_rows pos = job->a->pos;
+    const size_t dim = job->a->head_dim;
+    const int64_t row = unit->pos_first + (int64_t)line;
+    const float *src = pos.data + unit->head * dim;
+    float *panel = unit->pos_panels + line * dim;
+    if (row >= 0 && row + 16 <= (int64_t)pos.rows) {
+        job->kernels->pack_panel(panel, src + (size_t)row * pos.stride, pos.stride, 16, dim);
+        return;
     }
+    for (size_t k = 0; k < dim; k++)
+        for (int64_t i = 0; i < 16; i++)
+            panel[k * 16 + (size_t)i] = row + i >= 0 && row + i < (int64_t)pos.rows
+                                            ? src[(size_t)(row + i) * pos.stride + k]
+                                            : 0.0f;
+}
+
+/* Items of the units that share the span of this one, the first of them. */
+static size_t pack_items(const conure_att_unit *unit)
+{
+    return 2 * tiles(unit->n_keys) + tiles(unit->n_pos);
+}
+
+/* The unit behind those that share its span. */
+static const conure_att_unit *next_span(const att_job *job, const conure_att_unit *unit)
+{
+    const conure_att_unit *const end = job->units + job->n_units, *next = unit;
+    while (next < end && next->span == unit->span)
+        next++;
+    return next;
 }
 
 static void pack_item(void *arg, uint32_t item, uint32_t worker)
 {
     const att_job *job = arg;
-    const conure_attention *a = job->a;
-    const conure_att_unit *unit = &job->units[item / PACK_PARTS];
-    const uint32_t part = item % PACK_PARTS;
+    const conure_att_unit *first = job->units;
+    size_t tile = item;
     (void)worker;
-    pack_rows(job, unit->k_panels,
-              a->k.data + (unit->span->kv_row + (size_t)unit->key_first) * a->k.stride +
-                  (size_t)unit->head * a->head_dim,
-              a->k.stride, unit->n_keys, part);
-    pack_values(job, unit, part);
-    pack_positions(job, unit, part);
+    for (; tile >= pack_items(first); first = next_span(job, first))
+        tile -= pack_items(first);
+    const size_t n_keys = tiles(first->n_keys);
+    for (const conure_att_unit *unit = first; unit != next_span(job, first); unit++) {
+        if (tile < n_keys)
+            pack_keys(job, unit, 16 * tile);
+        else if (tile < 2 * n_keys)
+            pack_values(job, unit, 16 * (tile - n_keys));
+        else
+            pack_positions(job, unit, 16 * (tile - 2 * n_keys));
+    }
 }
 
 /* ---- one block of queries --------------------------------------------------------------------- */
@@ -321,10 +342,13 @@ static void plan_wave(att_job *job, uint64_t *next, float *panels, size_t wave_b
 
 static void run_wave(const att_job *job, conure_pool *pool)
 {
-    uint32_t n_blocks = 0;
-    for (uint32_t i = 0; i < job->n_units; i++)
-        n_blocks += job->units[i].n_blocks;
-    conure_pool_run(pool, job->n_units * PACK_PARTS, pack_item, (void *)job);
+    const conure_att_unit *const end = job->units + job->n_units;
+    uint32_t n_blocks = 0, n_tiles = 0;
+    for (const conure_att_unit *unit = job->units; unit < end; unit++)
+        n_blocks += unit->n_blocks;
+    for (const conure_att_unit *unit = job->units; unit < end; unit = next_span(job, unit))
+        n_tiles += (uint32_t)pack_items(unit);
+    conure_pool_run(pool, n_tiles, pack_item, (void *)job);
     conure_pool_run(pool, n_blocks, block_item, (void *)job);
 }
 
