@@ -37,7 +37,8 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Repeats for about half a second; amount is what one call does, in units of 1e9. */
-static void measure(bench *b, const char *name, void (*call)(bench *), double amount, const char *unit)
+static void measure(bench *b, const char *name, void (*call)(bench *), double amount,
+                    const char *unit)
 {
     double times[REPEATS_MAX], end;
     size_t n = 0;
@@ -108,8 +109,8 @@ static void conv(bench *b)
 
 static void norm(bench *b)
 {
-    conure_cpu_layer_norm(&b->cpu, rows_of(b->dst, b->frames, WIDTH), rows_of(b->q, b->frames, WIDTH), b->small,
-                          b->small + WIDTH, NULL);
+    conure_cpu_layer_norm(&b->cpu, rows_of(b->dst, b->frames, WIDTH),
+                          rows_of(b->q, b->frames, WIDTH), b->small, b->small + WIDTH, NULL);
 }
 
 static void subsample_first(bench *b)
@@ -140,7 +141,8 @@ static void subsample_depthwise(bench *b)
 
 static void flatten(bench *b)
 {
-    conure_cpu_flatten(&b->cpu, rows_of(b->half, b->frames, MEL / 8 * CHANNELS), b->image, MEL / 8, CHANNELS, NULL);
+    conure_cpu_flatten(&b->cpu, rows_of(b->half, b->frames, MEL / 8 * CHANNELS), b->image, MEL / 8,
+                       CHANNELS, NULL);
 }
 
 static void kernel_rows(bench *b, int which)
@@ -174,7 +176,8 @@ static void add_rows(bench *b)
 
 static void lstm(bench *b)
 {
-    conure_cpu_lstm_cell(&b->cpu, rows_of(b->dst, 1, 640), rows_of(b->v, 1, 640), rows_of(b->q, 1, 2560), NULL);
+    conure_cpu_lstm_cell(&b->cpu, rows_of(b->dst, 1, 640), rows_of(b->v, 1, 640),
+                         rows_of(b->q, 1, 2560), NULL);
 }
 
 static float *random_floats(size_t n)
@@ -194,7 +197,8 @@ static void run(bench *b)
 {
     const double t = b->frames, row = WIDTH * sizeof(float) * 1e-9, pixels = t * 4 * 64 * CHANNELS;
     const size_t n = (size_t)b->frames * WIDTH;
-    float **const buffers[] = {&b->q, &b->k, &b->v, &b->dst, &b->pos, &b->small, &b->image, &b->half};
+    float **const buffers[] = {&b->q,   &b->k,     &b->v,     &b->dst,
+                               &b->pos, &b->small, &b->image, &b->half};
     const size_t sizes[] = {n, n, n, n, 2 * n, 16 * WIDTH, 64 * n, 16 * n};
     for (size_t i = 0; i < 8; i++)
         *buffers[i] = random_floats(sizes[i]);

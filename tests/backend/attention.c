@@ -74,7 +74,8 @@ static void problem_free(problem *p)
 }
 
 /* The rule of contexts and validity, word for word. */
-static bool is_allowed(const conure_attention *a, const conure_span *span, int64_t query, int64_t key)
+static bool is_allowed(const conure_attention *a, const conure_span *span, int64_t query,
+                       int64_t key)
 {
     const int64_t first = span->key_first, end = span->key_end;
     if (query < first || query >= end || key < first || key >= end)
@@ -103,7 +104,8 @@ static void reference_row(const conure_attention *a, const conure_span *span, ui
     const float *q = a->q.data + (span->first_row + i) * a->q.stride + column;
     for (uint32_t j = 0; j < n; j++) {
         const float *k = a->k.data + (span->kv_row + j) * a->k.stride + column;
-        const float *r = a->pos.data + (size_t)(a->pos_first - (position - j)) * a->pos.stride + column;
+        const float *r =
+            a->pos.data + (size_t)(a->pos_first - (position - j)) * a->pos.stride + column;
         double s = 0, size = 0;
         for (uint32_t d = 0; d < dim; d++) {
             const double content = ((double)q[d] + a->bias_u[column + d]) * k[d];
@@ -116,7 +118,8 @@ static void reference_row(const conure_attention *a, const conure_span *span, ui
         if (allowed) {
             largest = fmax(largest, size / sqrt(dim));
             for (uint32_t d = 0; d < dim; d++)
-                v_max = fmax(v_max, fabs((double)a->v.data[(span->kv_row + j) * a->v.stride + column + d]));
+                v_max = fmax(
+                    v_max, fabs((double)a->v.data[(span->kv_row + j) * a->v.stride + column + d]));
         } else {
             scores[j] = a->mask == CONURE_MASK_NEMO ? -10000.0 : -INFINITY;
         }
@@ -145,7 +148,8 @@ static void check(const problem *p, const char *what)
                 for (uint32_t d = 0; d < a->head_dim; d++) {
                     const float got = at(&p->dst, a->spans[s].first_row + i, h * a->head_dim + d);
                     if (!(fabs(got - want[d]) <= bound) && bad++ < 5)
-                        fprintf(stderr, "%s: span %u row %u head %u dim %u: %.9g, expected %.9g +- %.3g\n",
+                        fprintf(stderr,
+                                "%s: span %u row %u head %u dim %u: %.9g, expected %.9g +- %.3g\n",
                                 what, s, i, h, d, got, want[d], bound);
                 }
             }
@@ -191,8 +195,16 @@ static void random_shapes(uint32_t features, uint32_t n_threads, const char *isa
 /* A batch gives what single runs give, bit by bit, on any number of threads. */
 static void batch_is_single(uint32_t features)
 {
-    static const shape s = {2,         24,           4,  {75, 3, 33, 64}, {0, 30, 16, 0},
-                            {0, 7, 0, 0}, {1, 0, 0, 4}, 40, 20,              CONURE_REGULAR};
+    static const shape s = {2,
+                            24,
+                            4,
+                            {75, 3, 33, 64},
+                            {0, 30, 16, 0},
+                            {0, 7, 0, 0},
+                            {1, 0, 0, 4},
+                            40,
+                            20,
+                            CONURE_REGULAR};
     uint64_t seed = 5;
     problem p;
     problem_make(&p, &s, CONURE_MASK_NEMO, 1.0f, &seed);
@@ -304,8 +316,22 @@ static void worked_example(uint32_t features)
     fixture_open(&fixture, features, 1);
     conure_span span = {.n_rows = 3, .key_end = 3};
     const conure_rows rows = {(float *)x + 2, 2, 3, 2}, out = {dst, 2, 3, 2};
-    conure_attention a = {1, 2, rows, rows, rows, out, u, w, {pos, 2, 7, 2}, 3, &span, 1, -1, -1,
-                          CONURE_REGULAR, CONURE_MASK_EXACT};
+    conure_attention a = {1,
+                          2,
+                          rows,
+                          rows,
+                          rows,
+                          out,
+                          u,
+                          w,
+                          {pos, 2, 7, 2},
+                          3,
+                          &span,
+                          1,
+                          -1,
+                          -1,
+                          CONURE_REGULAR,
+                          CONURE_MASK_EXACT};
     test_int(conure_cpu_attention(&fixture.cpu, &a, NULL), CONURE_OK);
     for (int i = 0; i < 6; i++)
         test_near(dst[i], want[0][i], 6e-5); /* the figures have four digits */

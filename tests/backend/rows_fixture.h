@@ -69,7 +69,8 @@ static inline matrix matrix_new(uint32_t rows, uint32_t cols)
     return m;
 }
 
-static inline matrix matrix_random(uint32_t rows, uint32_t cols, float low, float high, uint64_t *seed)
+static inline matrix matrix_random(uint32_t rows, uint32_t cols, float low, float high,
+                                   uint64_t *seed)
 {
     matrix m = matrix_new(rows, cols);
     for (uint32_t r = 0; r < rows; r++)
@@ -94,7 +95,8 @@ static inline bool guards_whole(const matrix *m)
 {
     for (size_t i = 0; i < matrix_floats(m); i++) {
         const size_t row = i / m->rows.stride, col = i % m->rows.stride;
-        const bool inside = row >= GUARD_ROWS && row < m->rows.rows + GUARD_ROWS && col < m->rows.cols;
+        const bool inside =
+            row >= GUARD_ROWS && row < m->rows.rows + GUARD_ROWS && col < m->rows.cols;
         if (!inside && m->block[i] != GUARD)
             return false;
     }

@@ -3,7 +3,8 @@
 #include "rows_fixture.h"
 
 enum { N_MAX = 1100, PAD = 24, TAPS = 9 };
-static const size_t lengths[] = {0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 100, 127, 129, 640, 1024, 1031};
+static const size_t lengths[] = {0,  1,  2,  7,  8,   9,   15,  16,  17,   31,
+                                 33, 63, 64, 65, 100, 127, 129, 640, 1024, 1031};
 
 static const char *isa; /* under test, for failures */
 static const double EPS = FLT_EPSILON;
@@ -52,10 +53,11 @@ static void check_guards(const char *kernel, size_t start, size_t n)
 }
 
 /* Calls BODY for each length and offset with n, start and offset set and y restored. */
-#define FOR_EACH_LENGTH(low, high)                                                              \
-    for (size_t i_ = 0; i_ < sizeof lengths / sizeof *lengths; i_++)                            \
-        for (size_t offset = 0, n = lengths[i_], start = PAD;                                   \
-             offset < 4 && (fill_all(low, high, 1 + i_ * 4 + offset), true); offset++, start = PAD + offset)
+#define FOR_EACH_LENGTH(low, high)                                                                 \
+    for (size_t i_ = 0; i_ < sizeof lengths / sizeof *lengths; i_++)                               \
+        for (size_t offset = 0, n = lengths[i_], start = PAD;                                      \
+             offset < 4 && (fill_all(low, high, 1 + i_ * 4 + offset), true);                       \
+             offset++, start = PAD + offset)
 
 static double sigmoid(double x)
 {
@@ -71,7 +73,8 @@ static void test_activations(const conure_kernels *k)
         const float *x = b.x[0] + offset, *gate = b.x[1] + offset;
         k->silu_row(b.y + start, x, n);
         for (size_t i = 0; i < n; i++)
-            check("silu", b.y[start + i], x[i] * sigmoid(x[i]), 4 * EPS * fabs(x[i] * sigmoid(x[i])) + TINY, n, i);
+            check("silu", b.y[start + i], x[i] * sigmoid(x[i]),
+                  4 * EPS * fabs(x[i] * sigmoid(x[i])) + TINY, n, i);
         check_guards("silu", start, n);
         k->glu_row(b.y + start, x, gate, n);
         for (size_t i = 0; i < n; i++) {
@@ -104,12 +107,14 @@ static void test_sums(const conure_kernels *k)
                   EPS * (1.5 * fabs(z[i]) + fabs(b.before[start + i])), n, i);
         k->add_relu_row(b.y + start, x, z, n);
         for (size_t i = 0; i < n; i++)
-            check("add_relu", b.y[start + i], fmax((double)x[i] + z[i], 0), EPS * fabs((double)x[i] + z[i]), n, i);
+            check("add_relu", b.y[start + i], fmax((double)x[i] + z[i], 0),
+                  EPS * fabs((double)x[i] + z[i]), n, i);
         check_guards("add_relu", start, n);
         memcpy(b.y, b.before, sizeof b.y);
         k->scale_row(b.y + start, 1.0f / 3, n);
         for (size_t i = 0; i < n; i++)
-            check("scale", b.y[start + i], (double)b.before[start + i] * (1.0f / 3), EPS * fabs(b.y[start + i]), n, i);
+            check("scale", b.y[start + i], (double)b.before[start + i] * (1.0f / 3),
+                  EPS * fabs(b.y[start + i]), n, i);
         check_guards("scale", start, n);
     }
 }
@@ -134,8 +139,9 @@ static void norm_lengths(const conure_kernels *k, float low, float high)
         const double factor = 1 / sqrt(var + 1e-5), roundings = (double)n / 16 + 8;
         for (size_t i = 0; i < n; i++) {
             const double normal = (x[i] - mean) * factor, want = normal * gamma[i] + beta[i];
-            const double bound = EPS * (fabs(gamma[i]) * (roundings * fabs(normal) + 4 * largest * factor) +
-                                        fabs(want) + fabs(beta[i]));
+            const double bound =
+                EPS * (fabs(gamma[i]) * (roundings * fabs(normal) + 4 * largest * factor) +
+                       fabs(want) + fabs(beta[i]));
             check("layer_norm", b.y[start + i], want, bound, n, i);
         }
         check_guards("layer_norm", start, n);
@@ -171,9 +177,12 @@ static void test_depthwise(const conure_kernels *k)
                     sum += part;
                     size += fabs(part);
                 }
-                const double want = activation == 0 ? sum : activation == 1 ? fmax(sum, 0) : sum * sigmoid(sum);
+                const double want = activation == 0   ? sum
+                                    : activation == 1 ? fmax(sum, 0)
+                                                      : sum * sigmoid(sum);
                 /* 10 sums, each rounded once to half an eps; silu's slope is below 1.1 */
-                check("depthwise", b.y[start + i], want, (1.1 * 10 / 2 * size + 4 * fabs(want)) * EPS, n, i);
+                check("depthwise", b.y[start + i], want,
+                      (1.1 * 10 / 2 * size + 4 * fabs(want)) * EPS, n, i);
             }
             check_guards("depthwise", start, n);
         }
@@ -202,7 +211,8 @@ static void exp_lengths(const conure_kernels *k, float low, float high)
         test_true(max == by_hand);
         const float sum = k->exp_row(b.y + start, max, n);
         for (size_t i = 0; i < n; i++) {
-            const double e = exp((double)(b.before[start + i] - max)); /* the difference in float32 */
+            const double e =
+                exp((double)(b.before[start + i] - max)); /* the difference in float32 */
             check("exp", b.y[start + i], e, 2 * EPS * e + TINY, n, i);
             want += b.y[start + i];
         }
@@ -241,11 +251,14 @@ static void test_lstm(const conure_kernels *k)
             for (size_t i = 0; i < n; i++) {
                 const double keep = sigmoid(gates[n + i]) * c_before[1 + i];
                 const double add = sigmoid(gates[i]) * tanh(gates[2 * n + i]);
-                check("lstm c", c[1 + i], keep + add, 5 * EPS * (fabs(keep) + fabs(add)) + TINY, n, i);
-                const double out = sigmoid(gates[3 * n + i]) * tanh(c[1 + i]); /* from the c it made */
+                check("lstm c", c[1 + i], keep + add, 5 * EPS * (fabs(keep) + fabs(add)) + TINY, n,
+                      i);
+                const double out =
+                    sigmoid(gates[3 * n + i]) * tanh(c[1 + i]); /* from the c it made */
                 check("lstm h", h[1 + i], out, 5 * EPS * fabs(out) + TINY, n, i);
             }
-            test_true(h[n + 1] == guard && h[0] == first && c[n + 1] == c_before[n + 1] && c[0] == c_before[0]);
+            test_true(h[n + 1] == guard && h[0] == first && c[n + 1] == c_before[n + 1] &&
+                      c[0] == c_before[0]);
         }
 }
 
@@ -261,7 +274,9 @@ static void test_pack(const conure_kernels *k)
                 panel[i] = GUARD;
             k->pack_panel(panel, x, 137, rows, cols);
             for (size_t i = 0; i < 16 * 140; i++)
-                ok &= panel[i] == (i >= 16 * cols ? GUARD : i % 16 < rows ? x[i % 16 * 137 + i / 16] : 0);
+                ok &= panel[i] == (i >= 16 * cols  ? GUARD
+                                   : i % 16 < rows ? x[i % 16 * 137 + i / 16]
+                                                   : 0);
             test_true(ok);
         }
 }

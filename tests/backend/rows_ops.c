@@ -25,11 +25,12 @@ static const conv_case conv_cases[] = {
 };
 
 /* Row t of the convolution's input, as the words of the specification have it. */
-static double conv_input(const conure_conv *c, const conure_span *span, const float *history, int64_t t,
-                         uint32_t column)
+static double conv_input(const conure_conv *c, const conure_span *span, const float *history,
+                         int64_t t, uint32_t column)
 {
     if (t < 0)
-        return history && t + c->left >= 0 ? history[(size_t)(t + c->left) * c->src.cols + column] : 0;
+        return history && t + c->left >= 0 ? history[(size_t)(t + c->left) * c->src.cols + column]
+                                           : 0;
     const int64_t position = t + span->n_past;
     if (t >= span->n_rows || position < span->key_first || position >= span->key_end)
         return 0;
@@ -44,12 +45,14 @@ static void check_conv(const conure_conv *c, const matrix *dst)
             for (uint32_t i = 0; i < c->src.cols; i++) {
                 double sum = c->bias[i], size = fabs(sum);
                 for (uint32_t k = 0; k < c->kernel; k++) {
-                    const double part = c->weight[k * c->src.cols + i] *
-                                        conv_input(c, &c->spans[s], c->history[s], (int64_t)t + k - c->left, i);
+                    const double part =
+                        c->weight[k * c->src.cols + i] *
+                        conv_input(c, &c->spans[s], c->history[s], (int64_t)t + k - c->left, i);
                     sum += part;
                     size += fabs(part);
                 }
-                const double bound = (1.1 * (c->kernel + 1) / 2.0 * size + 4 * fabs(silu(sum))) * EPS;
+                const double bound =
+                    (1.1 * (c->kernel + 1) / 2.0 * size + 4 * fabs(silu(sum))) * EPS;
                 bad += !(fabs(at(dst, c->spans[s].first_row + t, i) - silu(sum)) <= bound);
             }
     test_int(bad, 0);
@@ -66,18 +69,25 @@ static void test_conv(uint32_t features)
         uint32_t rows = 1;
         matrix past = matrix_random(3 * 16, k->cols, -2, 2, &seed);
         for (uint32_t i = 0; i < 3; i++) {
-            spans[i] = (conure_span){.first_row = rows, .n_rows = k->n_rows[i], .n_past = k->n_past[i],
-                                     .key_first = k->key_first[i], .key_end = k->key_end[i]};
+            spans[i] = (conure_span){.first_row = rows,
+                                     .n_rows = k->n_rows[i],
+                                     .n_past = k->n_past[i],
+                                     .key_first = k->key_first[i],
+                                     .key_end = k->key_end[i]};
             rows += k->n_rows[i];
             history[i] = k->history[i] ? past.block + i * 16 * (k->cols + 1) : NULL;
         }
-        matrix src = matrix_random(rows + 1, k->cols, -2, 2, &seed), weight = matrix_random(16, k->cols, -1, 1, &seed);
+        matrix src = matrix_random(rows + 1, k->cols, -2, 2, &seed),
+               weight = matrix_random(16, k->cols, -1, 1, &seed);
         matrix first = matrix_new(rows + 1, k->cols);
         for (uint32_t n_threads = 1; n_threads <= 3; n_threads++) {
             cpu_fixture fixture;
             matrix dst = matrix_new(rows + 1, k->cols);
-            const conure_conv c = {src.rows, n_threads == 1 ? first.rows : dst.rows, weight.block, weight.rows.data,
-                                   k->kernel, k->left, spans, 3, history};
+            const conure_conv c = {src.rows,     n_threads == 1 ? first.rows : dst.rows,
+                                   weight.block, weight.rows.data,
+                                   k->kernel,    k->left,
+                                   spans,        3,
+                                   history};
             fixture_open(&fixture, features, n_threads);
             test_int(conure_cpu_conv(&fixture.cpu, &c, NULL), CONURE_OK);
             if (n_threads == 1)
@@ -98,7 +108,8 @@ static void test_conv(uint32_t features)
 /* The numbers of spec 5.4: ones as the kernel, before the SiLU. */
 static void test_conv_example(uint32_t features)
 {
-    static const float history[4] = {-4, -3, -2, -1}, ones[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1}, zero[1] = {0};
+    static const float history[4] = {-4, -3, -2, -1}, ones[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1},
+                       zero[1] = {0};
     static const float want[6] = {5, 15, 18, 20, 21, 20};
     const float *const histories[1] = {history};
     float x[6] = {1, 2, 3, 4, 5, 6}, y[6];
@@ -122,7 +133,8 @@ static void test_conv_example(uint32_t features)
 
 static void check_subsample(const conure_subsample *s, const float *dst)
 {
-    const uint32_t height = (s->height + 1) / 2, width = (s->width + 1) / 2, in = s->depthwise ? s->channels : 1;
+    const uint32_t height = (s->height + 1) / 2, width = (s->width + 1) / 2,
+                   in = s->depthwise ? s->channels : 1;
     long bad = 0;
     for (uint32_t y = 0; y < height; y++)
         for (uint32_t x = 0; x < width; x++)
@@ -131,34 +143,46 @@ static void check_subsample(const conure_subsample *s, const float *dst)
                 for (int dy = 0; dy < 3; dy++)
                     for (int dx = 0; dx < 3; dx++) {
                         const long in_y = 2L * y + dy - 1, in_x = 2L * x + dx - 1;
-                        if (in_y < 0 || in_x < 0 || in_y >= (long)s->height || in_x >= (long)s->width)
+                        if (in_y < 0 || in_x < 0 || in_y >= (long)s->height ||
+                            in_x >= (long)s->width)
                             continue;
                         const double part = (double)s->weight[(dy * 3 + dx) * s->channels + c] *
-                                            s->src[((size_t)in_y * s->width + (size_t)in_x) * in + (in > 1 ? c : 0)];
+                                            s->src[((size_t)in_y * s->width + (size_t)in_x) * in +
+                                                   (in > 1 ? c : 0)];
                         sum += part;
                         size += fabs(part);
                     }
                 const double want = s->relu ? fmax(sum, 0) : sum;
-                bad += !(fabs(dst[((size_t)y * width + x) * s->channels + c] - want) <= 5 * EPS * size);
+                bad += !(fabs(dst[((size_t)y * width + x) * s->channels + c] - want) <=
+                         5 * EPS * size);
             }
     test_int(bad, 0);
 }
 
 static void test_subsample(uint32_t features)
 {
-    static const uint32_t sizes[][3] = {{1, 1, 3}, {0, 8, 4}, {2, 5, 17}, {9, 8, 33}, {41, 10, 64}, {60, 16, 256}};
+    static const uint32_t sizes[][3] = {{1, 1, 3},  {0, 8, 4},    {2, 5, 17},
+                                        {9, 8, 33}, {41, 10, 64}, {60, 16, 256}};
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++)
         for (int kind = 0; kind < 3; kind++) { /* first stage, depthwise with and without ReLU */
             const uint32_t height = sizes[n][0], width = sizes[n][1], channels = sizes[n][2];
             const uint32_t pixels = (height + 1) / 2 * ((width + 1) / 2);
             uint64_t seed = 7 * n + (uint64_t)kind + 1;
             matrix src = matrix_random(height * width + 1, kind ? channels : 1, -2, 2, &seed);
-            matrix weight = matrix_random(12, channels, -1, 1, &seed), first = matrix_new(pixels, channels);
+            matrix weight = matrix_random(12, channels, -1, 1, &seed),
+                   first = matrix_new(pixels, channels);
             for (uint32_t n_threads = 1; n_threads <= 3; n_threads++) {
                 matrix dst = matrix_new(pixels, channels);
                 float *out = (n_threads == 1 ? &first : &dst)->block + 1; /* dense, unaligned */
-                const conure_subsample s = {src.block + 2 * src.rows.stride, out, height, width, channels, kind > 0,
-                                            kind != 2, weight.block + 2 * weight.rows.stride, weight.rows.data};
+                const conure_subsample s = {src.block + 2 * src.rows.stride,
+                                            out,
+                                            height,
+                                            width,
+                                            channels,
+                                            kind > 0,
+                                            kind != 2,
+                                            weight.block + 2 * weight.rows.stride,
+                                            weight.rows.data};
                 cpu_fixture fixture;
                 fixture_open(&fixture, features, n_threads);
                 test_int(conure_cpu_subsample(&fixture.cpu, &s, NULL), CONURE_OK);
@@ -178,20 +202,24 @@ static void test_subsample(uint32_t features)
 
 static void test_flatten(uint32_t features)
 {
-    static const uint32_t sizes[][3] = {{1, 1, 1}, {3, 5, 7}, {75, 16, 256}, {2, 16, 33}, {0, 4, 4}, {5, 2, 64}, {4, 10, 48}};
+    static const uint32_t sizes[][3] = {{1, 1, 1}, {3, 5, 7},  {75, 16, 256}, {2, 16, 33},
+                                        {0, 4, 4}, {5, 2, 64}, {4, 10, 48}};
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
         const uint32_t height = sizes[n][0], width = sizes[n][1], channels = sizes[n][2];
         uint64_t seed = 5 + n;
-        matrix src = matrix_random(height * width + 1, channels, -2, 2, &seed), dst = matrix_new(height, width * channels);
+        matrix src = matrix_random(height * width + 1, channels, -2, 2, &seed),
+               dst = matrix_new(height, width * channels);
         const float *image = src.block + 1; /* dense: whatever lies there */
         cpu_fixture fixture;
         long bad = 0;
         fixture_open(&fixture, features, 1 + (uint32_t)n % 3);
-        test_int(conure_cpu_flatten(&fixture.cpu, dst.rows, image, width, channels, NULL), CONURE_OK);
+        test_int(conure_cpu_flatten(&fixture.cpu, dst.rows, image, width, channels, NULL),
+                 CONURE_OK);
         for (uint32_t h = 0; h < height; h++)
             for (uint32_t c = 0; c < channels; c++)
                 for (uint32_t w = 0; w < width; w++)
-                    bad += at(&dst, h, c * width + w) != image[((size_t)h * width + w) * channels + c];
+                    bad +=
+                        at(&dst, h, c * width + w) != image[((size_t)h * width + w) * channels + c];
         test_int(bad, 0);
         test_true(guards_whole(&dst));
         fixture_close(&fixture);
@@ -211,31 +239,40 @@ static void test_rows(uint32_t features)
     matrix gates = matrix_random(rows, 4 * cols, -2, 2, &seed);
     for (uint32_t n_threads = 1; n_threads <= 3; n_threads++) {
         cpu_fixture fixture;
-        matrix sum = matrix_new(rows, cols), norm = matrix_new(rows, cols), h = matrix_new(rows, cols);
+        matrix sum = matrix_new(rows, cols), norm = matrix_new(rows, cols),
+               h = matrix_new(rows, cols);
         matrix c = matrix_random(rows, cols, 0.5f, 0.5f, &seed);
         float *row = malloc(2 * cols * sizeof *row);
         bool ok = row != NULL;
         fixture_open(&fixture, features, n_threads);
         test_int(conure_cpu_add_relu(&fixture.cpu, sum.rows, x.rows, y.rows, NULL), CONURE_OK);
-        test_int(conure_cpu_layer_norm(&fixture.cpu, norm.rows, x.rows, y.rows.data, gates.rows.data, NULL), CONURE_OK);
+        test_int(conure_cpu_layer_norm(&fixture.cpu, norm.rows, x.rows, y.rows.data,
+                                       gates.rows.data, NULL),
+                 CONURE_OK);
         test_int(conure_cpu_lstm_cell(&fixture.cpu, h.rows, c.rows, gates.rows, NULL), CONURE_OK);
         for (uint32_t r = 0; r < rows && ok; r++) {
-            fixture.kernels.add_relu_row(row, x.rows.data + r * x.rows.stride, y.rows.data + r * y.rows.stride, cols);
+            fixture.kernels.add_relu_row(row, x.rows.data + r * x.rows.stride,
+                                         y.rows.data + r * y.rows.stride, cols);
             ok &= memcmp(row, sum.rows.data + r * sum.rows.stride, cols * sizeof *row) == 0;
-            fixture.kernels.layer_norm_row(row, x.rows.data + r * x.rows.stride, y.rows.data, gates.rows.data, cols);
+            fixture.kernels.layer_norm_row(row, x.rows.data + r * x.rows.stride, y.rows.data,
+                                           gates.rows.data, cols);
             ok &= memcmp(row, norm.rows.data + r * norm.rows.stride, cols * sizeof *row) == 0;
             for (uint32_t i = 0; i < cols; i++)
                 row[cols + i] = 0.5f;
-            fixture.kernels.lstm_row(row, row + cols, gates.rows.data + r * gates.rows.stride, cols);
+            fixture.kernels.lstm_row(row, row + cols, gates.rows.data + r * gates.rows.stride,
+                                     cols);
             ok &= memcmp(row, h.rows.data + r * h.rows.stride, cols * sizeof *row) == 0;
             ok &= memcmp(row + cols, c.rows.data + r * c.rows.stride, cols * sizeof *row) == 0;
         }
         test_true(ok);
-        test_true(guards_whole(&sum) && guards_whole(&norm) && guards_whole(&h) && guards_whole(&c));
+        test_true(guards_whole(&sum) && guards_whole(&norm) && guards_whole(&h) &&
+                  guards_whole(&c));
         conure_rows narrow = x.rows;
         narrow.cols--;
-        test_int(conure_cpu_layer_norm(&fixture.cpu, norm.rows, narrow, NULL, NULL, NULL), CONURE_INTERNAL);
-        test_int(conure_cpu_add_relu(&fixture.cpu, norm.rows, x.rows, narrow, NULL), CONURE_INTERNAL);
+        test_int(conure_cpu_layer_norm(&fixture.cpu, norm.rows, narrow, NULL, NULL, NULL),
+                 CONURE_INTERNAL);
+        test_int(conure_cpu_add_relu(&fixture.cpu, norm.rows, x.rows, narrow, NULL),
+                 CONURE_INTERNAL);
         test_int(conure_cpu_lstm_cell(&fixture.cpu, h.rows, c.rows, x.rows, NULL), CONURE_INTERNAL);
         fixture_close(&fixture);
         free(row);

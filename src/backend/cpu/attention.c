@@ -19,8 +19,8 @@
 
 #define BLOCK CONURE_ATT_BLOCK
 /* Panels of as many units as fit are packed at once; always at least one unit. */
-#define WAVE_BYTES ((size_t)16 << 20)
-#define WAVE_UNITS 256u
+#define WAVE_BYTES  ((size_t)16 << 20)
+#define WAVE_UNITS  256u
 #define NEMO_MASKED (-10000.0f) /* INF_VAL of NeMo's attention */
 
 typedef struct att_job {
@@ -28,8 +28,8 @@ typedef struct att_job {
     const conure_kernels *kernels;
     conure_att_unit *units; /* of the wave */
     uint32_t n_units;
-    size_t score_stride;    /* L - 1: a multiple of 16 */
-    float *workers;         /* [threads][worker_floats] */
+    size_t score_stride; /* L - 1: a multiple of 16 */
+    float *workers;      /* [threads][worker_floats] */
     size_t worker_floats;
     float scale;
 } att_job;
@@ -38,7 +38,7 @@ typedef struct att_job {
 typedef struct att_room {
     float *u, *w;   /* [head_dim]: the biases times scale */
     float *qu, *qw; /* [BLOCK][head_dim]: (q + bias) * scale */
-    float *scores;  /* [BLOCK][L], then read as [BLOCK][L - 1] from BLOCK - 1 on, which is aligned */
+    float *scores; /* [BLOCK][L], then read as [BLOCK][L - 1] from BLOCK - 1 on, which is aligned */
 } att_room;
 
 static size_t round16(size_t n)
@@ -79,8 +79,8 @@ static void pack_keys(const att_job *job, const conure_att_unit *unit, size_t ro
     const conure_rows k = job->a->k;
     const size_t dim = job->a->head_dim, n = unit->n_keys - row < 16 ? unit->n_keys - row : 16;
     const size_t first = unit->span->kv_row + (size_t)unit->key_first + row;
-    job->kernels->pack_panel(unit->k_panels + row * dim, k.data + first * k.stride + unit->head * dim,
-                             k.stride, n, dim);
+    job->kernels->pack_panel(unit->k_panels + row * dim,
+                             k.data + first * k.stride + unit->head * dim, k.stride, n, dim);
 }
 
 /* Values are summed over keys, so their panels keep the rows and cut the columns. */
@@ -88,14 +88,15 @@ static void pack_values(const att_job *job, const conure_att_unit *unit, size_t 
 {
     const conure_rows v = job->a->v;
     const size_t dim = job->a->head_dim, end = unit->n_keys - row < 16 ? unit->n_keys : row + 16;
-    const float *src = v.data + unit->head * dim +
-                       (unit->span->kv_row + (size_t)unit->key_first) * v.stride;
+    const float *src =
+        v.data + unit->head * dim + (unit->span->kv_row + (size_t)unit->key_first) * v.stride;
     for (size_t column = 0; column < dim; column += 16) {
         float *panel = unit->v_panels + column * unit->n_keys;
         const size_t n = dim - column < 16 ? dim - column : 16;
         for (size_t i = row; i < end; i++) {
             if (n == 16) {
-                memcpy(panel + i * 16, src + i * v.stride + column, 16 * sizeof *src); /* one move */
+                memcpy(panel + i * 16, src + i * v.stride + column,
+                       16 * sizeof *src); /* one move */
             } else {
                 memcpy(panel + i * 16, src + i * v.stride + column, n * sizeof *src);
                 memset(panel + i * 16 + n, 0, (16 - n) * sizeof *src);
@@ -161,9 +162,9 @@ static void pack_item(void *arg, uint32_t item, uint32_t worker)
 
 typedef struct att_block {
     const conure_att_unit *unit;
-    uint32_t row, n_rows;  /* queries, rows of the span */
-    uint32_t index;        /* in the unit */
-    uint32_t first, end;   /* keys that the block looks at, positions; first is on a panel */
+    uint32_t row, n_rows; /* queries, rows of the span */
+    uint32_t index;       /* in the unit */
+    uint32_t first, end;  /* keys that the block looks at, positions; first is on a panel */
 } att_block;
 
 static void add_biases(const att_job *job, const att_room *room, const att_block *block)
@@ -175,8 +176,9 @@ static void add_biases(const att_job *job, const att_room *room, const att_block
         room->w[d] = a->bias_v[column + d] * job->scale;
     }
     for (size_t i = 0; i < block->n_rows; i++) {
-        const float *q = a->q.data + (block->unit->span->first_row + (size_t)block->row + i) *
-                                         a->q.stride + column;
+        const float *q = a->q.data +
+                         (block->unit->span->first_row + (size_t)block->row + i) * a->q.stride +
+                         column;
         job->kernels->add_scaled_row(room->qu + i * dim, room->u, q, job->scale, dim);
         job->kernels->add_scaled_row(room->qw + i * dim, room->w, q, job->scale, dim);
     }
@@ -191,8 +193,8 @@ static void score(const att_job *job, const att_room *room, const att_block *blo
     const size_t line = (size_t)(unit->n_blocks - 1 - block->index) * BLOCK + key;
     job->kernels->gemm_f32(room->scores, job->score_stride + 1, room->qw, dim, block->n_rows,
                            unit->pos_panels + line * dim, BLOCK - 1 + n, dim, 0);
-    job->kernels->gemm_f32(room->scores + BLOCK - 1, job->score_stride, room->qu, dim, block->n_rows,
-                           unit->k_panels + key * dim, n, dim, 1);
+    job->kernels->gemm_f32(room->scores + BLOCK - 1, job->score_stride, room->qu, dim,
+                           block->n_rows, unit->k_panels + key * dim, n, dim, 1);
 }
 
 /* exp in place, zeros for masked keys of the block; returns 1 / sum, or 0 when no key is allowed. */
@@ -228,8 +230,8 @@ static void weigh(const att_job *job, const att_room *room, const att_block *blo
     const size_t key = block->first - unit->key_first, stride = job->a->dst.stride;
     const float *weights = room->scores + BLOCK - 1;
     if (n == unit->n_keys) {
-        job->kernels->gemm_f32(dst, stride, weights, job->score_stride, block->n_rows, unit->v_panels,
-                               dim, n, 0);
+        job->kernels->gemm_f32(dst, stride, weights, job->score_stride, block->n_rows,
+                               unit->v_panels, dim, n, 0);
         return;
     }
     for (size_t column = 0; column < dim; column += 16)
@@ -242,16 +244,14 @@ static void do_block(const att_job *job, const att_block *block, const att_room 
 {
     const conure_attention *a = job->a;
     const size_t dim = a->head_dim;
-    float *dst = a->dst.data +
-                 (block->unit->span->first_row + (size_t)block->row) * a->dst.stride +
+    float *dst = a->dst.data + (block->unit->span->first_row + (size_t)block->row) * a->dst.stride +
                  block->unit->head * dim;
     float factors[BLOCK] = {0};
     if (block->first < block->end) {
         add_biases(job, room, block);
         score(job, room, block);
         for (uint32_t i = 0; i < block->n_rows; i++)
-            factors[i] =
-                soften(job, block, i, room->scores + BLOCK - 1 + i * job->score_stride);
+            factors[i] = soften(job, block, i, room->scores + BLOCK - 1 + i * job->score_stride);
         weigh(job, room, block, dst);
     }
     for (uint32_t i = 0; i < block->n_rows; i++) {

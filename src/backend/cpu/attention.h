@@ -15,7 +15,7 @@
 typedef struct conure_att_unit {
     const conure_span *span;
     uint32_t head;
-    uint32_t key_first, n_keys;     /* valid keys, positions counted from kv_row */
+    uint32_t key_first, n_keys;      /* valid keys, positions counted from kv_row */
     uint32_t query_first, n_queries; /* valid queries, rows of the span; the others give zeros */
     uint32_t n_blocks;
     /* Block b reads position panels from line (n_blocks - 1 - b) * BLOCK on; line 0 is row pos_first of

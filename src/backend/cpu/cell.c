@@ -27,8 +27,9 @@ conure_status conure_cpu_lstm_cell(void *self, conure_rows h, conure_rows c, con
     cell_job job = {.kernels = cpu->kernels, .h = h, .c = c, .gates = gates};
     if (h.rows != c.rows || h.cols != c.cols || gates.rows != h.rows ||
         gates.cols != 4 * (size_t)h.cols)
-        return conure_fail(err, CONURE_INTERNAL, "lstm_cell: gates [%u, %u], c [%u, %u], h [%u, %u]",
-                           gates.rows, gates.cols, c.rows, c.cols, h.rows, h.cols);
+        return conure_fail(err, CONURE_INTERNAL,
+                           "lstm_cell: gates [%u, %u], c [%u, %u], h [%u, %u]", gates.rows,
+                           gates.cols, c.rows, c.cols, h.rows, h.cols);
     /* One element costs about as much as ten of a simple row operation. */
     job.rows_per_item = conure_split_rows(10 * (size_t)h.cols);
     conure_pool_run(cpu->pool, conure_split_items(h.rows, job.rows_per_item), cell_item, &job);

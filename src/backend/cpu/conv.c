@@ -7,7 +7,7 @@
 /* Channels done together: a kernel of 9 taps and the rows under it then stay in the first-level
  * cache (9 * 128 * 4 bytes each) while time advances. */
 #define CHANNEL_BLOCK 128u
-#define TAPS_MAX 256u
+#define TAPS_MAX      256u
 
 typedef struct conv_job {
     const conure_kernels *kernels;

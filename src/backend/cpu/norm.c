@@ -34,8 +34,8 @@ static void add_relu_item(void *arg, uint32_t item, uint32_t worker)
     (void)worker;
     for (uint32_t r = first; r < end; r++)
         job->kernels->add_relu_row(job->dst.data + r * job->dst.stride,
-                                   job->a.data + r * job->a.stride,
-                                   job->b.data + r * job->b.stride, job->dst.cols);
+                                   job->a.data + r * job->a.stride, job->b.data + r * job->b.stride,
+                                   job->dst.cols);
 }
 
 static bool same_shape(conure_rows a, conure_rows b)
@@ -43,8 +43,8 @@ static bool same_shape(conure_rows a, conure_rows b)
     return a.rows == b.rows && a.cols == b.cols;
 }
 
-conure_status conure_cpu_layer_norm(void *self, conure_rows dst, conure_rows src, const float *gamma,
-                                    const float *beta, conure_error *err)
+conure_status conure_cpu_layer_norm(void *self, conure_rows dst, conure_rows src,
+                                    const float *gamma, const float *beta, conure_error *err)
 {
     conure_cpu *cpu = self;
     row_job job = {.kernels = cpu->kernels, .dst = dst, .a = src, .gamma = gamma, .beta = beta};
@@ -65,6 +65,7 @@ conure_status conure_cpu_add_relu(void *self, conure_rows dst, conure_rows a, co
         return conure_fail(err, CONURE_INTERNAL, "add_relu: [%u, %u] + [%u, %u] into [%u, %u]",
                            a.rows, a.cols, b.rows, b.cols, dst.rows, dst.cols);
     job.rows_per_item = conure_split_rows(dst.cols);
-    conure_pool_run(cpu->pool, conure_split_items(dst.rows, job.rows_per_item), add_relu_item, &job);
+    conure_pool_run(cpu->pool, conure_split_items(dst.rows, job.rows_per_item), add_relu_item,
+                    &job);
     return CONURE_OK;
 }

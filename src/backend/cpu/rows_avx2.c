@@ -9,7 +9,8 @@
 /* Whole vectors skip the mask: masked stores are slow on some processors. */
 static inline __m256 load(const float *x, size_t i, size_t n)
 {
-    return n - i >= 8 ? _mm256_loadu_ps(x + i) : _mm256_maskload_ps(x + i, conure_mask_avx2((unsigned)(n - i)));
+    return n - i >= 8 ? _mm256_loadu_ps(x + i)
+                      : _mm256_maskload_ps(x + i, conure_mask_avx2((unsigned)(n - i)));
 }
 
 static inline void store(float *dst, size_t i, size_t n, __m256 y)
@@ -39,7 +40,8 @@ static inline double add_lanes(__m256 y)
 /* In three passes over a row that is in the first-level cache.  The mean of the first is rounded to
  * float32; the second takes the differences to it, which are exact where it matters, and with their
  * sum and squares corrects both the mean and the variance. */
-static void layer_norm_row(float *dst, const float *x, const float *gamma, const float *beta, size_t n)
+static void layer_norm_row(float *dst, const float *x, const float *gamma, const float *beta,
+                           size_t n)
 {
     const __m256 zero = _mm256_setzero_ps();
     __m256 s0 = zero, s1 = zero, q0 = zero, q1 = zero;
@@ -138,7 +140,8 @@ static void depthwise_row(float *dst, const float *const *x, const float *weight
             const float *row = x[t] + i, *w = weight + t * ldw + i;
 #pragma GCC unroll 4
             for (size_t v = 0; v < 4; v++)
-                y[v] = _mm256_fmadd_ps(_mm256_loadu_ps(w + 8 * v), _mm256_loadu_ps(row + 8 * v), y[v]);
+                y[v] =
+                    _mm256_fmadd_ps(_mm256_loadu_ps(w + 8 * v), _mm256_loadu_ps(row + 8 * v), y[v]);
         }
 #pragma GCC unroll 4
         for (size_t v = 0; v < 4; v++)
@@ -216,7 +219,8 @@ static inline __m256 tanh8(__m256 x)
     const __m256 one = _mm256_set1_ps(1.0f), sign_bit = _mm256_set1_ps(-0.0f);
     const __m256 size = _mm256_andnot_ps(sign_bit, x), z = _mm256_mul_ps(x, x);
     const __m256 e = conure_exp_avx2(_mm256_add_ps(size, size));
-    const __m256 large = _mm256_sub_ps(one, _mm256_div_ps(_mm256_set1_ps(2.0f), _mm256_add_ps(e, one)));
+    const __m256 large =
+        _mm256_sub_ps(one, _mm256_div_ps(_mm256_set1_ps(2.0f), _mm256_add_ps(e, one)));
     __m256 p = _mm256_set1_ps(CONURE_TANH_P4);
     p = _mm256_fmadd_ps(p, z, _mm256_set1_ps(CONURE_TANH_P3));
     p = _mm256_fmadd_ps(p, z, _mm256_set1_ps(CONURE_TANH_P2));

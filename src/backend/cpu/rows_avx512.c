@@ -28,7 +28,8 @@ static inline void store(float *dst, size_t i, size_t n, __m512 y)
 /* In three passes over a row that is in the first-level cache.  The mean of the first is rounded to
  * float32; the second takes the differences to it, which are exact where it matters, and with their
  * sum and squares corrects both the mean and the variance. */
-static void layer_norm_row(float *dst, const float *x, const float *gamma, const float *beta, size_t n)
+static void layer_norm_row(float *dst, const float *x, const float *gamma, const float *beta,
+                           size_t n)
 {
     __m512 s0 = _mm512_setzero_ps(), s1 = s0, q0 = s0, q1 = s0;
     size_t i = 0;
@@ -62,7 +63,8 @@ static void layer_norm_row(float *dst, const float *x, const float *gamma, const
 
     for (i = 0; i < n; i += 16) {
         const __m512 d = _mm512_sub_ps(_mm512_sub_ps(load(x, i, n), centre), rest);
-        const __m512 y = _mm512_fmadd_ps(_mm512_mul_ps(d, factor), load(gamma, i, n), load(beta, i, n));
+        const __m512 y =
+            _mm512_fmadd_ps(_mm512_mul_ps(d, factor), load(gamma, i, n), load(beta, i, n));
         store(dst, i, n, y);
     }
 }
@@ -127,7 +129,8 @@ static void depthwise_row(float *dst, const float *const *x, const float *weight
             const float *row = x[t] + i, *w = weight + t * ldw + i;
 #pragma GCC unroll 4
             for (size_t v = 0; v < 4; v++)
-                y[v] = _mm512_fmadd_ps(_mm512_loadu_ps(w + 16 * v), _mm512_loadu_ps(row + 16 * v), y[v]);
+                y[v] = _mm512_fmadd_ps(_mm512_loadu_ps(w + 16 * v), _mm512_loadu_ps(row + 16 * v),
+                                       y[v]);
         }
 #pragma GCC unroll 4
         for (size_t v = 0; v < 4; v++)
@@ -167,7 +170,8 @@ static float exp_row(float *x, float max, size_t n)
         __m512 sum = _mm512_setzero_ps();
         for (size_t i = from; i < end; i += 16) {
             const __mmask16 in = lanes(i, end);
-            const __m512 e = conure_exp_avx512(_mm512_sub_ps(_mm512_maskz_loadu_ps(in, x + i), top));
+            const __m512 e =
+                conure_exp_avx512(_mm512_sub_ps(_mm512_maskz_loadu_ps(in, x + i), top));
             _mm512_mask_storeu_ps(x + i, in, e);
             sum = _mm512_mask_add_ps(sum, in, sum, e);
         }
@@ -203,14 +207,16 @@ static inline __m512 tanh16(__m512 x)
 {
     const __m512 one = _mm512_set1_ps(1.0f), size = _mm512_abs_ps(x), z = _mm512_mul_ps(x, x);
     const __m512 e = conure_exp_avx512(_mm512_add_ps(size, size));
-    const __m512 large = _mm512_sub_ps(one, _mm512_div_ps(_mm512_set1_ps(2.0f), _mm512_add_ps(e, one)));
+    const __m512 large =
+        _mm512_sub_ps(one, _mm512_div_ps(_mm512_set1_ps(2.0f), _mm512_add_ps(e, one)));
     __m512 p = _mm512_set1_ps(CONURE_TANH_P4);
     p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(CONURE_TANH_P3));
     p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(CONURE_TANH_P2));
     p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(CONURE_TANH_P1));
     p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(CONURE_TANH_P0));
     const __m512 small = _mm512_fmadd_ps(_mm512_mul_ps(p, z), x, x);
-    const __mmask16 is_small = _mm512_cmp_ps_mask(size, _mm512_set1_ps(CONURE_TANH_SMALL), _CMP_LT_OQ);
+    const __mmask16 is_small =
+        _mm512_cmp_ps_mask(size, _mm512_set1_ps(CONURE_TANH_SMALL), _CMP_LT_OQ);
     const __m512 sign = _mm512_and_ps(x, _mm512_set1_ps(-0.0f));
     return _mm512_mask_mov_ps(_mm512_or_ps(large, sign), is_small, small);
 }

@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* Sums in double: the mean first, then the centred squares, so a large offset costs no digits. */
-static void layer_norm_row(float *dst, const float *x, const float *gamma, const float *beta, size_t n)
+static void layer_norm_row(float *dst, const float *x, const float *gamma, const float *beta,
+                           size_t n)
 {
     double sum = 0.0, squares = 0.0;
     for (size_t i = 0; i < n; i++)

@@ -51,7 +51,8 @@ static void depthwise_row(const subsample_job *job, uint32_t y)
             }
         }
         job->kernels->depthwise_row(s->dst + ((size_t)y * job->out_width + x) * s->channels, under,
-                                    s->weight, s->channels, s->bias, 9, s->channels, s->relu ? 1 : 0);
+                                    s->weight, s->channels, s->bias, 9, s->channels,
+                                    s->relu ? 1 : 0);
     }
 }
 
@@ -78,8 +79,8 @@ conure_status conure_cpu_subsample(void *self, const conure_subsample *s, conure
     if (!s->depthwise && !s->relu)
         return conure_fail(err, CONURE_INTERNAL, "subsample: the first stage ends with a ReLU");
     job.rows_per_item = conure_split_rows((size_t)job.out_width * s->channels);
-    conure_pool_run(cpu->pool, conure_split_items(job.out_height, job.rows_per_item), subsample_item,
-                    &job);
+    conure_pool_run(cpu->pool, conure_split_items(job.out_height, job.rows_per_item),
+                    subsample_item, &job);
     return CONURE_OK;
 }
 
@@ -112,11 +113,8 @@ conure_status conure_cpu_flatten(void *self, conure_rows dst, const float *src, 
                                  uint32_t channels, conure_error *err)
 {
     conure_cpu *cpu = self;
-    flatten_job job = {.kernels = cpu->kernels,
-                       .dst = dst,
-                       .src = src,
-                       .width = width,
-                       .channels = channels};
+    flatten_job job = {
+        .kernels = cpu->kernels, .dst = dst, .src = src, .width = width, .channels = channels};
     if (dst.cols != (uint64_t)width * channels)
         return conure_fail(err, CONURE_INTERNAL, "flatten: %u channels of width %u into %u columns",
                            channels, width, dst.cols);
