@@ -101,7 +101,7 @@ static conure_status add_all(const source *src, const json_t *root, conure_error
 static conure_status bad_json(const source *src, size_t line, const json_error_t *why,
                               conure_error *err)
 {
-    if (json_error_code(why) == json_error_out_of_memory)
+    if (json_error_code(why) == json_error_out_of_memory || !why->text[0])
         return conure_fail_memory(err, src->name, 0);
     return conure_fail(err, CONURE_BAD_FILE, "%s:%zu: %s", src->name, line, why->text);
 }

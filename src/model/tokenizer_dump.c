@@ -104,21 +104,14 @@ static conure_status from_json(conure_tokenizer **out, json_t *root, conure_erro
 conure_status conure_tokenizer_from_dump(conure_tokenizer **out, const char *json, size_t bytes,
                                          conure_error *err)
 {
-    json_error_t why;
+    json_t *root;
 
     if (!out)
         return conure_fail(err, CONURE_BAD_ARG, "tokenizer: no place for the result");
     *out = NULL;
-    conure_status status = conure_tokenizer_check_bytes(json, bytes, err);
-    if (status != CONURE_OK)
-        return status;
-    json_t *root = json_loadb(json, bytes, JSON_REJECT_DUPLICATES, &why);
-    if (!root)
-        return json_error_code(&why) == json_error_out_of_memory
-                   ? conure_fail_memory(err, "a tokenizer's dump", bytes)
-                   : conure_fail(err, CONURE_BAD_FILE, "tokenizer: line %d, column %d: %s", why.line,
-                                 why.column, why.text);
-    status = from_json(out, root, err);
+    conure_status status = conure_tokenizer_parse_json(&root, json, bytes, err);
+    if (status == CONURE_OK)
+        status = from_json(out, root, err);
     json_decref(root);
     return status;
 }

@@ -52,4 +52,9 @@ conure_piece_type conure_piece_type_guess(const char *text, size_t bytes);
 /* BAD_ARG or LIMIT when a file of this size is not to be looked at. */
 conure_status conure_tokenizer_check_bytes(const void *data, size_t bytes, conure_error *err);
 
+/* Parse a JSON text without repeated keys, after that check; *out is jansson's. */
+struct json_t;
+conure_status conure_tokenizer_parse_json(struct json_t **out, const char *json, size_t bytes,
+                                          conure_error *err);
+
 #endif
