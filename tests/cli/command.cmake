@@ -1,0 +1,21 @@
+if(NOT TARGET conure_cli)
+    return()
+endif()
+conure_test(cli.output output.c LIBS conure_cli)
+conure_test(cli.options options.c LIBS conure_cli)
+conure_test(cli.flops flops.c LIBS conure_cli)
+
+# What a user sees: the program run as he runs it.  Python's standard library only.
+if(TARGET conure AND CONURE_PYTHON)
+    function(conure_cli_test name script)
+        add_test(NAME cli.${name} COMMAND ${CONURE_PYTHON} ${CMAKE_CURRENT_SOURCE_DIR}/${script} $<TARGET_FILE:conure>
+            ${PROJECT_SOURCE_DIR} ${ARGN} WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+        set_tests_properties(cli.${name} PROPERTIES LABELS quick SKIP_RETURN_CODE 77 TIMEOUT 300)
+    endfunction()
+    conure_cli_test(command command.py)
+    if(CONURE_PULL)
+        add_executable(pull_driver pull_driver.c)
+        target_link_libraries(pull_driver PRIVATE conure_cli)
+        conure_cli_test(pull pull.py $<TARGET_FILE:pull_driver>)
+    endif()
+endif()
