@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/models.h"
+#include "cli/terminal.h"
 
 bool conure_sink_name(char *out, size_t cap, const char *file, int channel,
                       conure_output_format format)
@@ -86,7 +87,7 @@ static bool is_array(const conure_sink *sink)
 
 static conure_status flush(void)
 {
-    return fflush(stdout) == 0 && !ferror(stdout) ? CONURE_OK : CONURE_IO;
+    return conure_stdout_flush() ? CONURE_OK : CONURE_IO;
 }
 
 conure_status conure_sink_begin(conure_sink *sink)

@@ -16,6 +16,7 @@ static struct {
     bool terminal, colours, quiet, debug;
     bool line_shown;      /* a progress line stands on the terminal */
     double line_s;        /* when it was written */
+    int stdout_errno;     /* why standard output failed first; 0: not known */
     pthread_mutex_t lock;
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -162,23 +163,30 @@ void conure_signals_init(void)
     sigaction(SIGPIPE, &action, NULL);
 }
 
+bool conure_stdout_flush(void)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return true;
+    if (!state.stdout_errno)
+        state.stdout_errno = errno;
+    return false;
+}
+
 bool conure_stdout_close(void)
 {
-    bool failed;
-    int reason;
-    errno = 0;
-    failed = fflush(stdout) != 0 || ferror(stdout);
-    reason = errno;
+    bool good = conure_stdout_flush();
     /* A network file system may tell of a full disk only here.  EBADF: standard output was closed when
      * we started, and nothing was written. */
-    if (fclose(stdout) != 0 && !failed && errno != EBADF) {
-        failed = true;
-        reason = errno;
+    if (fclose(stdout) != 0 && good && errno != EBADF) {
+        good = false;
+        state.stdout_errno = errno;
     }
-    if (failed)
-        conure_say(CONURE_SAY_ERROR, "standard output could not be written%s%s", reason ? ": " : "",
-                   reason ? strerror(reason) : "");
-    return !failed;
+    if (!good)
+        conure_say(CONURE_SAY_ERROR, "standard output could not be written%s%s",
+                   state.stdout_errno ? ": " : "",
+                   state.stdout_errno ? strerror(state.stdout_errno) : "");
+    return good;
 }
 
 const char *conure_text_bytes(uint64_t bytes, char *text)

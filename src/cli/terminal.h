@@ -43,6 +43,9 @@ void conure_log_to_terminal(void *user, conure_log_level level, const char *text
 void conure_signals_init(void);
 extern volatile int conure_interrupted;
 
+/* Bring what was printed on its way; false when that or something before failed. */
+bool conure_stdout_flush(void);
+
 /* Flush and close standard output: false, with a message, when something written did not arrive. */
 bool conure_stdout_close(void);
 
