@@ -39,6 +39,9 @@ static void problem_make(problem *p, const shape *s, conure_mask mask, float siz
     p->v = matrix_random(kv_rows, cols, -2, 2, seed);
     p->pos = matrix_random(r_max + r_min + 3, cols, -size, size, seed);
     p->dst = matrix_new(rows, cols);
+    for (uint32_t row = 1; row < rows; row++) /* every row of a span must be written */
+        for (uint32_t c = 0; c < cols; c++)
+            p->dst.rows.data[row * p->dst.rows.stride + c] = NAN;
     p->bias_u = calloc(2 * cols, sizeof *p->bias_u);
     if (!p->bias_u)
         abort();

@@ -156,6 +156,7 @@ static void test_norm(const conure_kernels *k)
 {
     norm_lengths(k, -2, 2);
     norm_lengths(k, 9998, 10002);
+    norm_lengths(k, 999998, 1000002);
     norm_lengths(k, 0, 0); /* no variance at all: beta comes out */
 }
 

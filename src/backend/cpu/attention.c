@@ -11,6 +11,7 @@
  * [queries][keys]. */
 #include "backend/cpu/attention.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -197,7 +198,8 @@ static void score(const att_job *job, const att_room *room, const att_block *blo
                            block->n_rows, unit->k_panels + key * dim, n, dim, 1);
 }
 
-/* exp in place, zeros for masked keys of the block; returns 1 / sum, or 0 when no key is allowed. */
+/* exp in place, zeros for the keys of the block that query i may not look at; returns what the sum
+ * over the values is to be multiplied by.  (A valid query may at least look at itself.) */
 static float soften(const att_job *job, const att_block *block, uint32_t i, float *scores)
 {
     const conure_attention *a = job->a;
@@ -205,21 +207,18 @@ static float soften(const att_job *job, const att_block *block, uint32_t i, floa
     const conure_att_range range =
         conure_att_allowed(a, block->unit, span->n_past + block->row + i);
     const size_t n = range.end - range.first, before = range.first - block->first;
+    const uint64_t n_masked = (uint64_t)span->n_past + span->n_rows - n;
     float *allowed = scores + before;
+    assert(n > 0);
     memset(scores, 0, before * sizeof *scores);
     memset(allowed + n, 0, (block->end - range.end) * sizeof *scores);
-    if (n == 0)
-        return 0.0f;
-    float max = job->kernels->max_row(allowed, n);
-    if (a->mask != CONURE_MASK_NEMO)
-        return 1.0f / job->kernels->exp_row(allowed, max, n);
-    /* Every masked key has the same score, so all of them are one term of the sum. */
-    const uint64_t n_masked = (uint64_t)span->n_past + span->n_rows - n;
-    if (n_masked == 0)
-        return 1.0f / job->kernels->exp_row(allowed, max, n);
-    max = max > NEMO_MASKED ? max : NEMO_MASKED;
-    const float masked = (float)n_masked * expf(NEMO_MASKED - max);
-    return 1.0f / (job->kernels->exp_row(allowed, max, n) + masked);
+    const float max = job->kernels->max_row(allowed, n);
+    const float sum = job->kernels->exp_row(allowed, max, n);
+    if (a->mask != CONURE_MASK_NEMO || n_masked == 0)
+        return 1.0f / sum;
+    /* Every masked key has the same score, so all of them are one term of the sum: infinite, and the
+     * factor 0, when the allowed scores lie far below theirs. */
+    return 1.0f / (sum + (float)n_masked * expf(NEMO_MASKED - max));
 }
 
 /* dst rows = weights [n_rows][end - first] times the values of those keys. */
@@ -246,20 +245,14 @@ static void do_block(const att_job *job, const att_block *block, const att_room 
     const size_t dim = a->head_dim;
     float *dst = a->dst.data + (block->unit->span->first_row + (size_t)block->row) * a->dst.stride +
                  block->unit->head * dim;
-    float factors[BLOCK] = {0};
-    if (block->first < block->end) {
-        add_biases(job, room, block);
-        score(job, room, block);
-        for (uint32_t i = 0; i < block->n_rows; i++)
-            factors[i] = soften(job, block, i, room->scores + BLOCK - 1 + i * job->score_stride);
-        weigh(job, room, block, dst);
-    }
-    for (uint32_t i = 0; i < block->n_rows; i++) {
-        if (factors[i] == 0.0f)
-            memset(dst + i * a->dst.stride, 0, dim * sizeof *dst);
-        else
-            job->kernels->scale_row(dst + i * a->dst.stride, factors[i], dim);
-    }
+    float factors[BLOCK];
+    add_biases(job, room, block);
+    score(job, room, block);
+    for (uint32_t i = 0; i < block->n_rows; i++)
+        factors[i] = soften(job, block, i, room->scores + BLOCK - 1 + i * job->score_stride);
+    weigh(job, room, block, dst);
+    for (uint32_t i = 0; i < block->n_rows; i++)
+        job->kernels->scale_row(dst + i * a->dst.stride, factors[i], dim);
 }
 
 static void block_item(void *arg, uint32_t item, uint32_t worker)

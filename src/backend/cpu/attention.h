@@ -27,8 +27,8 @@ typedef struct conure_att_unit {
     float *pos_panels; /* [ceil(n_pos / 16)][head_dim][16] */
 } conure_att_unit;
 
-/* Keys that the query at a position may look at: [first, end) within the unit's valid keys, maybe
- * empty.  Both never decrease with the position. */
+/* Keys that the query at a position may look at: [first, end) within the unit's valid keys.  A valid
+ * query may look at itself at least; neither bound ever decreases with the position. */
 typedef struct conure_att_range {
     uint32_t first, end;
 } conure_att_range;

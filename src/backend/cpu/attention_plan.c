@@ -49,7 +49,7 @@ conure_att_range conure_att_allowed(const conure_attention *a, const conure_att_
     } else {
         if (a->left >= 0)
             first = p - a->left;
-        if (a->right >= 0 && a->style == CONURE_REGULAR)
+        if (a->right >= 0)
             end = p + a->right + 1;
     }
     first = first < unit_first ? unit_first : first > unit_end ? unit_end : first;
@@ -66,7 +66,7 @@ size_t conure_att_block_keys(const conure_attention *a, const conure_att_unit *u
         const uint32_t last = first + (left < CONURE_ATT_BLOCK ? left : CONURE_ATT_BLOCK) - 1;
         const size_t from = (conure_att_allowed(a, unit, first).first - unit->key_first) / 16 * 16;
         const size_t end = conure_att_allowed(a, unit, last).end - unit->key_first;
-        if (end > from && end - from > most)
+        if (end - from > most)
             most = end - from;
     }
     return 16 * panels(most);
