@@ -125,7 +125,7 @@ static void norm_lengths(const conure_kernels *k, float low, float high)
 {
     FOR_EACH_LENGTH(low, high)
     {
-        const float *x = b.x[0] + offset, *gamma = b.weight + offset, *beta = b.x[1] + offset;
+        const float *x = b.x[0] + offset, *gamma = b.weight + offset, *beta = b.weight + 2 * N_MAX + offset;
         double mean = 0, var = 0, largest = 0;
         if (n == 0)
             continue;
