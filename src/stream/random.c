@@ -18,7 +18,7 @@
 #include <string.h>
 
 enum { CALIBRATION_S = 20, LABELS = 64, SAMPLED_LABELS = 8, SAMPLED_FRAMES = 48 };
-static const double FRONT_SPREAD = 1.0, ENCODER_SPREAD = 2.4, PREDICTOR_SPREAD = 1.0, BLANK_QUANTILE = 0.55;
+static const double FRONT_SPREAD = 1.0, ENCODER_SPREAD = 2.4, PREDICTOR_SPREAD = 1.0, BLANK_QUANTILE = 0.65;
 
 /* ---- synthetic speech ------------------------------------------------------------------------ */
 
