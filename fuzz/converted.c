@@ -12,8 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     conure_model *model = NULL;
     conure_error err;
     /* The exact size, so that a read past the end is caught, at the alignment that is asked for. */
-    uint8_t *copy = aligned_alloc(CONURE_ALIGN, bytes ? bytes : 1);
-    if (!copy)
+    void *copy;
+    if (posix_memalign(&copy, CONURE_ALIGN, bytes ? bytes : 1) != 0)
         return 0;
     memcpy(copy, data, bytes);
     if (conure_model_open_memory(&model, copy, bytes, "fuzz", NULL, &err) == CONURE_OK) {

@@ -15,19 +15,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     json_t *entry;
     if (conure_safetensors_open(&st, &map, "fuzz", &err) != CONURE_OK)
         return 0;
-    volatile uint8_t sink = 0;
     json_object_foreach(st.header, name, entry) {
         conure_tensor tensor;
         if (conure_safetensors_is_metadata(name) ||
             conure_safetensors_entry(&st, name, entry, &tensor, &err) != CONURE_OK)
             continue;
         const uint8_t *at = tensor.data;
+        uint64_t sum = 0, product = 1;
         for (uint64_t i = 0; i < tensor.bytes; i++)
-            sink ^= at[i];
-        uint64_t elements = tensor.bytes / conure_dtype_bytes(tensor.dtype), product = 1;
+            sum += at[i];
+        const uint64_t elements = tensor.bytes / conure_dtype_bytes(tensor.dtype);
         for (uint32_t i = 0; i < tensor.rank; i++)
             product *= tensor.shape[i];
-        if (elements != product)
+        if (elements != product || sum > 255 * tensor.bytes)
             abort();
     }
     (void)conure_safetensors_metadata(&st, "format");
