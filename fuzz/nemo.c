@@ -1,6 +1,6 @@
 /* nemo.c - any bytes as a .nemo archive, gzip too. */
-#include "model/blocks.h"
 #include "model/nemo.h"
+#include "model/blocks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -1,5 +1,5 @@
-/* pickle.c - any bytes as the pickle of a checkpoint with three storages; every element of the tensors that
- * come out is read. */
+/* pickle.c - any bytes as the pickle of a checkpoint with three storages; every element of the
+ * tensors that come out is read. */
 #include "model/blocks.h"
 #include "model/torch_file.h"
 

@@ -1,5 +1,5 @@
-/* tar.c - any bytes as a tar archive, with the checksums of headers put right, which no mutation would do
- * by itself; the first byte says whether. */
+/* tar.c - any bytes as a tar archive, with the checksums of headers put right, which no mutation
+ * would do by itself; the first byte says whether. */
 #include "model/tar.h"
 
 #include "../tests/model/nemo_build.h"

@@ -1,7 +1,7 @@
 /* zip.c - any bytes as a zip archive, and as what torch.save() wrote. */
+#include "model/zip.h"
 #include "model/blocks.h"
 #include "model/torch_file.h"
-#include "model/zip.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -1,4 +1,5 @@
-/* gzip.c - inflating by zlib into a temporary file, because a checkpoint can be larger than memory. */
+/* gzip.c - inflating by zlib into a temporary file, because a checkpoint can be larger than
+ * memory. */
 #include "model/gzip.h"
 
 #include <errno.h>
@@ -73,12 +74,14 @@ static conure_status step(inflater *in, bool *end, conure_error *err)
         return conure_fail(err, CONURE_BAD_FILE, "gzip: %s, after %llu bytes of output",
                            z->msg ? z->msg : "cut short or damaged", (unsigned long long)in->total);
     if (made > in->bytes_max - in->total)
-        return conure_fail(err, CONURE_LIMIT,
-                           "gzip: inflates to more than %llu bytes; unpack it with gunzip if that is right",
-                           (unsigned long long)in->bytes_max);
+        return conure_fail(
+            err, CONURE_LIMIT,
+            "gzip: inflates to more than %llu bytes; unpack it with gunzip if that is right",
+            (unsigned long long)in->bytes_max);
     if (!write_all(in->fd, in->chunk, made))
         return conure_fail(err, CONURE_IO,
-                           "gzip: writing the temporary file %s: %s; set TMPDIR to a folder with room, or gunzip the file",
+                           "gzip: writing the temporary file %s: %s; set TMPDIR to a folder with "
+                           "room, or gunzip the file",
                            in->path, strerror(errno));
     in->total += made;
     *end = false;
@@ -93,8 +96,8 @@ static conure_status step(inflater *in, bool *end, conure_error *err)
     return CONURE_OK;
 }
 
-conure_status conure_gzip_inflate(conure_map *out, const uint8_t *data, uint64_t bytes, uint64_t bytes_max,
-                                  conure_error *err)
+conure_status conure_gzip_inflate(conure_map *out, const uint8_t *data, uint64_t bytes,
+                                  uint64_t bytes_max, conure_error *err)
 {
     char path[4096];
     conure_status status = CONURE_OK;
@@ -107,8 +110,9 @@ conure_status conure_gzip_inflate(conure_map *out, const uint8_t *data, uint64_t
     }
     in.fd = temporary_open(path, sizeof path);
     if (in.fd < 0)
-        status = conure_fail(err, CONURE_IO, "gzip: temporary file %s: %s; set TMPDIR to a writable folder",
-                             path, strerror(errno));
+        status = conure_fail(err, CONURE_IO,
+                             "gzip: temporary file %s: %s; set TMPDIR to a writable folder", path,
+                             strerror(errno));
     for (bool end = false; status == CONURE_OK && !end;)
         status = step(&in, &end, err);
     if (status == CONURE_OK && in.total > 0) {

@@ -10,13 +10,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Weights hardly compress (float32 to about 0.9); a small file that claims to be huge is an attack. */
+/* Weights hardly compress (float32 to about 0.9); a small file that claims to be huge is an
+ * attack. */
 #define INFLATED_TIMES_MAX 64
 #define INFLATED_BYTES_MAX ((uint64_t)64 << 30)
 
 bool conure_nemo_recognises(const conure_map *map)
 {
-    return conure_gzip_recognises(map->data, map->bytes) || conure_tar_recognises(map->data, map->bytes);
+    return conure_gzip_recognises(map->data, map->bytes) ||
+           conure_tar_recognises(map->data, map->bytes);
 }
 
 static conure_status inflate_map(conure_model *model, conure_error *err)
@@ -39,19 +41,20 @@ static conure_status inflate_map(conure_model *model, conure_error *err)
 }
 
 /* The member, or an error that says what the archive has. */
-static conure_status member_find(const conure_tar *tar, const char *name, const conure_tar_member **out,
-                                 conure_error *err)
+static conure_status member_find(const conure_tar *tar, const char *name,
+                                 const conure_tar_member **out, conure_error *err)
 {
     char shown[96];
     *out = conure_tar_find(tar, name);
     if (*out)
         return CONURE_OK;
-    return conure_fail(err, CONURE_BAD_FILE, "member %s is missing among %u: not a .nemo archive, or cut short",
+    return conure_fail(err, CONURE_BAD_FILE,
+                       "member %s is missing among %u: not a .nemo archive, or cut short",
                        conure_quote(shown, sizeof shown, name, strlen(name)), tar->n_members);
 }
 
-static conure_status tokenizer_open(conure_model *model, const conure_tar *tar, const conure_nemo_config *config,
-                                    conure_error *err)
+static conure_status tokenizer_open(conure_model *model, const conure_tar *tar,
+                                    const conure_nemo_config *config, conure_error *err)
 {
     const conure_tar_member *member;
     const char *from = config->tokenizer_member;
@@ -60,14 +63,17 @@ static conure_status tokenizer_open(conure_model *model, const conure_tar *tar, 
     if (from) {
         status = member_find(tar, from, &member, err);
         if (status == CONURE_OK)
-            status = conure_tokenizer_from_sentencepiece(&model->tokenizer, member->data, (size_t)member->bytes, err);
+            status = conure_tokenizer_from_sentencepiece(&model->tokenizer, member->data,
+                                                         (size_t)member->bytes, err);
     } else if (config->pieces) {
         from = "joint.vocabulary";
-        status = conure_tokenizer_from_pieces(&model->tokenizer, (const char *const *)config->pieces, NULL,
-                                              config->n_pieces, NULL, true, err);
+        status =
+            conure_tokenizer_from_pieces(&model->tokenizer, (const char *const *)config->pieces,
+                                         NULL, config->n_pieces, NULL, true, err);
     } else {
-        return conure_fail(err, CONURE_BAD_FILE,
-                           "model_config.yaml: neither tokenizer.model_path nor joint.vocabulary: no tokenizer");
+        return conure_fail(
+            err, CONURE_BAD_FILE,
+            "model_config.yaml: neither tokenizer.model_path nor joint.vocabulary: no tokenizer");
     }
     if (status == CONURE_OK && conure_tokenizer_size(model->tokenizer) != model->config.vocab_size)
         status = conure_fail(err, CONURE_BAD_FILE, "%u pieces, but decoder.vocab_size is %u",

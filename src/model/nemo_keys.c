@@ -45,7 +45,8 @@ conure_yaml_node conure_keys_find(conure_keys *keys, conure_section section, con
     return conure_yaml_is_null(keys->yaml, node) ? 0 : node;
 }
 
-static void wrong_type(conure_keys *keys, conure_section section, const char *key, const char *expected)
+static void wrong_type(conure_keys *keys, conure_section section, const char *key,
+                       const char *expected)
 {
     char shown[96];
     const conure_yaml_node node = lookup(keys, section, key);
@@ -54,14 +55,17 @@ static void wrong_type(conure_keys *keys, conure_section section, const char *ke
                      (unsigned)conure_yaml_line(keys->yaml, node), expected);
 }
 
-void conure_keys_refuse(conure_keys *keys, conure_section section, const char *key, const char *supported)
+void conure_keys_refuse(conure_keys *keys, conure_section section, const char *key,
+                        const char *supported)
 {
     char shown[96];
     const conure_yaml_node node = lookup(keys, section, key);
     if (!node)
-        conure_keys_fail(keys, CONURE_UNSUPPORTED, "%s%s: missing; supported: %s", section.path, key, supported);
-    conure_keys_fail(keys, CONURE_UNSUPPORTED, "%s%s: '%s' is not supported; supported: %s", section.path, key,
-                     conure_yaml_show(keys->yaml, node, shown, sizeof shown), supported);
+        conure_keys_fail(keys, CONURE_UNSUPPORTED, "%s%s: missing; supported: %s", section.path,
+                         key, supported);
+    conure_keys_fail(keys, CONURE_UNSUPPORTED, "%s%s: '%s' is not supported; supported: %s",
+                     section.path, key, conure_yaml_show(keys->yaml, node, shown, sizeof shown),
+                     supported);
 }
 
 conure_section conure_keys_section(conure_keys *keys, conure_section parent, const char *key,
@@ -75,27 +79,40 @@ conure_section conure_keys_section(conure_keys *keys, conure_section parent, con
     return section;
 }
 
-void conure_keys_known(conure_keys *keys, conure_section section, const char *const *list)
+/* The index of word among those of list, which single spaces separate; -1 when it is none. */
+static int word_index(const char *list, const char *word)
+{
+    const size_t n = strlen(word);
+    if (n == 0 || strchr(word, ' '))
+        return -1;
+    for (int i = 0; list; i++) {
+        if (strncmp(list, word, n) == 0 && (list[n] == ' ' || list[n] == '\0'))
+            return i;
+        list = strchr(list, ' ');
+        list += list != NULL;
+    }
+    return -1;
+}
+
+void conure_keys_known(conure_keys *keys, conure_section section, const char *words)
 {
     char shown[96], shown_key[64];
     for (conure_yaml_node at = conure_yaml_first(keys->yaml, section.node), item; at;
          at = conure_yaml_next(keys->yaml, item)) {
         const char *key = conure_yaml_text(keys->yaml, at);
-        const char *const *known = list;
         item = conure_yaml_next(keys->yaml, at);
-        while (key && *known && strcmp(key, *known) != 0)
-            known++;
-        if (!key || !*known)
-            conure_keys_fail(keys, CONURE_UNSUPPORTED,
-                             "%s%s: '%s' (line %u): a key that is not known and might change the result",
-                             section.path, conure_yaml_show(keys->yaml, at, shown_key, sizeof shown_key),
-                             conure_yaml_show(keys->yaml, item, shown, sizeof shown),
-                             (unsigned)conure_yaml_line(keys->yaml, at));
+        if (!key || word_index(words, key) < 0)
+            conure_keys_fail(
+                keys, CONURE_UNSUPPORTED,
+                "%s%s: '%s' (line %u): a key that is not known and might change the result",
+                section.path, conure_yaml_show(keys->yaml, at, shown_key, sizeof shown_key),
+                conure_yaml_show(keys->yaml, item, shown, sizeof shown),
+                (unsigned)conure_yaml_line(keys->yaml, at));
     }
 }
 
-int64_t conure_keys_int(conure_keys *keys, conure_section section, const char *key, int64_t otherwise,
-                        int64_t low, int64_t high)
+int64_t conure_keys_int(conure_keys *keys, conure_section section, const char *key,
+                        int64_t otherwise, int64_t low, int64_t high)
 {
     const conure_yaml_node node = lookup(keys, section, key);
     char expected[80];
@@ -110,20 +127,22 @@ int64_t conure_keys_int(conure_keys *keys, conure_section section, const char *k
     }
     if (ok && value >= low && value <= high)
         return value;
-    snprintf(expected, sizeof expected, "a whole number, %lld to %lld", (long long)low, (long long)high);
+    snprintf(expected, sizeof expected, "a whole number, %lld to %lld", (long long)low,
+             (long long)high);
     wrong_type(keys, section, key, expected);
     return otherwise;
 }
 
-int64_t conure_keys_required(conure_keys *keys, conure_section section, const char *key, int64_t low,
-                             int64_t high)
+int64_t conure_keys_required(conure_keys *keys, conure_section section, const char *key,
+                             int64_t low, int64_t high)
 {
     if (!lookup(keys, section, key))
         conure_keys_fail(keys, CONURE_BAD_FILE, "%s%s: missing", section.path, key);
     return conure_keys_int(keys, section, key, low, low, high);
 }
 
-double conure_keys_number(conure_keys *keys, conure_section section, const char *key, double otherwise)
+double conure_keys_number(conure_keys *keys, conure_section section, const char *key,
+                          double otherwise)
 {
     const conure_yaml_node node = lookup(keys, section, key);
     double value;
@@ -147,43 +166,40 @@ bool conure_keys_bool(conure_keys *keys, conure_section section, const char *key
     return otherwise;
 }
 
-uint32_t conure_keys_choice(conure_keys *keys, conure_section section, const char *key, uint32_t otherwise,
-                            const char *const *words)
+uint32_t conure_keys_choice(conure_keys *keys, conure_section section, const char *key,
+                            uint32_t otherwise, const char *words)
 {
     const conure_yaml_node node = lookup(keys, section, key);
     const char *text = node ? conure_yaml_text(keys->yaml, node) : NULL;
-    char supported[128];
-    size_t used = 0;
+    const int i = text ? word_index(words, text) : -1;
     if (!node)
         return otherwise;
-    for (uint32_t i = 0; words[i]; i++)
-        if (text && strcmp(text, words[i]) == 0)
-            return i;
-    for (uint32_t i = 0; words[i] && used < sizeof supported; i++)
-        used += (size_t)snprintf(supported + used, sizeof supported - used, "%s%s", i ? ", " : "", words[i]);
-    conure_keys_refuse(keys, section, key, supported);
+    if (i >= 0)
+        return (uint32_t)i;
+    conure_keys_refuse(keys, section, key, words);
     return otherwise;
 }
 
 /* What is not supported because the key is absent and its default is another value. */
-static void refuse_default(conure_keys *keys, conure_section section, const char *key, const char *means,
-                           const char *supported)
+static void refuse_default(conure_keys *keys, conure_section section, const char *key,
+                           const char *means, const char *supported)
 {
     if (lookup(keys, section, key))
         conure_keys_refuse(keys, section, key, supported);
     else
-        conure_keys_fail(keys, CONURE_UNSUPPORTED, "%s%s: absent, which means %s; supported: %s", section.path,
-                         key, means, supported);
+        conure_keys_fail(keys, CONURE_UNSUPPORTED, "%s%s: absent, which means %s; supported: %s",
+                         section.path, key, means, supported);
 }
 
-void conure_keys_want_bool(conure_keys *keys, conure_section section, const char *key, bool otherwise, bool want)
+void conure_keys_want_bool(conure_keys *keys, conure_section section, const char *key,
+                           bool otherwise, bool want)
 {
     if (conure_keys_bool(keys, section, key, otherwise) != want)
         refuse_default(keys, section, key, want ? "false" : "true", want ? "true" : "false");
 }
 
-void conure_keys_want_number(conure_keys *keys, conure_section section, const char *key, double otherwise,
-                             double want)
+void conure_keys_want_number(conure_keys *keys, conure_section section, const char *key,
+                             double otherwise, double want)
 {
     char wanted[32], means[32];
     if (conure_keys_number(keys, section, key, otherwise) == want)
@@ -199,7 +215,8 @@ void conure_keys_want_null(conure_keys *keys, conure_section section, const char
         conure_keys_refuse(keys, section, key, "null");
 }
 
-void conure_keys_want_class(conure_keys *keys, conure_section section, const char *key, const char *name)
+void conure_keys_want_class(conure_keys *keys, conure_section section, const char *key,
+                            const char *name)
 {
     const conure_yaml_node node = conure_keys_find(keys, section, key);
     const char *text = node ? conure_yaml_text(keys->yaml, node) : NULL;

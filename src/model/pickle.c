@@ -26,12 +26,14 @@ typedef enum value_kind {
     UNSET, /* a memo slot that nothing was put into */
 } value_kind;
 
-static const char *const kind_names[] = {"None", "a bool", "an int", "a string", "a function or class",
-                                         "a tuple", "a list", "a dict", "an OrderedDict", "a storage",
-                                         "a tensor", "a mark", "nothing"};
+static const char *const kind_names[] = {
+    "None",     "a bool", "an int", "a string",       "a function or class",
+    "a tuple",  "a list", "a dict", "an OrderedDict", "a storage",
+    "a tensor", "a mark", "nothing"};
 
 /* STRING: number = where it starts in the pickle, index = bytes.  TUPLE: number = first of index
- * items.  SYMBOL: index into symbols.  LIST, DICT, ORDERED, STORAGE, TENSOR: index into its array. */
+ * items.  SYMBOL: index into symbols.  LIST, DICT, ORDERED, STORAGE, TENSOR: index into its
+ * array. */
 typedef struct value {
     value_kind kind;
     uint32_t index;
@@ -105,7 +107,7 @@ __attribute__((format(printf, 3, 4))) static conure_status fail(machine *m, conu
     return conure_fail(m->err, status, "pickle, byte %zu: %s", m->op_at, text);
 }
 
-/* ---- storage of the machine -------------------------------------------------------------------- */
+/* ---- storage of the machine ------------------------------------------------------------------ */
 
 /* Room for more elements behind the last, zeroed; they count only when the caller raises n. */
 static conure_status reserve(machine *m, array *a, uint32_t more, uint32_t n_max, size_t elem_bytes,
@@ -154,8 +156,8 @@ static conure_status pop(machine *m, value *out)
     return status;
 }
 
-/* Where the values above the topmost mark start.  The search ends at the mark, and what it passed is
- * taken off by the caller, so that all searches together cost no more than all pushes. */
+/* Where the values above the topmost mark start.  The search ends at the mark, and what it
+ * passed is taken off by the caller, so that all searches together cost no more than all pushes. */
 static conure_status find_mark(machine *m, uint32_t *first)
 {
     const value *stack = m->stack.data;
@@ -168,7 +170,7 @@ static conure_status find_mark(machine *m, uint32_t *first)
     return fail(m, CONURE_BAD_FILE, "damaged: no mark on the stack");
 }
 
-/* ---- input ------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------------------- */
 
 static conure_status take(machine *m, size_t n, const uint8_t **out)
 {
@@ -207,12 +209,12 @@ static bool text_is(const char *text, size_t bytes, const char *want)
     return strlen(want) == bytes && memcmp(text, want, bytes) == 0;
 }
 
-/* ---- operations -------------------------------------------------------------------------------- */
+/* ---- operations ------------------------------------------------------------------------------ */
 
 static conure_status op_global(machine *m)
 {
-    const char *module, *name;
-    size_t module_bytes, name_bytes;
+    const char *module = "", *name = "";
+    size_t module_bytes = 0, name_bytes = 0;
     char shown_module[96], shown_name[96];
     conure_status status = take_line(m, &module, &module_bytes);
     if (status == CONURE_OK)
@@ -220,7 +222,8 @@ static conure_status op_global(machine *m)
     if (status != CONURE_OK)
         return status;
     for (uint32_t i = 0; i < N_SYMBOLS; i++)
-        if (text_is(module, module_bytes, symbols[i].module) && text_is(name, name_bytes, symbols[i].name))
+        if (text_is(module, module_bytes, symbols[i].module) &&
+            text_is(name, name_bytes, symbols[i].name))
             return push(m, (value){SYMBOL, i, 0});
     return fail(m, CONURE_UNSUPPORTED, "pickle calls '%s %s': refused, nothing was executed",
                 conure_quote(shown_module, sizeof shown_module, module, module_bytes),
@@ -233,11 +236,12 @@ static conure_status op_string(machine *m, size_t length_bytes)
     const uint8_t *p = NULL;
     conure_status status = take_number(m, length_bytes, &length);
     if (status == CONURE_OK && length > CONURE_PICKLE_STRING_BYTES_MAX)
-        status = fail(m, CONURE_LIMIT, "a string of %llu bytes, limit %d", (unsigned long long)length,
-                      CONURE_PICKLE_STRING_BYTES_MAX);
+        status = fail(m, CONURE_LIMIT, "a string of %llu bytes, limit %d",
+                      (unsigned long long)length, CONURE_PICKLE_STRING_BYTES_MAX);
     if (status == CONURE_OK)
         status = take(m, (size_t)length, &p);
-    return status == CONURE_OK ? push(m, (value){STRING, (uint32_t)length, (int64_t)(p - m->data)}) : status;
+    return status == CONURE_OK ? push(m, (value){STRING, (uint32_t)length, (int64_t)(p - m->data)})
+                               : status;
 }
 
 static conure_status op_int(machine *m, size_t n, bool is_signed)
@@ -272,7 +276,8 @@ static conure_status make_tuple(machine *m, uint32_t first, uint32_t drop)
     if (status != CONURE_OK)
         return status;
     if (n > 0)
-        memcpy((value *)m->items.data + m->items.n, (value *)m->stack.data + first, n * sizeof(value));
+        memcpy((value *)m->items.data + m->items.n, (value *)m->stack.data + first,
+               n * sizeof(value));
     m->items.n += n;
     m->stack.n = first - drop;
     return push(m, tuple);
@@ -299,8 +304,8 @@ static conure_status op_container(machine *m, value_kind made)
     return status == CONURE_OK ? push(m, (value){made, m->containers.n++, 0}) : status;
 }
 
-/* Move the n values from first on, in pairs for a dictionary, into the container below them; drop is
- * the mark between. */
+/* Move the n values from first on, in pairs for a dictionary, into the container below them;
+ * drop is the mark between. */
 static conure_status add_items(machine *m, uint32_t first, uint32_t drop, bool pairs)
 {
     const uint32_t per = pairs ? 2 : 1, n = m->stack.n - first;
@@ -377,7 +382,8 @@ static conure_status op_get(machine *m, size_t slot_bytes)
         return status;
     const value *memo = m->memo.data;
     if (slot >= m->memo.n || memo[slot].kind == UNSET)
-        return fail(m, CONURE_BAD_FILE, "damaged: memo slot %llu was never filled", (unsigned long long)slot);
+        return fail(m, CONURE_BAD_FILE, "damaged: memo slot %llu was never filled",
+                    (unsigned long long)slot);
     return push(m, memo[slot]);
 }
 
@@ -386,20 +392,23 @@ static const value *tuple_items(const machine *m, value tuple)
     return tuple.index ? (const value *)m->items.data + tuple.number : NULL;
 }
 
-/* ('storage', torch.FloatStorage, key, location, elements); the location, "cpu" or "cuda:0", is of the
- * machine that saved. */
+/* ('storage', torch.FloatStorage, key, location, elements); the location, "cpu" or "cuda:0", is
+ * of the machine that saved. */
 static conure_status op_persistent(machine *m)
 {
-    value id;
+    value id = {NONE, 0, 0};
     conure_status status = pop(m, &id);
     if (status != CONURE_OK)
         return status;
     const value *p = id.kind == TUPLE && id.index == 5 ? tuple_items(m, id) : NULL;
-    if (!p || p[0].kind != STRING || !text_is((const char *)m->data + p[0].number, p[0].index, "storage") ||
-        p[1].kind != SYMBOL || p[1].index < FIRST_STORAGE || p[2].kind != STRING || p[3].kind != STRING ||
-        p[4].kind != INT || p[4].number < 0)
-        return fail(m, CONURE_BAD_FILE, "a persistent id that is not ('storage', type, key, location, elements)");
-    const storage made = {(conure_storage_type)(p[1].index - FIRST_STORAGE), p[2], (uint64_t)p[4].number};
+    if (!p || p[0].kind != STRING ||
+        !text_is((const char *)m->data + p[0].number, p[0].index, "storage") ||
+        p[1].kind != SYMBOL || p[1].index < FIRST_STORAGE || p[2].kind != STRING ||
+        p[3].kind != STRING || p[4].kind != INT || p[4].number < 0)
+        return fail(m, CONURE_BAD_FILE,
+                    "a persistent id that is not ('storage', type, key, location, elements)");
+    const storage made = {(conure_storage_type)(p[1].index - FIRST_STORAGE), p[2],
+                          (uint64_t)p[4].number};
     status = reserve(m, &m->storages, 1, CONURE_PICKLE_ITEMS_MAX, sizeof made, "storages");
     if (status != CONURE_OK)
         return status;
@@ -412,8 +421,8 @@ static conure_status dimensions(machine *m, value tuple, uint64_t *out, const ch
     const value *p = tuple_items(m, tuple);
     for (uint32_t i = 0; i < tuple.index; i++) {
         if (p[i].kind != INT || p[i].number < 0)
-            return fail(m, CONURE_BAD_FILE, "a tensor's %s is %s, expected a number from 0 on", what,
-                        p[i].kind == INT ? "negative" : kind_names[p[i].kind]);
+            return fail(m, CONURE_BAD_FILE, "a tensor's %s is %s, expected a number from 0 on",
+                        what, p[i].kind == INT ? "negative" : kind_names[p[i].kind]);
         out[i] = (uint64_t)p[i].number;
     }
     return CONURE_OK;
@@ -424,9 +433,11 @@ static conure_status rebuild_tensor(machine *m, value args)
 {
     const value *p = tuple_items(m, args);
     conure_pickle_tensor tensor = {0};
-    if (args.index < 6 || args.index > 7 || p[0].kind != STORAGE || p[1].kind != INT || p[1].number < 0 ||
-        p[2].kind != TUPLE || p[3].kind != TUPLE || p[2].index != p[3].index)
-        return fail(m, CONURE_BAD_FILE, "_rebuild_tensor_v2 with arguments that are not (storage, offset, shape, stride, ...)");
+    if (args.index < 6 || args.index > 7 || p[0].kind != STORAGE || p[1].kind != INT ||
+        p[1].number < 0 || p[2].kind != TUPLE || p[3].kind != TUPLE || p[2].index != p[3].index)
+        return fail(
+            m, CONURE_BAD_FILE,
+            "_rebuild_tensor_v2 with arguments that are not (storage, offset, shape, stride, ...)");
     if (p[2].index > CONURE_PICKLE_RANK_MAX)
         return fail(m, CONURE_UNSUPPORTED, "a tensor of %u dimensions, at most %d", p[2].index,
                     CONURE_PICKLE_RANK_MAX);
@@ -453,14 +464,16 @@ static conure_status rebuild_parameter(machine *m, value args)
 {
     const value *p = tuple_items(m, args);
     if (args.index != 3 || p[0].kind != TENSOR)
-        return fail(m, CONURE_BAD_FILE, "_rebuild_parameter with arguments that are not (tensor, requires_grad, hooks)");
+        return fail(
+            m, CONURE_BAD_FILE,
+            "_rebuild_parameter with arguments that are not (tensor, requires_grad, hooks)");
     return push(m, p[0]);
 }
 
 /* "Call": the three symbols for which we know what the call would have made. */
 static conure_status op_reduce(machine *m)
 {
-    value args, function;
+    value args = {NONE, 0, 0}, function = args;
     conure_status status = pop(m, &args);
     if (status == CONURE_OK)
         status = pop(m, &function);
@@ -469,9 +482,11 @@ static conure_status op_reduce(machine *m)
     if (function.kind != SYMBOL || function.index >= FIRST_STORAGE)
         return fail(m, CONURE_UNSUPPORTED, "pickle calls %s%s: refused, nothing was executed",
                     function.kind == SYMBOL ? "torch." : "",
-                    function.kind == SYMBOL ? symbols[function.index].name : kind_names[function.kind]);
+                    function.kind == SYMBOL ? symbols[function.index].name
+                                            : kind_names[function.kind]);
     if (args.kind != TUPLE)
-        return fail(m, CONURE_BAD_FILE, "damaged: a call with %s as arguments", kind_names[args.kind]);
+        return fail(m, CONURE_BAD_FILE, "damaged: a call with %s as arguments",
+                    kind_names[args.kind]);
     if (function.index == REBUILD_TENSOR)
         return rebuild_tensor(m, args);
     if (function.index == REBUILD_PARAMETER)
@@ -484,12 +499,13 @@ static conure_status op_reduce(machine *m)
 /* Sets attributes (_metadata: versions of modules), which nothing here reads. */
 static conure_status op_build(machine *m)
 {
-    value state, target;
+    value state, target = {NONE, 0, 0};
     conure_status status = pop(m, &state);
     if (status == CONURE_OK)
         status = peek(m, 0, &target);
     if (status == CONURE_OK && target.kind != ORDERED)
-        status = fail(m, CONURE_UNSUPPORTED, "pickle sets attributes of %s: refused, nothing was executed",
+        status = fail(m, CONURE_UNSUPPORTED,
+                      "pickle sets attributes of %s: refused, nothing was executed",
                       kind_names[target.kind]);
     return status;
 }
@@ -499,7 +515,8 @@ static conure_status op_protocol(machine *m)
     uint64_t version;
     const conure_status status = take_number(m, 1, &version);
     if (status == CONURE_OK && version != 2)
-        return fail(m, CONURE_UNSUPPORTED, "pickle protocol %llu, supported is 2, which torch.save() writes",
+        return fail(m, CONURE_UNSUPPORTED,
+                    "pickle protocol %llu, supported is 2, which torch.save() writes",
                     (unsigned long long)version);
     return status;
 }
@@ -509,50 +526,87 @@ static conure_status op_unknown(machine *m, uint8_t op)
     static const struct {
         uint8_t op;
         const char *name;
-    } names[] = {{'i', "INST"},     {'o', "OBJ"},          {0x81, "NEWOBJ"},  {0x92, "NEWOBJ_EX"},
-                 {0x82, "EXT1"},    {0x83, "EXT2"},        {0x84, "EXT4"},    {'P', "PERSID"},
+    } names[] = {{'i', "INST"},     {'o', "OBJ"},           {0x81, "NEWOBJ"}, {0x92, "NEWOBJ_EX"},
+                 {0x82, "EXT1"},    {0x83, "EXT2"},         {0x84, "EXT4"},   {'P', "PERSID"},
                  {0x94, "MEMOIZE"}, {0x93, "STACK_GLOBAL"}, {0x95, "FRAME"},  {'G', "BINFLOAT"}};
     const char *name = "no operation of a dictionary of tensors";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (names[i].op == op)
             name = names[i].name;
-    return fail(m, CONURE_UNSUPPORTED, "pickle operation 0x%02x (%s): refused, nothing was executed", op, name);
+    return fail(m, CONURE_UNSUPPORTED,
+                "pickle operation 0x%02x (%s): refused, nothing was executed", op, name);
+}
+
+/* The operations that push a value that stands in the pickle itself. */
+static conure_status step_value(machine *m, uint8_t op)
+{
+    switch (op) {
+    case '(':
+        return push(m, (value){MARK, 0, 0});
+    case ')':
+        return push(m, (value){TUPLE, 0, 0});
+    case 'N':
+        return push(m, (value){NONE, 0, 0});
+    case 0x88:
+        return push(m, (value){BOOL, 0, 1});
+    case 0x89:
+        return push(m, (value){BOOL, 0, 0});
+    case '}':
+        return op_container(m, DICT);
+    case ']':
+        return op_container(m, LIST);
+    case 'X':
+        return op_string(m, 4);
+    case 'U':
+        return op_string(m, 1);
+    case 'J':
+        return op_int(m, 4, true);
+    case 'K':
+        return op_int(m, 1, false);
+    case 'M':
+        return op_int(m, 2, false);
+    case 0x8a:
+        return op_long(m);
+    case 'c':
+        return op_global(m);
+    default:
+        return op_unknown(m, op);
+    }
 }
 
 static conure_status step(machine *m, uint8_t op)
 {
     switch (op) {
-    case 0x80: return op_protocol(m);
-    case 'c': return op_global(m);
-    case '(': return push(m, (value){MARK, 0, 0});
-    case 't': return op_tuple(m);
-    case 0x85: return op_tuple_of(m, 1);
-    case 0x86: return op_tuple_of(m, 2);
-    case 0x87: return op_tuple_of(m, 3);
-    case ')': return push(m, (value){TUPLE, 0, 0});
-    case '}': return op_container(m, DICT);
-    case ']': return op_container(m, LIST);
-    case 'a': return op_add_one(m, false);
-    case 'e': return op_add_marked(m, false);
-    case 's': return op_add_one(m, true);
-    case 'u': return op_add_marked(m, true);
-    case 'X': return op_string(m, 4);
-    case 'U': return op_string(m, 1);
-    case 'J': return op_int(m, 4, true);
-    case 'K': return op_int(m, 1, false);
-    case 'M': return op_int(m, 2, false);
-    case 0x8a: return op_long(m);
-    case 'N': return push(m, (value){NONE, 0, 0});
-    case 0x88: return push(m, (value){BOOL, 0, 1});
-    case 0x89: return push(m, (value){BOOL, 0, 0});
-    case 'q': return op_put(m, 1);
-    case 'r': return op_put(m, 4);
-    case 'h': return op_get(m, 1);
-    case 'j': return op_get(m, 4);
-    case 'Q': return op_persistent(m);
-    case 'R': return op_reduce(m);
-    case 'b': return op_build(m);
-    default: return op_unknown(m, op);
+    case 0x80:
+        return op_protocol(m);
+    case 't':
+        return op_tuple(m);
+    case 0x85:
+    case 0x86:
+    case 0x87:
+        return op_tuple_of(m, op - 0x84u);
+    case 'a':
+    case 's':
+        return op_add_one(m, op == 's');
+    case 'e':
+    case 'u':
+        return op_add_marked(m, op == 'u');
+    case 'q':
+        return op_put(m, 1);
+    case 'r':
+        return op_put(m, 4);
+    case 'h':
+        return op_get(m, 1);
+    case 'j':
+        return op_get(m, 4);
+    case 'Q':
+        return op_persistent(m);
+    case 'R':
+        return op_reduce(m);
+    case 'b':
+        return op_build(m);
+    default:
+        return step_value(m, op);
     }
 }
 
@@ -576,13 +630,16 @@ static conure_status hand_out(machine *m, value root, conure_pickle_fn fn, void 
 {
     char shown[128];
     if (root.kind != DICT && root.kind != ORDERED)
-        return fail(m, CONURE_BAD_FILE, "the pickle holds %s, expected a dict of tensors", kind_names[root.kind]);
+        return fail(m, CONURE_BAD_FILE, "the pickle holds %s, expected a dict of tensors",
+                    kind_names[root.kind]);
     const entry *entries = m->entries.data;
-    for (uint32_t i = ((const container *)m->containers.data)[root.index].first; i; i = entries[i].next) {
+    for (uint32_t i = ((const container *)m->containers.data)[root.index].first; i;
+         i = entries[i].next) {
         const value key = entries[i].key, item = entries[i].item;
         const char *name = (const char *)m->data + key.number;
         if (key.kind != STRING)
-            return fail(m, CONURE_BAD_FILE, "a key of the dict is %s, expected a tensor's name", kind_names[key.kind]);
+            return fail(m, CONURE_BAD_FILE, "a key of the dict is %s, expected a tensor's name",
+                        kind_names[key.kind]);
         if (item.kind != TENSOR)
             return fail(m, CONURE_BAD_FILE, "'%s' is %s, expected a tensor",
                         conure_quote(shown, sizeof shown, name, key.index), kind_names[item.kind]);
@@ -602,7 +659,8 @@ conure_status conure_pickle_read(const uint8_t *data, size_t bytes, conure_pickl
     machine m = {.data = data, .bytes = bytes, .err = err};
     value root = {NONE, 0, 0};
     if (bytes > CONURE_PICKLE_BYTES_MAX)
-        return conure_fail(err, CONURE_LIMIT, "pickle of %zu bytes, limit %u", bytes, CONURE_PICKLE_BYTES_MAX);
+        return conure_fail(err, CONURE_LIMIT, "pickle of %zu bytes, limit %u", bytes,
+                           CONURE_PICKLE_BYTES_MAX);
     conure_status status = run(&m, &root);
     if (status == CONURE_OK)
         status = hand_out(&m, root, fn, user);

@@ -1,19 +1,19 @@
 /* pickle.h - the tensors that a pickle written by torch.save() describes.
  *
- * A pickle is a program for a stack machine that may call any function.  This reader runs the few
- * operations that a dictionary of tensors needs, treats the names of functions as symbols, of which it
- * knows thirteen, and calls nothing: whatever else a file asks for is refused. */
+ * A pickle is a program for a stack machine that may call any function.  This reader runs the
+ * few operations that a dictionary of tensors needs, treats the names of functions as symbols,
+ * of which it knows thirteen, and calls nothing: whatever else a file asks for is refused. */
 #ifndef CONURE_MODEL_PICKLE_H
 #define CONURE_MODEL_PICKLE_H
 
 #include "base/error.h"
 
-#define CONURE_PICKLE_RANK_MAX 8
-#define CONURE_PICKLE_BYTES_MAX (64u << 20)   /* of the pickle; 0.6 B parameters take 150 KB */
-#define CONURE_PICKLE_STACK_MAX (1u << 16)    /* values on the stack; torch.save() groups 1000 items */
-#define CONURE_PICKLE_MEMO_MAX (1u << 20)
-#define CONURE_PICKLE_ITEMS_MAX (1u << 20)    /* members of tuples, lists and dictionaries in all */
-#define CONURE_PICKLE_TENSORS_MAX (1u << 16)
+#define CONURE_PICKLE_RANK_MAX         8
+#define CONURE_PICKLE_BYTES_MAX        (64u << 20) /* of the pickle; 0.6 B parameters take 150 KB */
+#define CONURE_PICKLE_STACK_MAX        (1u << 16) /* values; torch.save() groups 1000 items */
+#define CONURE_PICKLE_MEMO_MAX         (1u << 20)
+#define CONURE_PICKLE_ITEMS_MAX        (1u << 20) /* of tuples, lists and dictionaries in all */
+#define CONURE_PICKLE_TENSORS_MAX      (1u << 16)
 #define CONURE_PICKLE_STRING_BYTES_MAX 4096
 
 typedef enum conure_storage_type {

@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-/* Copy text into out (cap >= 8), with control characters and bytes past ASCII as \xNN and "..." where it
- * did not fit; always terminated.  Returns out. */
+/* Copy text into out (cap >= 8), with control characters and bytes past ASCII as \xNN and "..."
+ * where it did not fit; always terminated.  Returns out. */
 const char *conure_quote(char *out, size_t cap, const void *text, size_t bytes);
 
 #endif

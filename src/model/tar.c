@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK 512
+#define BLOCK         512
 #define PAX_BYTES_MAX (1u << 20)
 
 /* Offsets and sizes of the header's fields. */
@@ -147,9 +147,10 @@ static conure_status pax_record(reader *r, const char *text, size_t bytes, bool 
     const bool path = key == 4 && memcmp(text, "path", 4) == 0;
     const bool size = key == 4 && memcmp(text, "size", 4) == 0;
     if (starts(text, key, "GNU.sparse."))
-        return conure_fail(r->err, CONURE_UNSUPPORTED,
-                           "tar: a sparse member (PAX record %s); pack the archive without --sparse",
-                           conure_quote(shown, sizeof shown, text, key));
+        return conure_fail(
+            r->err, CONURE_UNSUPPORTED,
+            "tar: a sparse member (PAX record %s); pack the archive without --sparse",
+            conure_quote(shown, sizeof shown, text, key));
     if (global && (path || size))
         return conure_fail(r->err, CONURE_BAD_FILE, "tar: a global PAX header sets %.4s", text);
     if (path)
@@ -180,7 +181,8 @@ static conure_status pax_read(reader *r, const uint8_t *data, size_t bytes, bool
     return status;
 }
 
-/* Take "./" off the front; refuse what could point out of the archive.  *name may come back empty: "./". */
+/* Take "./" off the front; refuse what could point out of the archive.  *name may come back
+ * empty: "./". */
 static conure_status name_clean(reader *r, const char **name)
 {
     const char *at = *name;
@@ -197,7 +199,8 @@ static conure_status name_clean(reader *r, const char **name)
     *name = at;
     if (leaves)
         return conure_fail(r->err, CONURE_BAD_FILE,
-                           "tar: member '%s': an absolute path or one with '..' is refused", r->label);
+                           "tar: member '%s': an absolute path or one with '..' is refused",
+                           r->label);
     return CONURE_OK;
 }
 
@@ -205,10 +208,12 @@ static conure_status member_add(reader *r, const char *name, const uint8_t *data
 {
     conure_tar *tar = r->tar;
     if (tar->n_members == CONURE_TAR_MEMBERS_MAX)
-        return conure_fail(r->err, CONURE_LIMIT, "tar: more than %d members", CONURE_TAR_MEMBERS_MAX);
+        return conure_fail(r->err, CONURE_LIMIT, "tar: more than %d members",
+                           CONURE_TAR_MEMBERS_MAX);
     if (conure_tar_find(tar, name))
         return conure_fail(r->err, CONURE_BAD_FILE, "tar: member '%s' is there twice", r->label);
-    if ((tar->n_members & (tar->n_members + 1)) == 0) { /* grow at 0, 1, 3, 7, ...: to twice that and one */
+    if ((tar->n_members & (tar->n_members + 1)) ==
+        0) { /* grow at 0, 1, 3, 7, ...: to twice that and one */
         const size_t cap = 2 * (size_t)tar->n_members + 1;
         conure_tar_member *grown = realloc(tar->members, cap * sizeof *grown);
         if (!grown)
@@ -226,9 +231,10 @@ static conure_status member_add(reader *r, const char *name, const uint8_t *data
 static conure_status member_name(reader *r, const uint8_t *header)
 {
     char name[PREFIX_BYTES + 1 + NAME_BYTES];
-    const size_t prefix = memcmp(header + MAGIC, "ustar\0", 6) == 0 /* GNU's "ustar " has other fields */
-                              ? text_bytes(header + PREFIX, PREFIX_BYTES)
-                              : 0;
+    const size_t prefix =
+        memcmp(header + MAGIC, "ustar\0", 6) == 0 /* GNU's "ustar " has other fields */
+            ? text_bytes(header + PREFIX, PREFIX_BYTES)
+            : 0;
     const size_t rest = text_bytes(header + NAME, NAME_BYTES);
     if (r->next.has_name)
         return CONURE_OK;
@@ -238,7 +244,8 @@ static conure_status member_name(reader *r, const uint8_t *header)
     return set_name(r, name, prefix + (prefix > 0) + rest);
 }
 
-static conure_status member_read(reader *r, const uint8_t *header, const uint8_t *data, uint64_t bytes)
+static conure_status member_read(reader *r, const uint8_t *header, const uint8_t *data,
+                                 uint64_t bytes)
 {
     const char type = (char)header[TYPE];
     const char *name = r->next.name;
@@ -248,7 +255,8 @@ static conure_status member_read(reader *r, const uint8_t *header, const uint8_t
     const size_t length = strlen(name);
     const bool folder = type == '5' || length == 0 || name[length - 1] == '/';
     if (type == '1' || type == '2')
-        return conure_fail(r->err, CONURE_BAD_FILE, "tar: member '%s': links are refused", r->label);
+        return conure_fail(r->err, CONURE_BAD_FILE, "tar: member '%s': links are refused",
+                           r->label);
     if (type != '0' && type != '\0' && type != '7' && type != '5')
         return conure_fail(r->err, CONURE_BAD_FILE,
                            "tar: member '%s': type 0x%02x is neither a file nor a folder", r->label,
@@ -279,19 +287,21 @@ static conure_status entry_read(reader *r)
     if (!extended && r->next.has_size)
         size = r->next.size;
     else if (!field_number(header + SIZE, SIZE_BYTES, &size))
-        return conure_fail(r->err, CONURE_BAD_FILE, "tar: member '%s': its size is not a number", r->label);
+        return conure_fail(r->err, CONURE_BAD_FILE, "tar: member '%s': its size is not a number",
+                           r->label);
     if (type == '5') /* a folder has no data, whatever its size field says */
         size = 0;
     r->position += BLOCK;
     if (!conure_span_inside(r->position, size, r->bytes))
-        return conure_fail(r->err, CONURE_BAD_FILE,
-                           "tar: member '%s': %llu bytes, but only %llu follow; the file is cut short or damaged",
-                           r->label, (unsigned long long)size, (unsigned long long)(r->bytes - r->position));
+        return conure_fail(
+            r->err, CONURE_BAD_FILE,
+            "tar: member '%s': %llu bytes, but only %llu follow; the file is cut short or damaged",
+            r->label, (unsigned long long)size, (unsigned long long)(r->bytes - r->position));
     const uint8_t *data = r->data + r->position;
     const uint64_t left = r->bytes - r->position, padded = size + (BLOCK - size % BLOCK) % BLOCK;
     if (extended && size > PAX_BYTES_MAX)
-        return conure_fail(r->err, CONURE_LIMIT, "tar: header '%s' of %llu bytes, limit %u", r->label,
-                           (unsigned long long)size, PAX_BYTES_MAX);
+        return conure_fail(r->err, CONURE_LIMIT, "tar: header '%s' of %llu bytes, limit %u",
+                           r->label, (unsigned long long)size, PAX_BYTES_MAX);
     if (type == 'x' || type == 'g') {
         status = pax_read(r, data, (size_t)size, type == 'g');
     } else if (type == 'L') {
@@ -304,7 +314,8 @@ static conure_status entry_read(reader *r)
     return status;
 }
 
-conure_status conure_tar_read(conure_tar *tar, const uint8_t *data, uint64_t bytes, conure_error *err)
+conure_status conure_tar_read(conure_tar *tar, const uint8_t *data, uint64_t bytes,
+                              conure_error *err)
 {
     conure_status status = CONURE_OK;
     reader r = {.data = data, .bytes = bytes, .tar = tar, .err = err};
@@ -313,13 +324,15 @@ conure_status conure_tar_read(conure_tar *tar, const uint8_t *data, uint64_t byt
         const uint64_t left = bytes - r.position;
         if (all_zero(data + r.position, left < BLOCK ? (size_t)left : BLOCK))
             break; /* the end marker */
-        status = left < BLOCK ? conure_fail(err, CONURE_BAD_FILE,
-                                            "tar: ends inside a header at byte %llu; the file is cut short",
-                                            (unsigned long long)r.position)
-                              : entry_read(&r);
+        status = left < BLOCK
+                     ? conure_fail(err, CONURE_BAD_FILE,
+                                   "tar: ends inside a header at byte %llu; the file is cut short",
+                                   (unsigned long long)r.position)
+                     : entry_read(&r);
     }
     if (status == CONURE_OK && (r.next.has_name || r.next.has_size))
-        status = conure_fail(err, CONURE_BAD_FILE, "tar: ends after an extended header; the file is cut short");
+        status = conure_fail(err, CONURE_BAD_FILE,
+                             "tar: ends after an extended header; the file is cut short");
     if (status != CONURE_OK)
         conure_tar_free(tar);
     return status;

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 
-#define CONURE_TAR_MEMBERS_MAX 4096
+#define CONURE_TAR_MEMBERS_MAX    4096
 #define CONURE_TAR_NAME_BYTES_MAX 4095
 
 typedef struct conure_tar_member {
@@ -22,10 +22,12 @@ typedef struct conure_tar {
 /* The first block is a tar header with a correct checksum. */
 bool conure_tar_recognises(const uint8_t *data, uint64_t bytes);
 
-/* List the files.  Directories are skipped.  BAD_FILE names the member: absolute paths, "..", links,
- * devices, a wrong checksum, a size past the end, the same name twice; LIMIT: too many members.
- * data must outlive tar.  On failure nothing has to be freed.  Cost: one header a member. */
-conure_status conure_tar_read(conure_tar *tar, const uint8_t *data, uint64_t bytes, conure_error *err);
+/* List the files.  Directories are skipped.  BAD_FILE names the member: absolute paths, "..",
+ * links, devices, a wrong checksum, a size past the end, the same name twice; LIMIT: too many
+ * members. data must outlive tar.  On failure nothing has to be freed.  Cost: one header a
+ * member. */
+conure_status conure_tar_read(conure_tar *tar, const uint8_t *data, uint64_t bytes,
+                              conure_error *err);
 void conure_tar_free(conure_tar *tar);
 
 /* NULL when absent. */

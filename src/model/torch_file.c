@@ -1,4 +1,5 @@
-/* torch_file.c - torch.save()'s zip: "<root>/data.pkl" describes, "<root>/data/<key>" holds the numbers. */
+/* torch_file.c - torch.save()'s zip: "<root>/data.pkl" describes, "<root>/data/<key>" holds the
+ * numbers. */
 #include "model/torch_file.h"
 
 #include "base/memory.h"
@@ -10,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How a storage's elements are kept: widened ones are small integers that no layer computes with. */
+/* How a storage's elements are kept: widened ones are small integers that no layer computes
+ * with. */
 static const struct kind {
     const char *name;
     conure_dtype dtype;
@@ -67,8 +69,8 @@ static const conure_zip_record *record_find(const reader *r, const char *rest, s
     return conure_zip_find(&r->zip, name, root + rest_bytes);
 }
 
-static conure_status storage_find(reader *r, const conure_pickle_tensor *t, const conure_zip_record **out,
-                                  conure_error *err)
+static conure_status storage_find(reader *r, const conure_pickle_tensor *t,
+                                  const conure_zip_record **out, conure_error *err)
 {
     char rest[128], shown[64];
     uint64_t bytes;
@@ -81,20 +83,25 @@ static conure_status storage_find(reader *r, const conure_pickle_tensor *t, cons
         *out = record_find(r, rest, 5 + (size_t)t->key_bytes);
     }
     if (!*out)
-        return conure_fail(err, CONURE_BAD_FILE, "%s: its storage data/%s is missing", r->name, shown);
-    if (__builtin_mul_overflow(t->storage_elements, (uint64_t)kind->bytes, &bytes) || bytes != (*out)->bytes)
-        return conure_fail(err, CONURE_BAD_FILE,
-                           "%s: its storage data/%s has %llu bytes, expected %llu elements of %u bytes (%s)", r->name,
-                           shown, (unsigned long long)(*out)->bytes, (unsigned long long)t->storage_elements,
-                           kind->bytes, kind->name);
+        return conure_fail(err, CONURE_BAD_FILE, "%s: its storage data/%s is missing", r->name,
+                           shown);
+    if (__builtin_mul_overflow(t->storage_elements, (uint64_t)kind->bytes, &bytes) ||
+        bytes != (*out)->bytes)
+        return conure_fail(
+            err, CONURE_BAD_FILE,
+            "%s: its storage data/%s has %llu bytes, expected %llu elements of %u bytes (%s)",
+            r->name, shown, (unsigned long long)(*out)->bytes,
+            (unsigned long long)t->storage_elements, kind->bytes, kind->name);
     uint8_t *checked = &r->checked[*out - r->zip.records];
     const conure_status status = *checked ? CONURE_OK : conure_zip_check(*out, err);
     *checked = status == CONURE_OK;
     return status;
 }
 
-/* Number of elements, and whether they all lie within the storage: offset + sum (size - 1) stride. */
-static conure_status span_check(const reader *r, const conure_pickle_tensor *t, uint64_t *n, conure_error *err)
+/* Number of elements, and whether they all lie within the storage: offset + sum (size - 1)
+ * stride. */
+static conure_status span_check(const reader *r, const conure_pickle_tensor *t, uint64_t *n,
+                                conure_error *err)
 {
     uint64_t last = t->offset;
     bool inside = true;
@@ -104,13 +111,17 @@ static conure_status span_check(const reader *r, const conure_pickle_tensor *t, 
         if (t->shape[i] == 0)
             return conure_fail(err, CONURE_BAD_FILE, "%s: dimension %u is 0", r->name, i);
         inside = inside && !__builtin_mul_overflow(t->shape[i] - 1, t->stride[i], &step) &&
-                 !__builtin_add_overflow(last, step, &last) && !__builtin_mul_overflow(*n, t->shape[i], n);
+                 !__builtin_add_overflow(last, step, &last) &&
+                 !__builtin_mul_overflow(*n, t->shape[i], n);
     }
     if (!inside || last >= t->storage_elements)
-        return conure_fail(err, CONURE_BAD_FILE, "%s: offset %llu, shape and strides reach past its storage of %llu elements",
-                           r->name, (unsigned long long)t->offset, (unsigned long long)t->storage_elements);
+        return conure_fail(
+            err, CONURE_BAD_FILE,
+            "%s: offset %llu, shape and strides reach past its storage of %llu elements", r->name,
+            (unsigned long long)t->offset, (unsigned long long)t->storage_elements);
     if (*n > t->storage_elements) /* stride 0: one element many times */
-        return conure_fail(err, CONURE_UNSUPPORTED, "%s: %llu elements expanded from a storage of %llu", r->name,
+        return conure_fail(err, CONURE_UNSUPPORTED,
+                           "%s: %llu elements expanded from a storage of %llu", r->name,
                            (unsigned long long)*n, (unsigned long long)t->storage_elements);
     return CONURE_OK;
 }
@@ -170,7 +181,8 @@ static conure_status data_place(reader *r, conure_tensor *tensor, const conure_p
         return CONURE_OK;
     }
     if (tensor->bytes > r->copied_bytes_max - r->copied_bytes)
-        return conure_fail(err, CONURE_LIMIT, "%s: more than %llu bytes of strided tensors, twice the file", r->name,
+        return conure_fail(err, CONURE_LIMIT,
+                           "%s: more than %llu bytes of strided tensors, twice the file", r->name,
                            (unsigned long long)r->copied_bytes_max);
     uint8_t *copy = conure_block_alloc(&r->model->arena, (size_t)tensor->bytes);
     if (!copy)
@@ -207,10 +219,12 @@ static conure_status tensor_add(void *user, const conure_pickle_tensor *t, conur
     if (left_out(t))
         return CONURE_OK;
     if (t->name_bytes == 0 || t->name_bytes > 127 || memchr(t->name, 0, t->name_bytes))
-        return conure_fail(err, CONURE_BAD_FILE, "a tensor's name '%s' has %u bytes, expected 1 to 127 without NUL",
+        return conure_fail(err, CONURE_BAD_FILE,
+                           "a tensor's name '%s' has %u bytes, expected 1 to 127 without NUL",
                            r->name, t->name_bytes);
     if (t->rank > CONURE_RANK_MAX)
-        return conure_fail(err, CONURE_UNSUPPORTED, "%s: %u dimensions, at most %d", r->name, t->rank, CONURE_RANK_MAX);
+        return conure_fail(err, CONURE_UNSUPPORTED, "%s: %u dimensions, at most %d", r->name,
+                           t->rank, CONURE_RANK_MAX);
     conure_status status = storage_find(r, t, &record, err);
     if (status == CONURE_OK)
         status = span_check(r, t, &n, err);
@@ -219,7 +233,8 @@ static conure_status tensor_add(void *user, const conure_pickle_tensor *t, conur
     if (status != CONURE_OK)
         return status;
     conure_tensor *tensor = &model->tensors[model->n_tensors];
-    *tensor = (conure_tensor){.dtype = kinds[t->type].dtype, .layout = CONURE_ROWS, .rank = t->rank};
+    *tensor =
+        (conure_tensor){.dtype = kinds[t->type].dtype, .layout = CONURE_ROWS, .rank = t->rank};
     memcpy(tensor->shape, t->shape, t->rank * sizeof *t->shape);
     tensor->name = conure_block_text(&model->arena, t->name, t->name_bytes);
     if (!tensor->name)
@@ -260,14 +275,16 @@ static conure_status root_find(reader *r, conure_error *err)
         const conure_zip_record *record = &r->zip.records[i];
         const char *slash = memchr(record->name, '/', record->name_bytes);
         const size_t at = slash ? (size_t)(slash - record->name) : 0;
-        if (!slash || !ends(record->name, record->name_bytes, "/data.pkl") || at + 9 != record->name_bytes)
+        if (!slash || !ends(record->name, record->name_bytes, "/data.pkl") ||
+            at + 9 != record->name_bytes)
             continue;
         if (r->root)
             return conure_fail(err, CONURE_BAD_FILE, "two records named data.pkl");
         r->root = record;
     }
     if (!r->root)
-        return conure_fail(err, CONURE_BAD_FILE, "no record ROOT/data.pkl: not written by torch.save()");
+        return conure_fail(err, CONURE_BAD_FILE,
+                           "no record ROOT/data.pkl: not written by torch.save()");
     return CONURE_OK;
 }
 
@@ -278,16 +295,19 @@ static conure_status byte_order_check(const reader *r, conure_error *err)
     if (!record || (record->bytes == 6 && memcmp(record->data, "little", 6) == 0))
         return CONURE_OK;
     return conure_fail(err, CONURE_UNSUPPORTED, "byteorder is '%s'; supported: little",
-                       conure_quote(shown, sizeof shown, record->data, record->bytes < 16 ? (size_t)record->bytes : 16));
+                       conure_quote(shown, sizeof shown, record->data,
+                                    record->bytes < 16 ? (size_t)record->bytes : 16));
 }
 
 conure_status conure_torch_file_read(conure_model *model, const uint8_t *data, uint64_t bytes,
                                      conure_error *err)
 {
-    static const uint8_t legacy[] = {0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46}; /* its magic number */
+    static const uint8_t legacy[] = {0x80, 2,    0x8a, 10,
+                                     0x6c, 0xfc, 0x9c, 0x46}; /* its magic number */
     reader r = {.model = model, .copied_bytes_max = 2 * model->map.bytes};
     if (bytes >= sizeof legacy && memcmp(data, legacy, sizeof legacy) == 0)
-        return conure_fail(err, CONURE_UNSUPPORTED, "written by torch before 1.6; load and save it with a newer one");
+        return conure_fail(err, CONURE_UNSUPPORTED,
+                           "written by torch before 1.6; load and save it with a newer one");
     conure_status status = conure_zip_read(&r.zip, data, bytes, err);
     if (status != CONURE_OK)
         return status;

@@ -17,7 +17,7 @@ typedef struct node {
     bool plain;   /* a scalar without quotes */
     bool open;    /* a collection whose end has not come yet */
     uint32_t line;
-    uint32_t next; /* sibling */
+    uint32_t next;               /* sibling */
     uint32_t first, last, count; /* of a collection */
     uint32_t target;
     size_t text; /* offset of a scalar's text */
@@ -48,13 +48,14 @@ static const node *resolve(const conure_yaml *yaml, uint32_t at)
     return n->kind == 0 && n->target ? &yaml->nodes[n->target] : n;
 }
 
-/* ---- building ---------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------------------- */
 
 static conure_status node_add(builder *b, node made, uint32_t *at)
 {
     conure_yaml *yaml = b->yaml;
     if (yaml->n_nodes == CONURE_YAML_NODES_MAX)
-        return conure_fail(b->err, CONURE_LIMIT, "yaml: more than %u values", CONURE_YAML_NODES_MAX);
+        return conure_fail(b->err, CONURE_LIMIT, "yaml: more than %u values",
+                           CONURE_YAML_NODES_MAX);
     if (yaml->n_nodes + 1 >= yaml->cap) {
         const uint32_t cap = yaml->cap ? 2 * yaml->cap : 256;
         node *grown = realloc(yaml->nodes, cap * sizeof *grown);
@@ -84,7 +85,8 @@ static conure_status anchor_add(builder *b, const yaml_char_t *name, uint32_t at
     if (!name)
         return CONURE_OK;
     if (b->n_anchors == CONURE_YAML_ANCHORS_MAX)
-        return conure_fail(b->err, CONURE_LIMIT, "yaml: more than %d anchors", CONURE_YAML_ANCHORS_MAX);
+        return conure_fail(b->err, CONURE_LIMIT, "yaml: more than %d anchors",
+                           CONURE_YAML_ANCHORS_MAX);
     char *copy = conure_strdup((const char *)name);
     if (!copy)
         return conure_fail_memory(b->err, "a yaml anchor", strlen((const char *)name) + 1);
@@ -98,9 +100,10 @@ static conure_status add_scalar(builder *b, const yaml_event_t *event, node made
     const char *text = (const char *)event->data.scalar.value;
     const size_t bytes = event->data.scalar.length;
     conure_buffer *into = &b->yaml->text;
-    uint32_t at;
+    uint32_t at = 0;
     if (memchr(text, 0, bytes))
-        return conure_fail(b->err, CONURE_BAD_FILE, "yaml: line %u: a NUL character in a value", made.line);
+        return conure_fail(b->err, CONURE_BAD_FILE, "yaml: line %u: a NUL character in a value",
+                           made.line);
     made.kind = CONURE_YAML_SCALAR;
     made.plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !event->data.scalar.tag;
     made.text = into->bytes;
@@ -114,11 +117,11 @@ static conure_status add_scalar(builder *b, const yaml_event_t *event, node made
 
 static conure_status add_collection(builder *b, node made, const yaml_char_t *anchor)
 {
-    uint32_t at;
+    uint32_t at = 0;
     made.open = true;
     if (b->depth == CONURE_YAML_DEPTH_MAX)
-        return conure_fail(b->err, CONURE_LIMIT, "yaml: line %u: nested deeper than %d levels", made.line,
-                           CONURE_YAML_DEPTH_MAX);
+        return conure_fail(b->err, CONURE_LIMIT, "yaml: line %u: nested deeper than %d levels",
+                           made.line, CONURE_YAML_DEPTH_MAX);
     conure_status status = node_add(b, made, &at);
     if (status == CONURE_OK)
         status = anchor_add(b, anchor, at);
@@ -135,7 +138,8 @@ static conure_status add_alias(builder *b, const char *name, node made)
             continue;
         made.target = b->anchors[i].node;
         if (b->yaml->nodes[made.target].open)
-            return conure_fail(b->err, CONURE_BAD_FILE, "yaml: line %u: a value that contains itself", made.line);
+            return conure_fail(b->err, CONURE_BAD_FILE,
+                               "yaml: line %u: a value that contains itself", made.line);
         return node_add(b, made, &at);
     }
     return conure_fail(b->err, CONURE_BAD_FILE, "yaml: line %u: an alias of nothing", made.line);
@@ -180,7 +184,8 @@ static conure_status build(builder *b, yaml_parser_t *parser)
             problem = parser->problem ? parser->problem : "damaged";
             if (parser->error == YAML_MEMORY_ERROR)
                 return conure_fail_memory(b->err, "parsing yaml", 0);
-            return conure_fail(b->err, CONURE_BAD_FILE, "yaml: line %zu: %s", parser->problem_mark.line + 1,
+            return conure_fail(b->err, CONURE_BAD_FILE, "yaml: line %zu: %s",
+                               parser->problem_mark.line + 1,
                                conure_quote(shown, sizeof shown, problem, strlen(problem)));
         }
         status = take_event(b, &event);
@@ -191,12 +196,14 @@ static conure_status build(builder *b, yaml_parser_t *parser)
     return status;
 }
 
-conure_status conure_yaml_parse(conure_yaml **out, const uint8_t *text, size_t bytes, conure_error *err)
+conure_status conure_yaml_parse(conure_yaml **out, const uint8_t *text, size_t bytes,
+                                conure_error *err)
 {
     yaml_parser_t parser;
     *out = NULL;
     if (bytes > CONURE_YAML_BYTES_MAX)
-        return conure_fail(err, CONURE_LIMIT, "yaml: %zu bytes, limit %u", bytes, CONURE_YAML_BYTES_MAX);
+        return conure_fail(err, CONURE_LIMIT, "yaml: %zu bytes, limit %u", bytes,
+                           CONURE_YAML_BYTES_MAX);
     builder *b = conure_calloc(1, sizeof *b);
     conure_yaml *yaml = conure_calloc(1, sizeof *yaml);
     if (!b || !yaml || !yaml_parser_initialize(&parser)) {
@@ -229,7 +236,7 @@ void conure_yaml_free(conure_yaml **yaml)
     *yaml = NULL;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 conure_yaml_node conure_yaml_root(const conure_yaml *yaml)
 {
@@ -262,12 +269,14 @@ uint32_t conure_yaml_count(const conure_yaml *yaml, conure_yaml_node parent)
     return n->kind == CONURE_YAML_MAPPING ? n->count / 2 : n->count;
 }
 
-conure_yaml_node conure_yaml_get(const conure_yaml *yaml, conure_yaml_node mapping, const char *key, bool *twice)
+conure_yaml_node conure_yaml_get(const conure_yaml *yaml, conure_yaml_node mapping, const char *key,
+                                 bool *twice)
 {
     conure_yaml_node found = 0;
     if (conure_yaml_kind_of(yaml, mapping) != CONURE_YAML_MAPPING)
         return 0;
-    for (uint32_t at = conure_yaml_first(yaml, mapping), item; at; at = conure_yaml_next(yaml, item)) {
+    for (uint32_t at = conure_yaml_first(yaml, mapping), item; at;
+         at = conure_yaml_next(yaml, item)) {
         const char *text = conure_yaml_text(yaml, at);
         item = conure_yaml_next(yaml, at);
         if (!text || strcmp(text, key) != 0)
@@ -307,8 +316,10 @@ bool conure_yaml_is_null(const conure_yaml *yaml, conure_yaml_node at)
 
 bool conure_yaml_bool(const conure_yaml *yaml, conure_yaml_node at, bool *out)
 {
-    static const char *const yes[] = {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", NULL};
-    static const char *const no[] = {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", NULL};
+    static const char *const yes[] = {"true", "True", "TRUE", "yes", "Yes",
+                                      "YES",  "on",   "On",   "ON",  NULL};
+    static const char *const no[] = {"false", "False", "FALSE", "no",  "No",
+                                     "NO",    "off",   "Off",   "OFF", NULL};
     *out = one_of(plain_text(yaml, at), yes);
     return *out || one_of(plain_text(yaml, at), no);
 }
@@ -353,7 +364,7 @@ const char *conure_yaml_show(const conure_yaml *yaml, conure_yaml_node at, char 
         return conure_yaml_is_null(yaml, at) ? conure_quote(out, cap, "null", 4)
                                              : conure_quote(out, cap, text, strlen(text));
     }
-    const char *what = n->kind == CONURE_YAML_SEQUENCE ? "a list"
+    const char *what = n->kind == CONURE_YAML_SEQUENCE  ? "a list"
                        : n->kind == CONURE_YAML_MAPPING ? "a mapping"
                                                         : "absent";
     return conure_quote(out, cap, what, strlen(what));

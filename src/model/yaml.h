@@ -1,15 +1,16 @@
 /* yaml.h - a YAML document as a tree, and typed access to its scalars.
  *
- * Aliases point at the node they name, nothing is copied, so they cannot blow up; a node that contains
- * itself is refused.  Tags are ignored: every scalar is text until a caller asks for a type. */
+ * Aliases point at the node they name, nothing is copied, so they cannot blow up; a node that
+ * contains itself is refused.  Tags are ignored: every scalar is text until a caller asks for a
+ * type. */
 #ifndef CONURE_MODEL_YAML_H
 #define CONURE_MODEL_YAML_H
 
 #include "base/error.h"
 
-#define CONURE_YAML_BYTES_MAX (32u << 20)
-#define CONURE_YAML_DEPTH_MAX 64
-#define CONURE_YAML_NODES_MAX (1u << 20)
+#define CONURE_YAML_BYTES_MAX   (32u << 20)
+#define CONURE_YAML_DEPTH_MAX   64
+#define CONURE_YAML_NODES_MAX   (1u << 20)
 #define CONURE_YAML_ANCHORS_MAX 256
 
 typedef enum conure_yaml_kind {
@@ -24,15 +25,18 @@ typedef struct conure_yaml conure_yaml;
 typedef uint32_t conure_yaml_node;
 
 /* Only the first document is read.  The root may be of any kind. */
-conure_status conure_yaml_parse(conure_yaml **out, const uint8_t *text, size_t bytes, conure_error *err);
+conure_status conure_yaml_parse(conure_yaml **out, const uint8_t *text, size_t bytes,
+                                conure_error *err);
 void conure_yaml_free(conure_yaml **yaml);
 
 conure_yaml_node conure_yaml_root(const conure_yaml *yaml);
-conure_yaml_kind conure_yaml_kind_of(const conure_yaml *yaml, conure_yaml_node node); /* 0 for node 0 */
-uint32_t conure_yaml_line(const conure_yaml *yaml, conure_yaml_node node);            /* from 1; 0 for node 0 */
+conure_yaml_kind conure_yaml_kind_of(const conure_yaml *yaml,
+                                     conure_yaml_node node); /* 0 for node 0 */
+uint32_t conure_yaml_line(const conure_yaml *yaml,
+                          conure_yaml_node node); /* from 1; 0 for node 0 */
 
-/* The value of a key of a mapping; 0 when absent or not a mapping.  *twice (may be NULL) is set when the
- * key is there more than once.  Cost: O(keys). */
+/* The value of a key of a mapping; 0 when absent or not a mapping.  *twice (may be NULL) is set
+ * when the key is there more than once.  Cost: O(keys). */
 conure_yaml_node conure_yaml_get(const conure_yaml *yaml, conure_yaml_node mapping, const char *key,
                                  bool *twice);
 
@@ -41,7 +45,8 @@ conure_yaml_node conure_yaml_get(const conure_yaml *yaml, conure_yaml_node mappi
  * The numbers are places in their parent; all other functions see through aliases. */
 conure_yaml_node conure_yaml_first(const conure_yaml *yaml, conure_yaml_node parent);
 conure_yaml_node conure_yaml_next(const conure_yaml *yaml, conure_yaml_node node);
-uint32_t conure_yaml_count(const conure_yaml *yaml, conure_yaml_node parent); /* of items or of keys */
+uint32_t conure_yaml_count(const conure_yaml *yaml,
+                           conure_yaml_node parent); /* of items or of keys */
 
 /* A scalar's text, NUL-terminated, no NUL within; NULL for other nodes. */
 const char *conure_yaml_text(const conure_yaml *yaml, conure_yaml_node node);

@@ -1,5 +1,5 @@
-/* zip.c - the records of a stored zip archive.  Format: PKWARE APPNOTE 6.3; what torch.save() writes is
- * in docs/model.md. */
+/* zip.c - the records of a stored zip archive.  Format: PKWARE APPNOTE 6.3; what torch.save()
+ * writes is in docs/model.md. */
 #include "model/zip.h"
 
 #include "base/memory.h"
@@ -65,20 +65,25 @@ static bool end_find(const uint8_t *data, uint64_t bytes, uint64_t *at)
     return false;
 }
 
-static conure_status directory_find(directory *dir, const uint8_t *data, uint64_t bytes, conure_error *err)
+static conure_status directory_find(directory *dir, const uint8_t *data, uint64_t bytes,
+                                    conure_error *err)
 {
     uint64_t at;
     if (!end_find(data, bytes, &at))
-        return conure_fail(err, CONURE_BAD_FILE, "zip: no end record; the file is cut short or not a zip");
+        return conure_fail(err, CONURE_BAD_FILE,
+                           "zip: no end record; the file is cut short or not a zip");
     const uint8_t *end = data + at;
     bool split = u16(end + 4) != 0 || u16(end + 6) != 0;
     *dir = (directory){u32(end + 16), u32(end + 12), u16(end + 10), at};
     if (at >= LOCATOR_BYTES && signature(data + at - LOCATOR_BYTES, 6, 7)) {
         const uint8_t *locator = data + at - LOCATOR_BYTES;
         const uint64_t end64 = u64(locator + 8);
-        if (!conure_span_inside(end64, END64_BYTES, at - LOCATOR_BYTES) || !signature(data + end64, 6, 6))
-            return conure_fail(err, CONURE_BAD_FILE, "zip: the zip64 locator points at byte %llu, no zip64 end record there",
-                               (unsigned long long)end64);
+        if (!conure_span_inside(end64, END64_BYTES, at - LOCATOR_BYTES) ||
+            !signature(data + end64, 6, 6))
+            return conure_fail(
+                err, CONURE_BAD_FILE,
+                "zip: the zip64 locator points at byte %llu, no zip64 end record there",
+                (unsigned long long)end64);
         const uint8_t *p = data + end64;
         split = u32(p + 16) != 0 || u32(p + 20) != 0;
         *dir = (directory){u64(p + 48), u64(p + 40), u64(p + 32), end64};
@@ -86,11 +91,13 @@ static conure_status directory_find(directory *dir, const uint8_t *data, uint64_
     if (split)
         return conure_fail(err, CONURE_UNSUPPORTED, "zip: an archive split over several files");
     if (!conure_span_inside(dir->offset, dir->bytes, dir->end))
-        return conure_fail(err, CONURE_BAD_FILE, "zip: the directory of %llu bytes at %llu lies past the end at %llu",
+        return conure_fail(err, CONURE_BAD_FILE,
+                           "zip: the directory of %llu bytes at %llu lies past the end at %llu",
                            (unsigned long long)dir->bytes, (unsigned long long)dir->offset,
                            (unsigned long long)dir->end);
     if (dir->n_records > CONURE_ZIP_RECORDS_MAX || dir->n_records > dir->bytes / CENTRAL_BYTES)
-        return conure_fail(err, CONURE_BAD_FILE, "zip: %llu records in a directory of %llu bytes (limit %u)",
+        return conure_fail(err, CONURE_BAD_FILE,
+                           "zip: %llu records in a directory of %llu bytes (limit %u)",
                            (unsigned long long)dir->n_records, (unsigned long long)dir->bytes,
                            CONURE_ZIP_RECORDS_MAX);
     return CONURE_OK;
@@ -142,27 +149,32 @@ static conure_status record_locate(conure_zip_record *record, const central *c, 
     if (c->flags & 0x2041) /* encrypted, in one of three ways */
         return conure_fail(err, CONURE_UNSUPPORTED, "zip: record '%s' is encrypted", name);
     if (c->method != 0)
-        return conure_fail(err, CONURE_UNSUPPORTED,
-                           "zip: record '%s' is compressed (method %u); torch.save() stores, repack with zip -0",
-                           name, c->method);
+        return conure_fail(
+            err, CONURE_UNSUPPORTED,
+            "zip: record '%s' is compressed (method %u); torch.save() stores, repack with zip -0",
+            name, c->method);
     if (c->stored_bytes != c->bytes)
-        return conure_fail(err, CONURE_BAD_FILE, "zip: record '%s': %llu bytes stored as %llu", name,
-                           (unsigned long long)c->bytes, (unsigned long long)c->stored_bytes);
+        return conure_fail(err, CONURE_BAD_FILE, "zip: record '%s': %llu bytes stored as %llu",
+                           name, (unsigned long long)c->bytes, (unsigned long long)c->stored_bytes);
     const bool inside = conure_span_inside(c->offset, LOCAL_BYTES, dir->offset);
     const uint8_t *local = data + (inside ? c->offset : 0);
     if (!inside || !signature(local, 3, 4))
-        return conure_fail(err, CONURE_BAD_FILE, "zip: record '%s': no local header at byte %llu", name,
-                           (unsigned long long)c->offset);
+        return conure_fail(err, CONURE_BAD_FILE, "zip: record '%s': no local header at byte %llu",
+                           name, (unsigned long long)c->offset);
     const uint64_t skip = (uint64_t)LOCAL_BYTES + u16(local + 26) + u16(local + 28);
     const uint64_t room = dir->offset - c->offset; /* >= LOCAL_BYTES */
     if (u16(local + 8) != 0 || u16(local + 26) != c->name_bytes || skip > room ||
         memcmp(local + LOCAL_BYTES, c->name, c->name_bytes) != 0)
-        return conure_fail(err, CONURE_BAD_FILE, "zip: record '%s': its local header at byte %llu differs from the directory",
-                           name, (unsigned long long)c->offset);
+        return conure_fail(
+            err, CONURE_BAD_FILE,
+            "zip: record '%s': its local header at byte %llu differs from the directory", name,
+            (unsigned long long)c->offset);
     if (c->bytes > room - skip)
-        return conure_fail(err, CONURE_BAD_FILE, "zip: record '%s': %llu bytes, but only %llu are left", name,
+        return conure_fail(err, CONURE_BAD_FILE,
+                           "zip: record '%s': %llu bytes, but only %llu are left", name,
                            (unsigned long long)c->bytes, (unsigned long long)(room - skip));
-    *record = (conure_zip_record){(const char *)c->name, c->name_bytes, c->crc32, local + skip, c->bytes};
+    *record =
+        (conure_zip_record){(const char *)c->name, c->name_bytes, c->crc32, local + skip, c->bytes};
     return CONURE_OK;
 }
 
@@ -175,14 +187,21 @@ static conure_status record_read(conure_zip_record *record, uint64_t *at, const 
     if (left < CENTRAL_BYTES || !signature(p, 1, 2))
         return conure_fail(err, CONURE_BAD_FILE, "zip: damaged directory at byte %llu",
                            (unsigned long long)(dir->offset + *at));
-    central c = {.flags = u16(p + 8), .method = u16(p + 10), .crc32 = u32(p + 16),
-                 .stored_bytes = u32(p + 20), .bytes = u32(p + 24), .name_bytes = u16(p + 28),
-                 .extra_bytes = u16(p + 30), .offset = u32(p + 42)};
+    central c = {.flags = u16(p + 8),
+                 .method = u16(p + 10),
+                 .crc32 = u32(p + 16),
+                 .stored_bytes = u32(p + 20),
+                 .bytes = u32(p + 24),
+                 .name_bytes = u16(p + 28),
+                 .extra_bytes = u16(p + 30),
+                 .offset = u32(p + 42)};
     const uint64_t size = (uint64_t)CENTRAL_BYTES + c.name_bytes + c.extra_bytes + u16(p + 32);
     c.name = p + CENTRAL_BYTES;
     c.extra = c.name + c.name_bytes;
-    if (size > left || c.name_bytes > CONURE_ZIP_NAME_BYTES_MAX || u16(p + 34) != 0 || !zip64_apply(&c))
-        return conure_fail(err, CONURE_BAD_FILE, "zip: damaged record in the directory at byte %llu",
+    if (size > left || c.name_bytes > CONURE_ZIP_NAME_BYTES_MAX || u16(p + 34) != 0 ||
+        !zip64_apply(&c))
+        return conure_fail(err, CONURE_BAD_FILE,
+                           "zip: damaged record in the directory at byte %llu",
                            (unsigned long long)(dir->offset + *at));
     *at += size;
     return record_locate(record, &c, data, dir, err);
@@ -200,7 +219,8 @@ static int record_compare(const void *a, const void *b)
     return name_compare(x->name, x->name_bytes, y->name, y->name_bytes);
 }
 
-conure_status conure_zip_read(conure_zip *zip, const uint8_t *data, uint64_t bytes, conure_error *err)
+conure_status conure_zip_read(conure_zip *zip, const uint8_t *data, uint64_t bytes,
+                              conure_error *err)
 {
     directory dir = {0};
     uint64_t at = 0;
@@ -253,11 +273,13 @@ const conure_zip_record *conure_zip_find(const conure_zip *zip, const char *name
 conure_status conure_zip_check(const conure_zip_record *record, conure_error *err)
 {
     char name[80];
-    const uint32_t crc = (uint32_t)crc32_z(crc32_z(0, NULL, 0), record->data, (z_size_t)record->bytes);
+    const uint32_t crc =
+        (uint32_t)crc32_z(crc32_z(0, NULL, 0), record->data, (z_size_t)record->bytes);
     if (crc == record->crc32)
         return CONURE_OK;
-    return conure_fail(err, CONURE_BAD_FILE,
-                       "zip: record '%s': CRC-32 %08x, expected %08x; the file is damaged, fetch it again",
-                       conure_quote(name, sizeof name, record->name, record->name_bytes), (unsigned)crc,
-                       (unsigned)record->crc32);
+    return conure_fail(
+        err, CONURE_BAD_FILE,
+        "zip: record '%s': CRC-32 %08x, expected %08x; the file is damaged, fetch it again",
+        conure_quote(name, sizeof name, record->name, record->name_bytes), (unsigned)crc,
+        (unsigned)record->crc32);
 }

@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 
-#define CONURE_ZIP_RECORDS_MAX (1u << 18)
+#define CONURE_ZIP_RECORDS_MAX    (1u << 18)
 #define CONURE_ZIP_NAME_BYTES_MAX 1024
 
 typedef struct conure_zip_record {
@@ -25,12 +25,15 @@ bool conure_zip_recognises(const uint8_t *data, uint64_t bytes);
 
 /* Read the central directory (classic or zip64) and check every local header against it.
  * BAD_FILE: damaged, cut short or a name twice; UNSUPPORTED: compressed, encrypted or split.
- * data must outlive zip.  On failure nothing has to be freed.  Cost: O(records), no data is read. */
-conure_status conure_zip_read(conure_zip *zip, const uint8_t *data, uint64_t bytes, conure_error *err);
+ * data must outlive zip.  On failure nothing has to be freed.  Cost: O(records), no data is
+ * read. */
+conure_status conure_zip_read(conure_zip *zip, const uint8_t *data, uint64_t bytes,
+                              conure_error *err);
 void conure_zip_free(conure_zip *zip);
 
 /* NULL when absent. */
-const conure_zip_record *conure_zip_find(const conure_zip *zip, const char *name, size_t name_bytes);
+const conure_zip_record *conure_zip_find(const conure_zip *zip, const char *name,
+                                         size_t name_bytes);
 
 /* BAD_FILE when the record's bytes do not have its CRC-32.  Cost: reads them. */
 conure_status conure_zip_check(const conure_zip_record *record, conure_error *err);

@@ -1,4 +1,5 @@
-/* nemo_build.h - tars, zips and pickles made by hand, well formed or not, for tests and fuzz targets. */
+/* nemo_build.h - tars, zips and pickles made by hand, well formed or not, for tests and fuzz
+ * targets. */
 #ifndef CONURE_TESTS_MODEL_NEMO_BUILD_H
 #define CONURE_TESTS_MODEL_NEMO_BUILD_H
 
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <zlib.h>
 
-/* ---- tar --------------------------------------------------------------------------------------- */
+/* ---- tar ------------------------------------------------------------------------------------- */
 
 static inline void tar_checksum(uint8_t *header)
 {
@@ -43,7 +44,8 @@ static inline void tar_header(conure_buffer *out, const char *name, char type, u
     conure_buffer_add(out, header, sizeof header);
 }
 
-static inline void tar_add(conure_buffer *out, const char *name, char type, const void *data, size_t bytes)
+static inline void tar_add(conure_buffer *out, const char *name, char type, const void *data,
+                           size_t bytes)
 {
     tar_header(out, name, type, bytes);
     conure_buffer_add(out, data, bytes);
@@ -67,7 +69,7 @@ static inline void tar_end(conure_buffer *out)
     conure_buffer_add(out, zeros, sizeof zeros);
 }
 
-/* ---- zip --------------------------------------------------------------------------------------- */
+/* ---- zip ------------------------------------------------------------------------------------- */
 
 static inline void put_number(conure_buffer *out, uint64_t number, int bytes)
 {
@@ -83,7 +85,8 @@ typedef struct zip_builder {
     bool zip64; /* sizes and offsets in zip64 fields, zip64 end records */
 } zip_builder;
 
-/* As torch does: local header with bit 3 and zero sizes, data aligned by an extra field, a data descriptor. */
+/* As torch does: local header with bit 3 and zero sizes, data aligned by an extra field, a data
+ * descriptor. */
 static inline void zip_add(zip_builder *zip, const char *name, const void *data, size_t bytes)
 {
     const size_t n = strlen(name), at = zip->out.bytes;
@@ -157,7 +160,7 @@ static inline void zip_end(zip_builder *zip)
     conure_buffer_free(&zip->directory);
 }
 
-/* ---- pickle ------------------------------------------------------------------------------------ */
+/* ---- pickle ---------------------------------------------------------------------------------- */
 
 static inline void pickle_global(conure_buffer *out, const char *module, const char *name)
 {
@@ -198,9 +201,9 @@ static inline void pickle_begin(conure_buffer *out)
     conure_buffer_text(out, ")R(");
 }
 
-static inline void pickle_tensor(conure_buffer *out, const char *name, const char *storage, const char *key,
-                                 int64_t elements, int64_t offset, uint32_t rank, const int64_t *shape,
-                                 const int64_t *stride)
+static inline void pickle_tensor(conure_buffer *out, const char *name, const char *storage,
+                                 const char *key, int64_t elements, int64_t offset, uint32_t rank,
+                                 const int64_t *shape, const int64_t *stride)
 {
     pickle_text(out, name);
     pickle_global(out, "torch._utils", "_rebuild_tensor_v2");

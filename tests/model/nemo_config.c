@@ -92,7 +92,9 @@ static void test_defaults(void)
     test_int(config_of("  window_stride: 0.01\n", "").hop_samples, 160);
     test_int(config_of("  n_fft: 512\n", "").n_fft, 512);
     test_int(config_of("  n_fft: 512\n", "  n_fft: null\n").n_fft, 512);
-    test_int(config_of("  window_size: 0.025\n", "  window_size: null\n  n_window_size: 384\n").window_samples, 384);
+    test_int(config_of("  window_size: 0.025\n", "  window_size: null\n  n_window_size: 384\n")
+                 .window_samples,
+             384);
     test_int(config_of("    pred_rnn_layers: 2\n", "").pred_layers, 1);
     test_int(config_of("    max_symbols: 7\n", "    other: 1\n").max_symbols, 10);
     test_int(config_of("    max_symbols: 7\n", "    max_symbols: null\n").max_symbols, 10);
@@ -101,16 +103,19 @@ static void test_defaults(void)
     test_near(config_of("  log: true\n", "  preemph: 0.9\n").preemphasis, 0.9, 1e-7);
     test_near(config_of("  log: true\n", "  preemph: null\n").preemphasis, 0, 0);
     test_near(config_of("  log: true\n", "  log_zero_guard_value: 1e-5\n").log_guard, 1e-5, 1e-12);
-    test_near(config_of("  log: true\n", "  highfreq: 7600\n  lowfreq: 20.5\n").mel_high_hz, 7600, 0);
-    test_near(config_of("  log: true\n", "  highfreq: 7600\n  lowfreq: 20.5\n").mel_low_hz, 20.5, 0);
+    test_near(config_of("  log: true\n", "  highfreq: 7600\n  lowfreq: 20.5\n").mel_high_hz, 7600,
+              0);
+    test_near(config_of("  log: true\n", "  highfreq: 7600\n  lowfreq: 20.5\n").mel_low_hz, 20.5,
+              0);
 }
 
 static void test_understood(void)
 {
     test_int(config_of("xscaling: false", "xscaling: True").xscaling, true);
     test_int(config_of("att_context_size: [-1, -1]", "att_context_size: [70, 13]").att_right, 13);
-    const conure_config pairs = config_of("att_context_size: [-1, -1]\n  att_context_style: regular",
-                                          "att_context_size: [[70, 13], [70, 6]]\n  att_context_style: chunked_limited");
+    const conure_config pairs =
+        config_of("att_context_size: [-1, -1]\n  att_context_style: regular",
+                  "att_context_size: [[70, 13], [70, 6]]\n  att_context_style: chunked_limited");
     test_int(pairs.att_left, 70);
     test_int(pairs.att_right, 13);
     test_int(pairs.att_style, CONURE_CHUNKED_LIMITED);
@@ -119,13 +124,26 @@ static void test_understood(void)
     test_int(config_of("conv_context_size: null", "conv_context_size: [6, 2]").conv_left, 6);
     test_int(config_of("dropout: 0.1", "stochastic_depth_mode: linear").n_layers, 2);
     /* The loss's durations come before decoding's, decoding's before model_defaults'. */
-    test_int(config_of("decoding:\n  strategy: greedy_batch\n  model_type: tdt\n  durations: [0, 1, 2]",
-                       "decoding:\n  strategy: greedy_batch\n  model_type: rnnt\n  durations: [5]").durations[2], 2);
-    test_int(config_of("loss:\n  loss_name: tdt\n  tdt_kwargs:\n    durations: [0, 1, 2]", "loss:\n  loss_name: tdt").n_durations, 3);
-    test_int(config_of("model_defaults:\n  tdt_durations: [0, 1, 2]", "model_defaults: {}").n_durations, 3);
-    test_int(config_of("tdt_kwargs:\n    durations: [0, 1, 2]", "tdt_kwargs:\n    durations: [0, 1, 8]").durations[2], 8);
+    test_int(
+        config_of("decoding:\n  strategy: greedy_batch\n  model_type: tdt\n  durations: [0, 1, 2]",
+                  "decoding:\n  strategy: greedy_batch\n  model_type: rnnt\n  durations: [5]")
+            .durations[2],
+        2);
+    test_int(config_of("loss:\n  loss_name: tdt\n  tdt_kwargs:\n    durations: [0, 1, 2]",
+                       "loss:\n  loss_name: tdt")
+                 .n_durations,
+             3);
+    test_int(
+        config_of("model_defaults:\n  tdt_durations: [0, 1, 2]", "model_defaults: {}").n_durations,
+        3);
+    test_int(
+        config_of("tdt_kwargs:\n    durations: [0, 1, 2]", "tdt_kwargs:\n    durations: [0, 1, 8]")
+            .durations[2],
+        8);
     /* An alias of a finished section, quoted and flow style. */
-    test_int(config_of("train_ds:\n  anything: ignored\n", "train_ds: &t {a: [1, 2]}\nother: *t\n").n_layers, 2);
+    test_int(config_of("train_ds:\n  anything: ignored\n", "train_ds: &t {a: [1, 2]}\nother: *t\n")
+                 .n_layers,
+             2);
 }
 
 /* The whole model under "model:", as in training configurations; the member's name. */
@@ -156,48 +174,73 @@ static void test_refused_mathematics(void)
     static const struct {
         const char *from, *to, *part;
     } cases[] = {
-        {"window: hann", "window: hamming", "preprocessor.window: 'hamming' is not supported; supported: hann"},
+        {"window: hann", "window: hamming",
+         "preprocessor.window: 'hamming' is not supported; supported: hann"},
         {"window: hann", "window: null", "preprocessor.window: 'null' is not supported"},
-        {"normalize: per_feature", "normalize: all_features", "preprocessor.normalize: 'all_features'"},
+        {"normalize: per_feature", "normalize: all_features",
+         "preprocessor.normalize: 'all_features'"},
         {"normalize: per_feature", "normalize: null", "preprocessor.normalize: 'null'"},
         {"log: true", "log: false", "preprocessor.log: 'false' is not supported; supported: true"},
-        {"frame_splicing: 1", "frame_splicing: 3", "preprocessor.frame_splicing: '3' is not supported; supported: 1"},
+        {"frame_splicing: 1", "frame_splicing: 3",
+         "preprocessor.frame_splicing: '3' is not supported; supported: 1"},
         {"pad_to: 0", "pad_to: 16", "preprocessor.pad_to: '16' is not supported; supported: 0"},
         {"  pad_to: 0\n", "", "preprocessor.pad_to: absent, which means 16; supported: 0"},
         {"pad_value: 0.0", "pad_value: -1.5", "preprocessor.pad_value: '-1.5'"},
-        {"  log: true\n", "  log_zero_guard_type: clamp\n", "preprocessor.log_zero_guard_type: 'clamp'"},
-        {"  log: true\n", "  mag_power: 1.0\n", "preprocessor.mag_power: '1.0' is not supported; supported: 2"},
+        {"  log: true\n", "  log_zero_guard_type: clamp\n",
+         "preprocessor.log_zero_guard_type: 'clamp'"},
+        {"  log: true\n", "  mag_power: 1.0\n",
+         "preprocessor.mag_power: '1.0' is not supported; supported: 2"},
         {"  log: true\n", "  exact_pad: true\n", "preprocessor.exact_pad: 'true'"},
-        {"  log: true\n", "  mel_norm: null\n", "preprocessor.mel_norm: 'null' is not supported; supported: slaney"},
+        {"  log: true\n", "  mel_norm: null\n",
+         "preprocessor.mel_norm: 'null' is not supported; supported: slaney"},
         {"  log: true\n", "  use_torchaudio: true\n", "preprocessor.use_torchaudio: 'true'"},
-        {"  log: true\n", "  cepstra: 13\n", "preprocessor.cepstra: '13' (line 17): a key that is not known"},
-        {"modules.AudioToMelSpectrogramPreprocessor", "modules.AudioToMFCCPreprocessor", "preprocessor._target_"},
-        {"subsampling: dw_striding", "subsampling: striding", "encoder.subsampling: 'striding' is not supported; supported: dw_striding"},
-        {"  subsampling: dw_striding\n", "", "encoder.subsampling: missing; supported: dw_striding"},
-        {"subsampling_factor: 8", "subsampling_factor: 4", "encoder.subsampling_factor: '4' is not supported; supported: 8"},
-        {"  subsampling_factor: 8\n", "", "encoder.subsampling_factor: absent, which means 4; supported: 8"},
-        {"causal_downsampling: false", "causal_downsampling: true", "encoder.causal_downsampling: 'true'"},
+        {"  log: true\n", "  cepstra: 13\n",
+         "preprocessor.cepstra: '13' (line 17): a key that is not known"},
+        {"  log: true\n", "  log dither: true\n", "preprocessor.log dither: 'true'"},
+        {"modules.AudioToMelSpectrogramPreprocessor", "modules.AudioToMFCCPreprocessor",
+         "preprocessor._target_"},
+        {"subsampling: dw_striding", "subsampling: striding",
+         "encoder.subsampling: 'striding' is not supported; supported: dw_striding"},
+        {"  subsampling: dw_striding\n", "",
+         "encoder.subsampling: missing; supported: dw_striding"},
+        {"subsampling_factor: 8", "subsampling_factor: 4",
+         "encoder.subsampling_factor: '4' is not supported; supported: 8"},
+        {"  subsampling_factor: 8\n", "",
+         "encoder.subsampling_factor: absent, which means 4; supported: 8"},
+        {"causal_downsampling: false", "causal_downsampling: true",
+         "encoder.causal_downsampling: 'true'"},
         {"reduction: null", "reduction: striding", "encoder.reduction: 'striding'"},
-        {"self_attention_model: rel_pos", "self_attention_model: rel_pos_local_attn", "encoder.self_attention_model: 'rel_pos_local_attn'"},
-        {"conv_norm_type: batch_norm", "conv_norm_type: layer_norm", "encoder.conv_norm_type: 'layer_norm'"},
-        {"att_context_style: regular", "att_context_style: chunked_limited_with_rc", "encoder.att_context_style"},
+        {"self_attention_model: rel_pos", "self_attention_model: rel_pos_local_attn",
+         "encoder.self_attention_model: 'rel_pos_local_attn'"},
+        {"conv_norm_type: batch_norm", "conv_norm_type: layer_norm",
+         "encoder.conv_norm_type: 'layer_norm'"},
+        {"att_context_style: regular", "att_context_style: chunked_limited_with_rc",
+         "encoder.att_context_style"},
         {"att_context_size: [-1, -1]", "att_context_size: 5", "encoder.att_context_size: '5'"},
-        {"att_context_size: [-1, -1]", "att_context_size: [1, 2, 3]", "encoder.att_context_size: 'a list'"},
-        {"att_context_size: [-1, -1]", "att_context_size: [-2, 0]", "encoder.att_context_size: [-2, 0]"},
-        {"conv_context_size: null", "conv_context_size: future", "encoder.conv_context_size: 'future'"},
+        {"att_context_size: [-1, -1]", "att_context_size: [1, 2, 3]",
+         "encoder.att_context_size: 'a list'"},
+        {"att_context_size: [-1, -1]", "att_context_size: [-2, 0]",
+         "encoder.att_context_size: [-2, 0]"},
+        {"conv_context_size: null", "conv_context_size: future",
+         "encoder.conv_context_size: 'future'"},
         {"feat_out: -1", "feat_out: 512", "encoder.feat_out: '512'"},
         {"dropout: 0.1", "adapters: {}", "encoder.adapters: 'a mapping'"},
         {"blank_as_pad: true", "blank_as_pad: false", "decoder.blank_as_pad: 'false'"},
-        {"normalization_mode: null", "normalization_mode: layer", "decoder.normalization_mode: 'layer'"},
-        {"    pred_rnn_layers: 2\n", "    rnn_hidden_size: 64\n", "decoder.prednet.rnn_hidden_size: '64'"},
+        {"normalization_mode: null", "normalization_mode: layer",
+         "decoder.normalization_mode: 'layer'"},
+        {"    pred_rnn_layers: 2\n", "    rnn_hidden_size: 64\n",
+         "decoder.prednet.rnn_hidden_size: '64'"},
         {"    pred_rnn_layers: 2\n", "    context_size: 2\n", "decoder.prednet.context_size"},
-        {"activation: relu", "activation: tanh", "joint.jointnet.activation: 'tanh' is not supported; supported: relu"},
+        {"activation: relu", "activation: tanh",
+         "joint.jointnet.activation: 'tanh' is not supported; supported: relu"},
         {"    activation: relu\n", "", "joint.jointnet.activation: missing"},
         {"  log_softmax: null\n", "  gated: true\n", "joint.gated: 'true'"},
         {"loss_name: tdt", "loss_name: warprnnt_numba", "loss.loss_name: 'warprnnt_numba'"},
-        {"strategy: greedy_batch", "strategy: beam", "decoding.strategy: 'beam' is not supported; supported: greedy_batch, greedy"},
+        {"strategy: greedy_batch", "strategy: beam",
+         "decoding.strategy: 'beam' is not supported; supported: greedy_batch greedy"},
         {"type: bpe", "type: agg", "tokenizer.type: 'agg'"},
-        {"target: nemo.collections.asr.models.rnnt_bpe_models.EncDecRNNTBPEModel", "target: a.EncDecCTCModel", "target: 'a.EncDecCTCModel'"},
+        {"target: nemo.collections.asr.models.rnnt_bpe_models.EncDecRNNTBPEModel",
+         "target: a.EncDecCTCModel", "target: 'a.EncDecCTCModel'"},
         {"\ntarget", "\n${x}: ${y}\ntarget", ""},
     };
     for (size_t i = 0; i + 1 < sizeof cases / sizeof *cases; i++)
@@ -212,19 +255,26 @@ static void test_refused_contradictions(void)
         const char *from, *to, *part;
     } cases[] = {
         {"feat_in: 80", "feat_in: 64", "encoder.feat_in: 64, but preprocessor.features is 80"},
-        {"sample_rate: 16000\n", "sample_rate: 8000\n", "sample_rate: 8000, but preprocessor.sample_rate is 16000"},
+        {"sample_rate: 16000\n", "sample_rate: 8000\n",
+         "sample_rate: 8000, but preprocessor.sample_rate is 16000"},
         {"num_classes: 4", "num_classes: 5", "joint.num_classes: 5, but decoder.vocab_size is 4"},
-        {"encoder_hidden: 48", "encoder_hidden: 64", "joint.jointnet.encoder_hidden: 64, but encoder.d_model is 48"},
-        {"    encoder_hidden: 48\n    pred_hidden: 32", "    pred_hidden: 33", "joint.jointnet.pred_hidden: 33"},
-        {"num_extra_outputs: 3", "num_extra_outputs: 5", "joint.num_extra_outputs: 5, but there are 3 durations"},
+        {"encoder_hidden: 48", "encoder_hidden: 64",
+         "joint.jointnet.encoder_hidden: 64, but encoder.d_model is 48"},
+        {"    encoder_hidden: 48\n    pred_hidden: 32", "    pred_hidden: 33",
+         "joint.jointnet.pred_hidden: 33"},
+        {"num_extra_outputs: 3", "num_extra_outputs: 5",
+         "joint.num_extra_outputs: 5, but there are 3 durations"},
         {"  num_extra_outputs: 3\n", "", "joint.num_extra_outputs: 0, but there are 3 durations"},
         {"  - ''''\n", "", "joint.vocabulary: 3 items, but decoder.vocab_size is 4"},
         {"  - ''''\n", "  - [x]\n", "vocabulary: item 3 is not a text"},
-        {"att_context_size: [-1, -1]\n  att_context_style: regular", "att_context_size: [70, 3]\n  att_context_style: chunked_limited",
+        {"att_context_size: [-1, -1]\n  att_context_style: regular",
+         "att_context_size: [70, 3]\n  att_context_style: chunked_limited",
          "left must be a multiple of right + 1"},
-        {"conv_context_size: null", "conv_context_size: [4, 5]", "left + right + 1 = conv_kernel_size, which is 9"},
+        {"conv_context_size: null", "conv_context_size: [4, 5]",
+         "left + right + 1 = conv_kernel_size, which is 9"},
         {"conv_kernel_size: 9", "conv_kernel_size: 8", "which is 8"},
-        {"n_layers: 2", "n_layers: two", "encoder.n_layers: 'two' (line 26), expected a whole number"},
+        {"n_layers: 2", "n_layers: two",
+         "encoder.n_layers: 'two' (line 26), expected a whole number"},
         {"n_layers: 2", "n_layers: '2'", "encoder.n_layers: '2'"},
         {"n_layers: 2", "n_layers: ${model.n}", "encoder.n_layers: '${model.n}'"},
         {"n_layers: 2", "n_layers: -2", "expected a whole number, 1 to"},
@@ -234,14 +284,18 @@ static void test_refused_contradictions(void)
         {"use_bias: false", "use_bias: 0", "encoder.use_bias: '0'"},
         {"window_size: 0.025", "window_size: .nan", "preprocessor.window_size: '.nan'"},
         {"window_size: 0.025", "window_size: 1e30", "preprocessor.window_size: 1.6e+34 samples"},
-        {"window_size: 0.025", "window_size: 0.025\n  n_window_size: 400", "given as well as window_size"},
-        {"  log: true\n", "  log_zero_guard_value: eps\n", "preprocessor.log_zero_guard_value: 'eps'"},
-        {"durations: [0, 1, 2]\ntarget", "durations: [0, -1]\ntarget", "loss.tdt_kwargs.durations: an item is not"},
+        {"window_size: 0.025", "window_size: 0.025\n  n_window_size: 400",
+         "given as well as window_size"},
+        {"  log: true\n", "  log_zero_guard_value: eps\n",
+         "preprocessor.log_zero_guard_value: 'eps'"},
+        {"durations: [0, 1, 2]\ntarget", "durations: [0, -1]\ntarget",
+         "loss.tdt_kwargs.durations: an item is not"},
         {"max_symbols: 7", "max_symbols: 0", "decoding.greedy.max_symbols: '0'"},
         {"  jointnet:\n", "  jointnet_:\n", "joint.jointnet: missing"},
         {"encoder:\n", "encoder_:\n", "encoder: missing"},
         {"train_ds:\n  anything: ignored", "train_ds: *nothing", "line 4: an alias of nothing"},
-        {"train_ds:\n  anything: ignored", "train_ds: &a [*a]", "line 4: a value that contains itself"},
+        {"train_ds:\n  anything: ignored", "train_ds: &a [*a]",
+         "line 4: a value that contains itself"},
         {"train_ds:\n  anything: ignored", "train_ds: \"a\\0b\"", "line 4: a NUL character"},
         {"train_ds:\n  anything: ignored", "train_ds: ]", "yaml: line 4: "},
     };
@@ -289,7 +343,8 @@ static void test_documents(void)
         uint8_t *cut = malloc(n ? n : 1);
         memcpy(cut, nemo_yaml, n);
         const conure_status status = conure_nemo_config_read(&out, cut, n, &err);
-        wrong += status == CONURE_OK && n < (size_t)(strstr(nemo_yaml, "  num_classes:") - nemo_yaml) - 1;
+        wrong += status == CONURE_OK &&
+                 n < (size_t)(strstr(nemo_yaml, "  num_classes:") - nemo_yaml) - 1;
         conure_nemo_config_free(&out);
         free(cut);
     }

@@ -1,5 +1,6 @@
-/* nemo_files.c - whole .nemo archives: configuration, tokenizer, tensors, all three with their numbers.
- * Without arguments the fixtures of tests/data; with "shared" those beside the repository. */
+/* nemo_files.c - whole .nemo archives: configuration, tokenizer, tensors, all three with their
+ * numbers. Without arguments the fixtures of tests/data; with "shared" those beside the
+ * repository. */
 #include "base/files.h"
 #include "nemo_support.h"
 
@@ -7,14 +8,14 @@
 
 typedef struct expected {
     const char *file;
-    uint32_t mel_bins, n_layers, d_model, n_heads, conv_kernel, subsampling_channels, pred_hidden, joint_hidden,
-        n_durations, n_tensors;
+    uint32_t mel_bins, n_layers, d_model, n_heads, conv_kernel, subsampling_channels, pred_hidden,
+        joint_hidden, n_durations, n_tensors;
     bool use_bias, xscaling;
     conure_dtype weights;
 } expected;
 
-/* From the archives' own model_config.yaml; n_tensors is the number of persistent ids that pickletools
- * lists, less one num_batches_tracked a layer. */
+/* From the archives' own model_config.yaml; n_tensors is the number of persistent ids that
+ * pickletools lists, less one num_batches_tracked a layer. */
 static const expected fixtures[] = {
     {"tiny-v3.nemo", 128, 3, 64, 4, 9, 32, 48, 56, 5, 113, false, false, CONURE_F32},
     {"tiny-alt.nemo", 80, 2, 48, 3, 5, 24, 32, 40, 3, 107, true, true, CONURE_F32},
@@ -61,8 +62,8 @@ static void check_config(const conure_config *c, const expected *e)
     test_int(c->mask, CONURE_MASK_NEMO);
 }
 
-static void check_shape(const conure_model *model, const char *name, conure_dtype dtype, uint32_t rank, uint64_t a,
-                        uint64_t b, uint64_t c)
+static void check_shape(const conure_model *model, const char *name, conure_dtype dtype,
+                        uint32_t rank, uint64_t a, uint64_t b, uint64_t c)
 {
     const uint64_t shape[3] = {a, b, c};
     const conure_tensor *tensor = nemo_tensor(model, name);
@@ -87,12 +88,17 @@ static void check_tensors(const conure_model *model, const expected *e)
     test_int(model->n_tensors, e->n_tensors);
     check_shape(model, "preprocessor.featurizer.window", CONURE_F32, 1, 400, 0, 0);
     check_shape(model, "preprocessor.featurizer.fb", CONURE_F32, 3, 1, e->mel_bins, 257);
-    check_shape(model, "encoder.pre_encode.out.weight", e->weights, 2, e->d_model, e->subsampling_channels * e->mel_bins / 8, 0);
-    check_shape(model, "encoder.layers.1.conv.depthwise_conv.weight", e->weights, 3, e->d_model, 1, e->conv_kernel);
-    check_shape(model, "encoder.layers.1.self_attn.pos_bias_u", e->weights, 2, e->n_heads, e->d_model / e->n_heads, 0);
+    check_shape(model, "encoder.pre_encode.out.weight", e->weights, 2, e->d_model,
+                e->subsampling_channels * e->mel_bins / 8, 0);
+    check_shape(model, "encoder.layers.1.conv.depthwise_conv.weight", e->weights, 3, e->d_model, 1,
+                e->conv_kernel);
+    check_shape(model, "encoder.layers.1.self_attn.pos_bias_u", e->weights, 2, e->n_heads,
+                e->d_model / e->n_heads, 0);
     check_shape(model, "decoder.prediction.embed.weight", e->weights, 2, 257, e->pred_hidden, 0);
-    check_shape(model, "decoder.prediction.dec_rnn.lstm.weight_hh_l1", e->weights, 2, 4 * e->pred_hidden, e->pred_hidden, 0);
-    check_shape(model, "joint.joint_net.2.weight", e->weights, 2, 257 + e->n_durations, e->joint_hidden, 0);
+    check_shape(model, "decoder.prediction.dec_rnn.lstm.weight_hh_l1", e->weights, 2,
+                4 * e->pred_hidden, e->pred_hidden, 0);
+    check_shape(model, "joint.joint_net.2.weight", e->weights, 2, 257 + e->n_durations,
+                e->joint_hidden, 0);
     test_true(nemo_tensor(model, "encoder.layers.0.conv.batch_norm.num_batches_tracked") == NULL);
     /* A symmetric Hann window of 400 points: zero at its ends, and the value in its middle. */
     const conure_tensor *window = nemo_tensor(model, "preprocessor.featurizer.window");
@@ -123,6 +129,14 @@ static void check_file(const char *folder, const expected *e)
         test_text(conure_tokenizer_piece(model.tokenizer, 11), "\xe2\x96\x81the");
     }
     nemo_close(&model);
+    /* And every tensor that the configuration implies is there, in its shape, finite. */
+    conure_model *whole = NULL;
+    conure_model_info info = {.struct_bytes = sizeof info};
+    test_int(conure_model_open(&whole, path, NULL, &err), CONURE_OK);
+    test_int(conure_model_get_info(whole, &info), CONURE_OK);
+    test_int(info.n_layers, e->n_layers);
+    test_int(info.format, CONURE_FORMAT_NEMO);
+    conure_model_close(&whole);
 }
 
 /* The same archive through gzip gives the same tensors, from the inflated map. */
@@ -140,7 +154,8 @@ static void check_gzip(const char *folder)
     test_int(gzwrite(out, plain.map.data, half), half);
     test_int(gzclose(out), Z_OK);
     out = gzopen(zipped, "ab1");
-    test_int(gzwrite(out, plain.map.data + half, (unsigned)plain.map.bytes - half), plain.map.bytes - half);
+    test_int(gzwrite(out, plain.map.data + half, (unsigned)plain.map.bytes - half),
+             plain.map.bytes - half);
     test_int(gzclose(out), Z_OK);
     const conure_status status = nemo_open_file(&inflated, zipped, &err);
     test_int(status, CONURE_OK);
@@ -148,7 +163,8 @@ static void check_gzip(const char *folder)
     test_int(inflated.n_tensors, plain.n_tensors);
     for (uint32_t i = 0; status == CONURE_OK && i < plain.n_tensors; i++) {
         test_text(inflated.tensors[i].name, plain.tensors[i].name);
-        test_true(memcmp(inflated.tensors[i].data, plain.tensors[i].data, plain.tensors[i].bytes) == 0);
+        test_true(memcmp(inflated.tensors[i].data, plain.tensors[i].data, plain.tensors[i].bytes) ==
+                  0);
     }
     test_true(memcmp(&inflated.config, &plain.config, sizeof plain.config) == 0);
     nemo_close(&inflated);

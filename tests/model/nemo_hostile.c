@@ -1,5 +1,5 @@
-/* nemo_hostile.c - whole archives, damaged in every way that is cheap to try: always a status and a text,
- * never a crash, nothing leaked (run it under the sanitizers). */
+/* nemo_hostile.c - whole archives, damaged in every way that is cheap to try: always a status
+ * and a text, never a crash, nothing leaked (run it under the sanitizers). */
 #include "nemo_build.h"
 #include "nemo_support.h"
 #include "nemo_yaml.h"
@@ -32,8 +32,8 @@ static conure_buffer small_archive(void)
     return out;
 }
 
-/* Open the first n bytes in a block of exactly that size, one bit changed if it lies there; returns the
- * status and reads all that came out. */
+/* Open the first n bytes in a block of exactly that size, one bit changed if it lies there;
+ * returns the status and reads all that came out. */
 static conure_status open_damaged(const uint8_t *data, size_t n, size_t bit, long *wrong)
 {
     conure_model model;
@@ -61,12 +61,14 @@ static void test_small(void)
     test_int(open_damaged(data, in.bytes, SIZE_MAX, &wrong), CONURE_OK);
     const size_t config = (size_t)((const uint8_t *)memmem(data, in.bytes, nemo_yaml, 64) - data);
     for (size_t n = 0; n < in.bytes; n++) /* whole from the end of the configuration on */
-        wrong += (open_damaged(data, n, SIZE_MAX, &wrong) == CONURE_OK) != (n >= config + sizeof nemo_yaml - 1);
+        wrong += (open_damaged(data, n, SIZE_MAX, &wrong) == CONURE_OK) !=
+                 (n >= config + sizeof nemo_yaml - 1);
     test_int(wrong, 0);
     for (size_t bit = 0; bit < 8 * in.bytes; bit++)
         accepted += open_damaged(data, in.bytes, bit, &wrong) == CONURE_OK;
     test_int(wrong, 0);
-    test_true(accepted > 0 && accepted < (long)(8 * in.bytes)); /* padding does not matter, weights do */
+    test_true(accepted > 0 &&
+              accepted < (long)(8 * in.bytes)); /* padding does not matter, weights do */
     conure_buffer_free(&in);
 }
 
@@ -91,7 +93,8 @@ static void missing(const char *name, const char *part)
 /* A pickle that calls a function, deep within an archive that is well formed otherwise. */
 static void test_call(void)
 {
-    static const char call[] = "\x80\x02" "cposix\nsystem\nX\x19\0\0\0touch nemo_hostile.called\x85R.";
+    static const char call[] = "\x80\x02"
+                               "cposix\nsystem\nX\x19\0\0\0touch nemo_hostile.called\x85R.";
     conure_buffer out = {0};
     zip_builder zip = {0};
     conure_model model;
@@ -103,8 +106,10 @@ static void test_call(void)
     tar_add(&out, "model_weights.ckpt", '0', zip.out.data, zip.out.bytes);
     tar_end(&out);
     test_int(nemo_open_memory(&model, out.data, out.bytes, &err), CONURE_UNSUPPORTED);
-    test_text(err.text, "test.nemo: model_weights.ckpt: pickle, byte 2: pickle calls 'posix system': refused, "
-                        "nothing was executed");
+    test_text(
+        err.text,
+        "test.nemo: model_weights.ckpt: pickle, byte 2: pickle calls 'posix system': refused, "
+        "nothing was executed");
     test_true(fopen("nemo_hostile.called", "rb") == NULL);
     nemo_close(&model);
     conure_buffer_free(&zip.out);
@@ -118,12 +123,16 @@ static void test_tokenizer(void)
     conure_error err;
     char yaml[sizeof nemo_yaml + 64];
     const char *type = strstr(nemo_yaml, "  type: bpe\n");
-    snprintf(yaml, sizeof yaml, "%.*s  model_path: nemo:t.model\n%s", (int)(type - nemo_yaml), nemo_yaml, type);
+    snprintf(yaml, sizeof yaml, "%.*s  model_path: nemo:t.model\n%s", (int)(type - nemo_yaml),
+             nemo_yaml, type);
     tar_add(&out, "model_config.yaml", '0', yaml, strlen(yaml));
     test_int(nemo_open_memory(&model, out.data, out.bytes, &err), CONURE_BAD_FILE);
     test_contains(err.text, "t.model: member t.model is missing");
     nemo_close(&model);
-    tar_add(&out, "t.model", '0', "\x0a\x05\x0a\x03" "abc", 7); /* one piece, "abc" */
+    tar_add(&out, "t.model", '0',
+            "\x0a\x05\x0a\x03"
+            "abc",
+            7); /* one piece, "abc" */
     test_int(nemo_open_memory(&model, out.data, out.bytes, &err), CONURE_BAD_FILE);
     test_contains(err.text, "test.nemo: t.model: 1 pieces, but decoder.vocab_size is 4");
     nemo_close(&model);
@@ -144,11 +153,14 @@ static void test_real(uint64_t seed)
     const uint64_t first = seed;
     test_int(conure_map_open(&map, TEST_DATA "/models/tiny-alt.nemo", &err), CONURE_OK);
     for (int i = 0; i < 150 && map.data; i++) {
-        refused += open_damaged(map.data, map.bytes, test_random(&seed) % (8 * map.bytes), &wrong) != CONURE_OK;
-        refused += open_damaged(map.data, test_random(&seed) % map.bytes, SIZE_MAX, &wrong) != CONURE_OK;
+        refused += open_damaged(map.data, map.bytes, test_random(&seed) % (8 * map.bytes),
+                                &wrong) != CONURE_OK;
+        refused +=
+            open_damaged(map.data, test_random(&seed) % map.bytes, SIZE_MAX, &wrong) != CONURE_OK;
     }
     test_int(wrong, 0);
-    /* Storages and what the cuts take are three quarters of the file; the rest is the tokenizer and padding. */
+    /* Storages and what the cuts take are three quarters of the file; the rest is the tokenizer
+     * and padding. */
     test_true(refused > 150);
     if (refused <= 150 || wrong)
         fprintf(stderr, "seed %llu: %ld refused\n", (unsigned long long)first, refused);

@@ -102,7 +102,8 @@ static void refused(conure_buffer *out, conure_status want, const char *part)
 static void test_names(void)
 {
     conure_buffer out = {0};
-    static const char *const leaving[] = {"..", "../x", "a/../x", "a/..", "/etc/passwd", "./../x", ".//../x"};
+    static const char *const leaving[] = {"..",          "../x",   "a/../x", "a/..",
+                                          "/etc/passwd", "./../x", ".//../x"};
     for (size_t i = 0; i < sizeof leaving / sizeof *leaving; i++) {
         tar_add(&out, leaving[i], '0', "x", 1);
         refused(&out, CONURE_BAD_FILE, leaving[i]);
@@ -238,8 +239,8 @@ static conure_buffer gzip_of(const void *data, size_t bytes)
     return out;
 }
 
-static conure_status inflate_of(const conure_buffer *in, size_t bytes, uint64_t bytes_max, conure_map *map,
-                                conure_error *err)
+static conure_status inflate_of(const conure_buffer *in, size_t bytes, uint64_t bytes_max,
+                                conure_map *map, conure_error *err)
 {
     err->text[0] = '\0';
     return conure_gzip_inflate(map, (const uint8_t *)in->data, bytes, bytes_max, err);

@@ -1,4 +1,5 @@
-/* nemo_weights.c - torch_file: storages of every type, strided, shared, unaligned, and ones that lie. */
+/* nemo_weights.c - torch_file: storages of every type, strided, shared, unaligned, and ones that
+ * lie. */
 #include "model/torch_file.h"
 #include "nemo_build.h"
 #include "nemo_support.h"
@@ -57,7 +58,8 @@ static bool in_place(const file *f, const conure_tensor *t)
     return data >= f->model.map.data && data + t->bytes <= f->model.map.data + f->model.map.bytes;
 }
 
-/* [2][3] of each type, with values -1, 0, 1, 2, 3, 4 (bool and byte: 0 or 1), in the file's order. */
+/* [2][3] of each type, with values -1, 0, 1, 2, 3, 4 (bool and byte: 0 or 1), in the file's
+ * order. */
 static void test_types(size_t shift)
 {
     static const int64_t shape[] = {2, 3}, stride[] = {3, 1};
@@ -77,11 +79,16 @@ static void test_types(size_t shift)
         conure_dtype dtype;
         bool direct;
     } types[] = {
-        {"FloatStorage", f32, sizeof f32, CONURE_F32, true},   {"DoubleStorage", f64, sizeof f64, CONURE_F64, true},
-        {"HalfStorage", f16, sizeof f16, CONURE_F16, true},    {"BFloat16Storage", bf16, sizeof bf16, CONURE_BF16, true},
-        {"LongStorage", i64, sizeof i64, CONURE_I64, true},    {"IntStorage", i32, sizeof i32, CONURE_I32, true},
-        {"ShortStorage", i16, sizeof i16, CONURE_I32, false},  {"CharStorage", i8, sizeof i8, CONURE_I32, false},
-        {"ByteStorage", u8, sizeof u8, CONURE_I32, false},     {"BoolStorage", flags, sizeof flags, CONURE_I32, false},
+        {"FloatStorage", f32, sizeof f32, CONURE_F32, true},
+        {"DoubleStorage", f64, sizeof f64, CONURE_F64, true},
+        {"HalfStorage", f16, sizeof f16, CONURE_F16, true},
+        {"BFloat16Storage", bf16, sizeof bf16, CONURE_BF16, true},
+        {"LongStorage", i64, sizeof i64, CONURE_I64, true},
+        {"IntStorage", i32, sizeof i32, CONURE_I32, true},
+        {"ShortStorage", i16, sizeof i16, CONURE_I32, false},
+        {"CharStorage", i8, sizeof i8, CONURE_I32, false},
+        {"ByteStorage", u8, sizeof u8, CONURE_I32, false},
+        {"BoolStorage", flags, sizeof flags, CONURE_I32, false},
     };
     const size_t n = sizeof types / sizeof *types;
     file f;
@@ -90,7 +97,8 @@ static void test_types(size_t shift)
     f.byteorder = "little";
     for (size_t i = 0; i < n; i++) {
         storage(&f, types[i].type, types[i].data, types[i].bytes);
-        pickle_tensor(&f.pickle, types[i].type, types[i].type, types[i].type, 6, 0, 2, shape, stride);
+        pickle_tensor(&f.pickle, types[i].type, types[i].type, types[i].type, 6, 0, 2, shape,
+                      stride);
     }
     test_int(finish(&f), CONURE_OK);
     test_int(f.model.n_tensors, n);
@@ -117,8 +125,8 @@ static void test_types(size_t shift)
 
 static void test_strides(void)
 {
-    static const int64_t shape[] = {3, 2}, transposed[] = {1, 3}, cube[] = {2, 1, 3}, cube_stride[] = {3, 99, 1},
-                         row[] = {3}, one[] = {1}, every[] = {2};
+    static const int64_t shape[] = {3, 2}, transposed[] = {1, 3}, cube[] = {2, 1, 3},
+                         cube_stride[] = {3, 99, 1}, row[] = {3}, one[] = {1}, every[] = {2};
     float numbers[12];
     uint16_t halves[12];
     file f;
@@ -135,16 +143,18 @@ static void test_strides(void)
     pickle_tensor(&f.pickle, "half", "HalfStorage", "1", 12, 0, 2, shape, transposed);
     pickle_tensor(&f.pickle, "bf", "BFloat16Storage", "1", 12, 1, 1, row, every);
     pickle_tensor(&f.pickle, "scalar", "FloatStorage", "0", 12, 11, 0, NULL, NULL);
-    pickle_tensor(&f.pickle, "encoder.layers.0.conv.batch_norm.num_batches_tracked", "LongStorage", "9", 1, 0, 0, NULL,
-                  NULL);
+    pickle_tensor(&f.pickle, "encoder.layers.0.conv.batch_norm.num_batches_tracked", "LongStorage",
+                  "9", 1, 0, 0, NULL, NULL);
     pickle_tensor(&f.pickle, "encoder.pos_enc.pe", "LongStorage", "9", 1, 0, 0, NULL, NULL);
     test_int(finish(&f), CONURE_OK);
     test_int(f.model.n_tensors, 6);
     if (f.model.n_tensors == 6) {
         const conure_tensor *t = f.model.tensors;
         static const float want[] = {6, 9, 7, 10, 8, 11};
-        static const uint16_t want_half[] = {100, 103, 101, 104, 102, 105}, want_bf[] = {101, 103, 105};
-        test_true(!in_place(&f, &t[0]) && t[0].bytes == sizeof want && memcmp(t[0].data, want, sizeof want) == 0);
+        static const uint16_t want_half[] = {100, 103, 101, 104, 102, 105},
+                              want_bf[] = {101, 103, 105};
+        test_true(!in_place(&f, &t[0]) && t[0].bytes == sizeof want &&
+                  memcmp(t[0].data, want, sizeof want) == 0);
         test_true(in_place(&f, &t[1]) && t[1].rank == 3 && memcmp(t[1].data, numbers + 6, 24) == 0);
         test_true(in_place(&f, &t[2]) && memcmp(t[2].data, numbers + 9, 12) == 0);
         test_true(memcmp(t[3].data, want_half, sizeof want_half) == 0);
@@ -154,8 +164,9 @@ static void test_strides(void)
     end(&f);
 }
 
-static void refused(const char *type, const char *key, int64_t elements, int64_t offset, uint32_t rank,
-                    const int64_t *shape, const int64_t *stride, conure_status want, const char *part)
+static void refused(const char *type, const char *key, int64_t elements, int64_t offset,
+                    uint32_t rank, const int64_t *shape, const int64_t *stride, conure_status want,
+                    const char *part)
 {
     const float numbers[12] = {0};
     file f;
@@ -169,24 +180,34 @@ static void refused(const char *type, const char *key, int64_t elements, int64_t
 
 static void test_lies(void)
 {
-    static const int64_t s12[] = {12}, s13[] = {13}, one[] = {1}, zero[] = {0}, huge[] = {INT64_MAX, INT64_MAX},
-                         two[] = {4, 4}, row[] = {4, 1}, five[] = {1, 1, 1, 1, 1};
-    refused("FloatStorage", "1", 12, 0, 1, s12, one, CONURE_BAD_FILE, "w.x: its storage data/1 is missing");
+    static const int64_t s12[] = {12}, s13[] = {13}, one[] = {1}, zero[] = {0},
+                         huge[] = {INT64_MAX, INT64_MAX}, two[] = {4, 4}, row[] = {4, 1},
+                         five[] = {1, 1, 1, 1, 1};
+    refused("FloatStorage", "1", 12, 0, 1, s12, one, CONURE_BAD_FILE,
+            "w.x: its storage data/1 is missing");
     refused("FloatStorage", "../0", 12, 0, 1, s12, one, CONURE_BAD_FILE, "data/../0 is missing");
     refused("FloatStorage", "0", 11, 0, 1, one, one, CONURE_BAD_FILE,
             "w.x: its storage data/0 has 48 bytes, expected 11 elements of 4 bytes (FloatStorage)");
-    refused("DoubleStorage", "0", 12, 0, 1, s12, one, CONURE_BAD_FILE, "expected 12 elements of 8 bytes");
-    refused("FloatStorage", "0", 0x4000000000000000 + 12, 0, 1, s12, one, CONURE_BAD_FILE, "has 48 bytes");
-    refused("FloatStorage", "0", 12, 0, 1, s13, one, CONURE_BAD_FILE, "w.x: offset 0, shape and strides reach past");
-    refused("FloatStorage", "0", 12, 1, 1, s12, one, CONURE_BAD_FILE, "w.x: offset 1, shape and strides reach past");
-    refused("FloatStorage", "0", 12, 12, 0, NULL, NULL, CONURE_BAD_FILE, "reach past its storage of 12 elements");
+    refused("DoubleStorage", "0", 12, 0, 1, s12, one, CONURE_BAD_FILE,
+            "expected 12 elements of 8 bytes");
+    refused("FloatStorage", "0", 0x4000000000000000 + 12, 0, 1, s12, one, CONURE_BAD_FILE,
+            "has 48 bytes");
+    refused("FloatStorage", "0", 12, 0, 1, s13, one, CONURE_BAD_FILE,
+            "w.x: offset 0, shape and strides reach past");
+    refused("FloatStorage", "0", 12, 1, 1, s12, one, CONURE_BAD_FILE,
+            "w.x: offset 1, shape and strides reach past");
+    refused("FloatStorage", "0", 12, 12, 0, NULL, NULL, CONURE_BAD_FILE,
+            "reach past its storage of 12 elements");
     refused("FloatStorage", "0", 12, INT64_MAX, 1, one, one, CONURE_BAD_FILE, "reach past");
     refused("FloatStorage", "0", 12, 0, 2, huge, huge, CONURE_BAD_FILE, "reach past");
-    refused("FloatStorage", "0", 12, 0, 2, huge, (const int64_t[]){0, 0}, CONURE_BAD_FILE, "reach past");
+    refused("FloatStorage", "0", 12, 0, 2, huge, (const int64_t[]){0, 0}, CONURE_BAD_FILE,
+            "reach past");
     refused("FloatStorage", "0", 12, 0, 2, two, row, CONURE_BAD_FILE, "reach past");
-    refused("FloatStorage", "0", 12, 0, 1, s13, zero, CONURE_UNSUPPORTED, "13 elements expanded from a storage of 12");
+    refused("FloatStorage", "0", 12, 0, 1, s13, zero, CONURE_UNSUPPORTED,
+            "13 elements expanded from a storage of 12");
     refused("FloatStorage", "0", 12, 0, 1, zero, one, CONURE_BAD_FILE, "w.x: dimension 0 is 0");
-    refused("FloatStorage", "0", 12, 0, 5, five, five, CONURE_UNSUPPORTED, "w.x: 5 dimensions, at most 4");
+    refused("FloatStorage", "0", 12, 0, 5, five, five, CONURE_UNSUPPORTED,
+            "w.x: 5 dimensions, at most 4");
 }
 
 static void test_files(void)
@@ -223,7 +244,8 @@ static void test_files(void)
         char name[16];
         const int64_t half[] = {(int64_t)big_bytes / 4, 2}, swapped[] = {1, (int64_t)big_bytes / 4};
         snprintf(name, sizeof name, "t%d", i);
-        pickle_tensor(&f.pickle, name, "HalfStorage", "0", (int64_t)big_bytes / 2, 0, 2, half, swapped);
+        pickle_tensor(&f.pickle, name, "HalfStorage", "0", (int64_t)big_bytes / 2, 0, 2, half,
+                      swapped);
     }
     test_int(finish(&f), CONURE_LIMIT);
     test_contains(f.err.text, "bytes of strided tensors");
@@ -240,7 +262,8 @@ static void test_files(void)
     test_contains(f.err.text, "record 'model_weights/data/0': CRC-32");
     end(&f);
 
-    static const uint8_t legacy[] = {0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
+    static const uint8_t legacy[] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc, 0x9c, 0x46,
+                                     0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'};
     conure_model model = {.map = {legacy, sizeof legacy}};
     test_int(conure_torch_file_read(&model, legacy, sizeof legacy, &f.err), CONURE_UNSUPPORTED);
     test_contains(f.err.text, "torch before 1.6");

@@ -1,4 +1,5 @@
-/* nemo_yaml.h - a small model_config.yaml with the keys of a real one, for tests that change one. */
+/* nemo_yaml.h - a small model_config.yaml with the keys of a real one, for tests that change
+ * one. */
 #ifndef CONURE_TESTS_MODEL_NEMO_YAML_H
 #define CONURE_TESTS_MODEL_NEMO_YAML_H
 

@@ -51,14 +51,19 @@ static void test_good(bool zip64)
     conure_buffer_free(&in);
 }
 
-/* Change bytes at an offset from the first central header (or the end record) and expect a refusal. */
-static void refused(bool zip64, char kind, size_t offset, const char *bytes, size_t n, conure_status want,
-                    const char *part)
+/* Change bytes at an offset from the first central header (or the end record) and expect a
+ * refusal. */
+static void refused(bool zip64, char kind, size_t offset, const char *bytes, size_t n,
+                    conure_status want, const char *part)
 {
     conure_buffer in = archive(zip64);
     conure_zip zip;
     conure_error err;
-    const char signature[4] = {'P', 'K', kind == 'c' ? 1 : kind == '6' ? 6 : 5, kind == 'c' ? 2 : 6};
+    const char signature[4] = {'P', 'K',
+                               kind == 'c'   ? 1
+                               : kind == '6' ? 6
+                                             : 5,
+                               kind == 'c' ? 2 : 6};
     char *at = memmem(in.data, in.bytes, signature, 4);
     test_true(at != NULL);
     if (at) {
@@ -77,8 +82,10 @@ static void test_refused(void)
     refused(false, 'c', 8, "\x01", 1, CONURE_UNSUPPORTED, "'m/data.pkl' is encrypted");
     refused(false, 'c', 20, "\x05", 1, CONURE_BAD_FILE, "6 bytes stored as 5");
     refused(false, 'c', 20, "\0\0\1\0\0\0\1\0", 8, CONURE_BAD_FILE, "65536 bytes, but only");
-    refused(false, 'c', 20, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, CONURE_BAD_FILE, "damaged record");
-    refused(false, 'c', 42, "\xff\xff\xff\x7f", 4, CONURE_BAD_FILE, "no local header at byte 2147483647");
+    refused(false, 'c', 20, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, CONURE_BAD_FILE,
+            "damaged record");
+    refused(false, 'c', 42, "\xff\xff\xff\x7f", 4, CONURE_BAD_FILE,
+            "no local header at byte 2147483647");
     refused(false, 'c', 42, "\x01", 1, CONURE_BAD_FILE, "no local header at byte 1");
     refused(false, 'c', 46, "x", 1, CONURE_BAD_FILE, "differs from the directory");
     refused(false, 'c', 28, "\xff\xff", 2, CONURE_BAD_FILE, "damaged record");
@@ -89,13 +96,17 @@ static void test_refused(void)
     refused(false, 'c', 0, "x", 1, CONURE_BAD_FILE, "damaged directory");
     refused(false, 'e', 16, "\xff\xff", 2, CONURE_BAD_FILE, "lies past the end");
     refused(false, 'e', 20, "\1", 1, CONURE_BAD_FILE, "no end record");
-    refused(true, '6', 32, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, CONURE_BAD_FILE, "18446744073709551615 records");
-    refused(true, '6', 40, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, CONURE_BAD_FILE, "lies past the end");
-    refused(true, '6', 48, "\xf0\xff\xff\xff\xff\xff\xff\xff", 8, CONURE_BAD_FILE, "lies past the end");
+    refused(true, '6', 32, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, CONURE_BAD_FILE,
+            "18446744073709551615 records");
+    refused(true, '6', 40, "\xff\xff\xff\xff\xff\xff\xff\xff", 8, CONURE_BAD_FILE,
+            "lies past the end");
+    refused(true, '6', 48, "\xf0\xff\xff\xff\xff\xff\xff\xff", 8, CONURE_BAD_FILE,
+            "lies past the end");
     refused(true, '6', 0, "x", 1, CONURE_BAD_FILE, "no zip64 end record there");
     refused(true, 'c', 46 + 10 + 4, "\6\0\0\0\0\0\0\x80\6\0\0\0\0\0\0\x80", 16, CONURE_BAD_FILE,
             "9223372036854775814 bytes, but only");
-    refused(true, 'c', 46 + 10 + 2, "\x10", 1, CONURE_BAD_FILE, "damaged record"); /* zip64 field too short */
+    refused(true, 'c', 46 + 10 + 2, "\x10", 1, CONURE_BAD_FILE,
+            "damaged record"); /* zip64 field too short */
     refused(true, 'c', 46 + 10 + 2, "\xff\xff", 2, CONURE_BAD_FILE, "damaged record");
     refused(true, 'c', 46 + 10, "\x02", 1, CONURE_BAD_FILE, "damaged record");
     zip_builder zip = {0};
@@ -109,7 +120,8 @@ static void test_refused(void)
     conure_buffer_free(&zip.out);
 }
 
-/* A copy of exactly n bytes, perhaps with one bit changed; records that pass their CRC are as they were. */
+/* A copy of exactly n bytes, perhaps with one bit changed; records that pass their CRC are as
+ * they were. */
 static bool survives(const conure_buffer *in, size_t n, size_t bit)
 {
     conure_zip zip;
@@ -140,7 +152,8 @@ int main(void)
         test_int(accepted, 0);
         for (size_t bit = 0; bit < 8 * in.bytes; bit++)
             accepted += survives(&in, in.bytes, bit);
-        test_true(accepted > 0 && accepted < (long)(8 * in.bytes)); /* times and the like do not matter */
+        test_true(accepted > 0 &&
+                  accepted < (long)(8 * in.bytes)); /* times and the like do not matter */
         conure_buffer_free(&in);
     }
     return test_end();
