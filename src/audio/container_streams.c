@@ -128,10 +128,13 @@ void conure_check_ogg(conure_container *c, conure_bytes *bytes)
         if (conure_bytes_cancelled(bytes) || bytes->failed)
             return;
         n = walk_page(c, bytes, at, &o, table);
+        /* Damage before the first audio is damage of the codec's headers, without which there is
+         * nothing; libsndfile 1.2.0 would say so too, and leak. */
+        c->unusable |= c->damage[0] && !o.n_audio;
     }
     if (o.n_begun > o.n_ended)
         conure_container_note(c, "it is cut off: its last Ogg page is not marked as such");
-    c->unusable = c->damage[0] && !o.n_audio;
+    c->unusable |= c->damage[0] && !o.n_audio;
 }
 
 /* ---- MP3 ------------------------------------------------------------------------------------- */

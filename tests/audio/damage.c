@@ -240,6 +240,14 @@ static void test_ogg_structure(void)
     memcpy(copy + drop, m.data + next, m.bytes - next);
     suspicious(copy, m.bytes - (next - drop), "Opus without a page", drop);
     free(copy);
+    copy = malloc(m.bytes); /* a bit of the second page, which holds a header, is wrong */
+    memcpy(copy, m.data, m.bytes);
+    copy[pages[1] + 40] ^= 1;
+    heard h = hear(copy, m.bytes, NULL);
+    test_int(h.status, CONURE_BAD_FILE);
+    test_contains(h.err.text, "clip: nothing of it can be decoded: the checksum of the Ogg page");
+    heard_free(&h);
+    free(copy);
     /* the last page is missing, cut exactly at its start */
     suspicious(m.data, pages[n_pages - 1], "Opus without its last page", pages[n_pages - 1]);
     made_free(&m);
