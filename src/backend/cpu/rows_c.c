@@ -84,12 +84,11 @@ static void depthwise_row(float *dst, const float *const *x, const float *weight
 
 static void conv9_row(float *dst, const float *x9, const float *weight, const float *bias, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        float sum = bias[i];
-        for (size_t t = 0; t < 9; t++)
-            sum += x9[t] * weight[t * n + i];
-        dst[i] = relu(sum);
-    }
+    memcpy(dst, bias, n * sizeof *dst);
+    for (size_t t = 0; t < 9; t++)
+        for (size_t i = 0; i < n; i++)
+            dst[i] += x9[t] * weight[t * n + i];
+    relu_row(dst, dst, n);
 }
 
 static float exp_row(float *x, float max, size_t n)
