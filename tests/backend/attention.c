@@ -237,6 +237,57 @@ static void batch_is_single(uint32_t features)
     problem_free(&p);
 }
 
+/* More than is packed at once: n utterances give what each gives alone. */
+static void waves(uint32_t features, uint32_t n, uint32_t n_rows, uint32_t n_heads,
+                  uint32_t head_dim)
+{
+    const uint32_t cols = n_heads * head_dim;
+    uint64_t seed = 8;
+    matrix q = matrix_random(n * n_rows, cols, -1, 1, &seed);
+    matrix k = matrix_random(n * n_rows, cols, -1, 1, &seed);
+    matrix pos = matrix_random(2 * n_rows - 1, cols, -1, 1, &seed);
+    matrix all = matrix_new(n * n_rows, cols), one = matrix_new(n * n_rows, cols);
+    conure_span *spans = calloc(n, sizeof *spans);
+    cpu_fixture fixture;
+    fixture_open(&fixture, features, 2);
+    for (uint32_t i = 0; spans && i < n; i++)
+        spans[i] = (conure_span){.first_row = i * n_rows,
+                                 .n_rows = n_rows,
+                                 .kv_row = i * n_rows,
+                                 .key_end = n_rows - i % 2};
+    conure_attention a = {n_heads,
+                          head_dim,
+                          q.rows,
+                          k.rows,
+                          q.rows,
+                          all.rows,
+                          pos.rows.data,
+                          pos.rows.data + pos.rows.stride,
+                          pos.rows,
+                          (int32_t)n_rows - 1,
+                          spans,
+                          n,
+                          -1,
+                          -1,
+                          CONURE_REGULAR,
+                          CONURE_MASK_NEMO};
+    test_int(conure_cpu_attention(&fixture.cpu, &a, NULL), CONURE_OK);
+    a.dst = one.rows;
+    a.n_spans = 1;
+    for (uint32_t i = 0; i < n; i++) {
+        a.spans = &spans[i];
+        test_int(conure_cpu_attention(&fixture.cpu, &a, NULL), CONURE_OK);
+    }
+    test_true(same_bits(&all, &one) && guards_whole(&all) && at(&all, 0, 0) != GUARD);
+    fixture_close(&fixture);
+    free(spans);
+    matrix_free(&q);
+    matrix_free(&k);
+    matrix_free(&pos);
+    matrix_free(&all);
+    matrix_free(&one);
+}
+
 /* Scores far beyond what exp can hold.  All inputs are small integers times powers of two and
  * head_dim is 16, so every product and sum is exact in float32, and the weights must be too. */
 static void hostile_scores(uint32_t features, const char *isa)
@@ -397,6 +448,9 @@ int main(void)
         not_finite(features);
         worked_example(features);
         masks_differ(features);
+        waves(features, 70, 3, 4, 8);        /* by count: 280 heads */
+        if (features & CONURE_CPU_AVX2)      /* a second's work without vectors */
+            waves(features, 3, 400, 8, 128); /* by size: 20 MB of panels */
     }
     return test_end();
 }
