@@ -9,7 +9,7 @@ target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/rows_choose.c
     ${CMAKE_CURRENT_LIST_DIR}/subsample.c)
 
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     target_sources(conure_core PRIVATE
         ${CMAKE_CURRENT_LIST_DIR}/rows_avx2.c
         ${CMAKE_CURRENT_LIST_DIR}/rows_avx512.c)
