@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     conure_error err;
     char *json, *again;
     if (conure_huggingface_config(&config, text, first, end ? end + 1 : NULL,
-                                  end ? bytes - first - 1 : 0, "fuzz", &silent, &err) != CONURE_OK) {
+                                  end ? bytes - first - 1 : 0, "fuzz", &silent,
+                                  &err) != CONURE_OK) {
         if (!*err.text)
             abort(); /* every refusal says why */
         (void)conure_config_parse(&config, text, first, "fuzz", &err);

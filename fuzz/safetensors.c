@@ -1,6 +1,6 @@
 /* safetensors.c - headers of safetensors files: every entry that is accepted must be readable. */
-#include "model/load.h"
 #include "model/safetensors.h"
+#include "model/load.h"
 
 #include <stdlib.h>
 
@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     json_t *entry;
     if (conure_safetensors_open(&st, &map, "fuzz", &err) != CONURE_OK)
         return 0;
-    json_object_foreach(st.header, name, entry) {
+    json_object_foreach(st.header, name, entry)
+    {
         conure_tensor tensor;
         if (conure_safetensors_is_metadata(name) ||
             conure_safetensors_entry(&st, name, entry, &tensor, &err) != CONURE_OK)

@@ -145,6 +145,8 @@ CONURE_API conure_status conure_model_open_memory(conure_model **out, const void
 
 CONURE_API void conure_model_close(conure_model **model); /* NULL-safe; sets *model to NULL */
 
+/* Returns OK, BAD_ARG, NO_MEMORY.  Cost: the first call on a model that is not a converted file hashes
+ * its weights (seconds for gigabytes); the hash is kept. */
 CONURE_API conure_status conure_model_get_info(const conure_model *model, conure_model_info *info);
 
 /* The text piece of a token as the tokenizer stores it, e.g. "\xE2\x96\x81the"; NULL if out of range.

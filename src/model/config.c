@@ -19,7 +19,10 @@ typedef struct field {
     double min, max; /* supported; caps keep every product of two or three of them within 64 bits */
 } field;
 
-#define FIELD(name, nemo, kind, min, max) {#name, nemo, kind, offsetof(conure_config, name), min, max}
+#define FIELD(name, nemo, kind, lo, hi)                                                            \
+    {                                                                                              \
+#name, nemo, kind, offsetof(conure_config, name), lo, hi                                   \
+    }
 static const field fields[] = {
     FIELD(sample_rate_hz, "preprocessor.sample_rate", U32, 4000, 192000),
     FIELD(window_samples, "preprocessor.window_size in samples", U32, 2, 16384),
@@ -53,7 +56,7 @@ static const field fields[] = {
     FIELD(max_symbols, "decoding.greedy.max_symbols", U32, 1, 100000),
 };
 #undef FIELD
-#define N_FIELDS (sizeof fields / sizeof *fields)
+#define N_FIELDS     (sizeof fields / sizeof *fields)
 #define DURATION_MAX 10000
 
 static double field_value(const conure_config *config, const field *f)
@@ -203,8 +206,8 @@ static conure_status field_parse(conure_config *config, const field *f, const js
         return status;
     /* Before the conversions below, which are undefined outside their range. */
     if (!(number >= f->min && number <= f->max))
-        return conure_fail(err, CONURE_UNSUPPORTED, "%s: %s is %.9g, supported: %.9g to %.9g", where,
-                           f->key, number, f->min, f->max);
+        return conure_fail(err, CONURE_UNSUPPORTED, "%s: %s is %.9g, supported: %.9g to %.9g",
+                           where, f->key, number, f->min, f->max);
     if (f->kind == I32)
         *(int32_t *)(void *)at = (int32_t)number;
     else if (f->kind == F32)
@@ -226,8 +229,8 @@ conure_status conure_config_parse(conure_config *config, const char *json, size_
     for (size_t i = 0; status == CONURE_OK && i < N_FIELDS; i++)
         status = field_parse(config, &fields[i], object, where, err);
     if (status == CONURE_OK)
-        status = conure_json_durations(object, "durations", config->durations, &n_durations, where,
-                                       err);
+        status =
+            conure_json_durations(object, "durations", config->durations, &n_durations, where, err);
     if (status == CONURE_OK && n_durations != config->n_durations)
         status = conure_fail(err, CONURE_BAD_FILE, "%s: n_durations is %u, but durations has %u",
                              where, config->n_durations, n_durations);

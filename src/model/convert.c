@@ -33,7 +33,8 @@ typedef struct conversion {
 static uint64_t entry_bytes(const conversion *c, const conure_plan_entry *entry)
 {
     const size_t n = conure_tensor_n(entry->tensor), k = conure_tensor_k(entry->tensor);
-    return entry->is_matrix ? conure_panel_bytes(c->weights, n, k) : (uint64_t)n * k * sizeof(float);
+    return entry->is_matrix ? conure_panel_bytes(c->weights, n, k)
+                            : (uint64_t)n * k * sizeof(float);
 }
 
 /* The next bytes of the data section. */
@@ -56,12 +57,13 @@ static conure_status put(conversion *c, const void *data, size_t bytes)
 static conure_status check_fits(const conversion *c, const conure_tensor *from, const void *block,
                                 size_t bytes)
 {
-    const conure_tensor made = {.name = from->name, .dtype = c->weights, .data = block, .bytes = bytes};
+    const conure_tensor made = {
+        .name = from->name, .dtype = c->weights, .data = block, .bytes = bytes};
     if (c->weights == CONURE_I8 || conure_tensor_check_finite(&made, NULL) == CONURE_OK)
         return CONURE_OK;
     return conure_fail(c->err, CONURE_UNSUPPORTED,
-                       "%s: holds numbers beyond the range of %s: convert to bf16 or f32", from->name,
-                       conure_dtype_name(c->weights));
+                       "%s: holds numbers beyond the range of %s: convert to bf16 or f32",
+                       from->name, conure_dtype_name(c->weights));
 }
 
 static conure_status put_matrix(conversion *c, uint32_t index)
@@ -78,8 +80,8 @@ static conure_status put_matrix(conversion *c, uint32_t index)
     for (size_t p = 0; status == CONURE_OK && p < panels; p += step) {
         const size_t count = panels - p < step ? panels - p : step;
         const size_t row = p * CONURE_PANEL_COLUMNS;
-        const size_t rows = n - row < count * CONURE_PANEL_COLUMNS ? n - row
-                                                                   : count * CONURE_PANEL_COLUMNS;
+        const size_t rows =
+            n - row < count * CONURE_PANEL_COLUMNS ? n - row : count * CONURE_PANEL_COLUMNS;
         const size_t bytes = conure_panel_bytes(c->weights, rows, k);
         conure_panels_from_tensor(c->weights, c->slices.block, scales ? scales + row : NULL,
                                   sums ? sums + row : NULL, tensor, p, count, c->slices.scratch);
@@ -121,7 +123,7 @@ static conure_status pass(conversion *c)
 {
     conure_status status = CONURE_OK;
     for (uint32_t i = 0; status == CONURE_OK && i < c->n; i++) {
-        if (!c->writer) /* converted files may come from callers that skipped the check at open */
+        if (!c->writer) /* the check at open may have been left out */
             status = conure_tensor_check_finite(c->entries[i].tensor, c->err);
         if (status == CONURE_OK)
             status = c->entries[i].is_matrix ? put_matrix(c, i) : put_plain(c, i);
@@ -144,9 +146,9 @@ static int add_entry(json_t *header, const char *name, conure_dtype dtype, uint3
     json_t *dims = json_array();
     for (uint32_t i = 0; i < rank; i++)
         json_array_append_new(dims, json_integer((json_int_t)shape[i]));
-    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", conure_safetensors_dtype(dtype), "shape",
-                              dims, "data_offsets", (json_int_t)*offset,
-                              (json_int_t)(*offset + bytes));
+    json_t *entry =
+        json_pack("{s:s, s:o, s:[I, I]}", "dtype", conure_safetensors_dtype(dtype), "shape", dims,
+                  "data_offsets", (json_int_t)*offset, (json_int_t)(*offset + bytes));
     *offset += bytes;
     return json_object_set_new(header, name, entry);
 }
@@ -159,12 +161,13 @@ static int add_entries(const conversion *c, json_t *header)
         const conure_tensor *tensor = c->entries[i].tensor;
         const uint64_t bytes = entry_bytes(c, &c->entries[i]);
         if (!c->entries[i].is_matrix) {
-            failed |= add_entry(header, tensor->name, CONURE_F32, tensor->rank, tensor->shape, bytes,
-                                &offset);
+            failed |= add_entry(header, tensor->name, CONURE_F32, tensor->rank, tensor->shape,
+                                bytes, &offset);
             continue;
         }
         conure_converted_shape(shape, c->weights, tensor->shape[0], conure_tensor_k(tensor));
-        failed |= add_entry(header, tensor->name, c->weights, CONURE_RANK_MAX, shape, bytes, &offset);
+        failed |=
+            add_entry(header, tensor->name, c->weights, CONURE_RANK_MAX, shape, bytes, &offset);
     }
     for (uint32_t i = 0; i < c->n; i++) {
         const conure_tensor *tensor = c->entries[i].tensor;
@@ -172,9 +175,11 @@ static int add_entries(const conversion *c, json_t *header)
         if (!c->scales[i])
             continue;
         snprintf(name, sizeof name, "%s.scales", tensor->name);
-        failed |= add_entry(header, name, CONURE_F32, 1, tensor->shape, 4 * tensor->shape[0], &offset);
+        failed |=
+            add_entry(header, name, CONURE_F32, 1, tensor->shape, 4 * tensor->shape[0], &offset);
         snprintf(name, sizeof name, "%s.sums", tensor->name);
-        failed |= add_entry(header, name, CONURE_I32, 1, tensor->shape, 4 * tensor->shape[0], &offset);
+        failed |=
+            add_entry(header, name, CONURE_I32, 1, tensor->shape, 4 * tensor->shape[0], &offset);
     }
     return failed;
 }
@@ -199,7 +204,8 @@ static conure_status make_header(const conversion *c, const char *const *values,
 
 static conure_status write_header(conversion *c, const char *const *values)
 {
-    static const char spaces[CONURE_ALIGN] = "                                                               ";
+    static const char spaces[CONURE_ALIGN] =
+        "                                                               ";
     char *header;
     conure_status status = make_header(c, values, &header);
     if (status != CONURE_OK)
@@ -230,9 +236,9 @@ static conure_status describe(conversion *c)
         status = conure_tokenizer_dump(model->tokenizer, &tokenizer, c->err);
     if (status == CONURE_OK) {
         const char *const values[CONURE_CONVERTED_KEYS] = {
-            "1",       "panels16", conure_dtype_name(c->weights),
-            config,    tokenizer,  model->config.mask == CONURE_MASK_EXACT ? "exact" : "nemo",
-            source,    model_hex,  data_hex,
+            "1",    "panels16", conure_dtype_name(c->weights),
+            config, tokenizer,  model->config.mask == CONURE_MASK_EXACT ? "exact" : "nemo",
+            source, model_hex,  data_hex,
         };
         status = write_header(c, values);
     }
@@ -268,8 +274,8 @@ static conure_status prepare(conversion *c)
     return conure_hash_begin(&c->model_sha, &c->model->config, c->err);
 }
 
-static conure_status check_arguments(const conure_model *model, const char *path, const char *weights,
-                                     conure_error *err)
+static conure_status check_arguments(const conure_model *model, const char *path,
+                                     const char *weights, conure_error *err)
 {
     if (!model || !path || !weights)
         return conure_fail(err, CONURE_BAD_ARG, "a model, a path and a type of weights are needed");
@@ -278,10 +284,11 @@ static conure_status check_arguments(const conure_model *model, const char *path
         return conure_fail(err, CONURE_BAD_ARG,
                            "weights \"%.32s\" are not known: use f32, f16, bf16 or int8", weights);
     if (model->weight_dtype == CONURE_I8 && dtype != CONURE_I8)
-        return conure_fail(err, CONURE_UNSUPPORTED,
-                           "%s: has int8 weights; %s would have no more precision, only more bytes: "
-                           "convert from the original checkpoint",
-                           model->name, weights);
+        return conure_fail(
+            err, CONURE_UNSUPPORTED,
+            "%s: has int8 weights; %s would have no more precision, only more bytes: "
+            "convert from the original checkpoint",
+            model->name, weights);
     return CONURE_OK;
 }
 

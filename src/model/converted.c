@@ -10,8 +10,8 @@
 #include <string.h>
 
 const char *const conure_converted_keys[CONURE_CONVERTED_KEYS] = {
-    "conure.format",    "conure.layout", "conure.weights", "conure.config",      "conure.tokenizer",
-    "conure.mask",      "conure.source", "conure.sha256",  "conure.sha256.data",
+    "conure.format", "conure.layout", "conure.weights", "conure.config",      "conure.tokenizer",
+    "conure.mask",   "conure.source", "conure.sha256",  "conure.sha256.data",
 };
 
 void conure_converted_header_hash(char hex[65], const char *const *values)
@@ -69,7 +69,8 @@ static conure_status take(opening *o, const char *name, conure_dtype dtype, uint
                            "(expected %s, %u dimensions, the first %llu)",
                            o->st->where, name, conure_dtype_name(dtype), rank,
                            (unsigned long long)shape[0]);
-    const size_t align = rank == CONURE_RANK_MAX && shape[2] == CONURE_PANEL_COLUMNS ? CONURE_ALIGN : 4;
+    const size_t align =
+        rank == CONURE_RANK_MAX && shape[2] == CONURE_PANEL_COLUMNS ? CONURE_ALIGN : 4;
     if ((uintptr_t)tensor->data % align)
         return conure_fail(o->err, CONURE_BAD_FILE, "%s: %s: its data is not aligned to %zu bytes",
                            o->st->where, name, align);
@@ -79,9 +80,9 @@ static conure_status take(opening *o, const char *name, conure_dtype dtype, uint
 
 static conure_status take_matrix(opening *o, const conure_tensor_spec *spec, conure_tensor *tensor)
 {
-    const conure_tensor logical = {.rank = spec->rank,
-                                   .shape = {spec->shape[0], spec->shape[1], spec->shape[2],
-                                             spec->shape[3]}};
+    const conure_tensor logical = {
+        .rank = spec->rank,
+        .shape = {spec->shape[0], spec->shape[1], spec->shape[2], spec->shape[3]}};
     const uint64_t n = spec->shape[0];
     conure_tensor scales, sums;
     uint64_t shape[CONURE_RANK_MAX];
@@ -144,21 +145,24 @@ static conure_status read_texts(opening *o, const char *const *values)
     const char *where = o->st->where;
     if (strcmp(values[0], "1") != 0)
         return conure_fail(o->err, CONURE_UNSUPPORTED,
-                           "%s: conure.format is \"%.16s\", supported: \"1\": convert it again", where,
-                           values[0]);
+                           "%s: conure.format is \"%.16s\", supported: \"1\": convert it again",
+                           where, values[0]);
     if (strcmp(values[1], "panels16") != 0)
         return conure_fail(o->err, CONURE_UNSUPPORTED,
-                           "%s: conure.layout is \"%.16s\", supported: \"panels16\"", where, values[1]);
+                           "%s: conure.layout is \"%.16s\", supported: \"panels16\"", where,
+                           values[1]);
     o->weights = conure_converted_dtype(values[2]);
     if (!o->weights)
         return conure_fail(o->err, CONURE_UNSUPPORTED,
-                           "%s: conure.weights is \"%.16s\", supported: f32, f16, bf16, int8", where,
-                           values[2]);
+                           "%s: conure.weights is \"%.16s\", supported: f32, f16, bf16, int8",
+                           where, values[2]);
     if (strcmp(values[5], "nemo") != 0 && strcmp(values[5], "exact") != 0)
         return conure_fail(o->err, CONURE_BAD_FILE,
-                           "%s: conure.mask is \"%.16s\", expected nemo or exact", where, values[5]);
+                           "%s: conure.mask is \"%.16s\", expected nemo or exact", where,
+                           values[5]);
     if (!is_hash(values[7]) || !is_hash(values[8]))
-        return conure_fail(o->err, CONURE_BAD_FILE, "%s: conure.sha256 is not 64 hex digits", where);
+        return conure_fail(o->err, CONURE_BAD_FILE, "%s: conure.sha256 is not 64 hex digits",
+                           where);
     memcpy(o->model->sha256, values[7], sizeof o->model->sha256);
     return CONURE_OK;
 }
@@ -175,14 +179,15 @@ static conure_status read_metadata(opening *o)
     }
     conure_status status = read_texts(o, values);
     if (status == CONURE_OK)
-        status = conure_config_parse(&model->config, values[3], strlen(values[3]), o->st->where,
-                                     o->err);
+        status =
+            conure_config_parse(&model->config, values[3], strlen(values[3]), o->st->where, o->err);
     if (status != CONURE_OK)
         return status;
     model->config.mask = strcmp(values[5], "nemo") == 0 ? CONURE_MASK_NEMO : CONURE_MASK_EXACT;
     status = conure_config_check(&model->config, o->err);
     if (status == CONURE_OK)
-        status = conure_tokenizer_from_dump(&model->tokenizer, values[4], strlen(values[4]), o->err);
+        status =
+            conure_tokenizer_from_dump(&model->tokenizer, values[4], strlen(values[4]), o->err);
     if (status != CONURE_OK)
         conure_error_prefix(o->err, o->st->where);
     return status;
@@ -194,10 +199,11 @@ conure_status conure_converted_open(conure_model *model, const char *path, conur
     opening o = {.model = model, .st = &st, .err = err};
     conure_status status = conure_safetensors_open(&st, &model->map, path, err);
     if (status == CONURE_OK && !conure_safetensors_metadata(&st, conure_converted_keys[0]))
-        status = conure_fail(err, CONURE_UNSUPPORTED,
-                             "%s: safetensors without a configuration: open the Hugging Face folder "
-                             "that it belongs to (the one with config.json)",
-                             path);
+        status =
+            conure_fail(err, CONURE_UNSUPPORTED,
+                        "%s: safetensors without a configuration: open the Hugging Face folder "
+                        "that it belongs to (the one with config.json)",
+                        path);
     if (status == CONURE_OK)
         status = read_metadata(&o);
     if (status == CONURE_OK)

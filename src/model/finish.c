@@ -111,8 +111,8 @@ conure_status conure_tensor_check_finite(const conure_tensor *tensor, conure_err
     if (bad == n)
         return CONURE_OK;
     return conure_fail(err, CONURE_BAD_FILE,
-                       "%s: element %zu is NaN or infinite: the checkpoint is damaged", tensor->name,
-                       bad);
+                       "%s: element %zu is NaN or infinite: the checkpoint is damaged",
+                       tensor->name, bad);
 }
 
 /* ---- finish ---------------------------------------------------------------------------------- */
@@ -132,17 +132,18 @@ static conure_status check_one(void *user, const conure_tensor_spec *spec)
     uint64_t elements = 1;
     if (spec->optional && !conure_model_tensor(c->model, spec->name))
         return CONURE_OK;
-    conure_status status = conure_model_require(c->model, spec->name, spec->rank, spec->shape,
-                                                &tensor, c->err);
+    conure_status status =
+        conure_model_require(c->model, spec->name, spec->rank, spec->shape, &tensor, c->err);
     if (status != CONURE_OK)
         return status;
     for (uint32_t i = 0; i < spec->rank; i++)
         elements *= spec->shape[i];
     const bool quantised = tensor->dtype == CONURE_I8 && tensor->scales && tensor->sums;
-    if (tensor->dtype != CONURE_F32 && tensor->dtype != CONURE_F16 && tensor->dtype != CONURE_BF16 &&
-        !(spec->is_matrix && quantised))
-        return conure_fail(c->err, CONURE_UNSUPPORTED, "%s: stored as %s, supported: f32, f16, bf16",
-                           spec->name, conure_dtype_name(tensor->dtype));
+    if (tensor->dtype != CONURE_F32 && tensor->dtype != CONURE_F16 &&
+        tensor->dtype != CONURE_BF16 && !(spec->is_matrix && quantised))
+        return conure_fail(c->err, CONURE_UNSUPPORTED,
+                           "%s: stored as %s, supported: f32, f16, bf16", spec->name,
+                           conure_dtype_name(tensor->dtype));
     c->used[tensor - c->model->tensors] = true;
     if (!spec->optional && !strstr(spec->name, ".running_")) /* statistics are not trained */
         c->model->n_parameters += elements;
@@ -188,9 +189,10 @@ static void report_unused(const checking *c, const char *path)
             first = i;
         }
     if (n)
-        conure_log_write(&c->model->log, CONURE_LOG_WARNING,
-                         "%s: %u tensors are not part of the model and are ignored, the first is %s",
-                         path, n, c->model->tensors[first].name);
+        conure_log_write(
+            &c->model->log, CONURE_LOG_WARNING,
+            "%s: %u tensors are not part of the model and are ignored, the first is %s", path, n,
+            c->model->tensors[first].name);
 }
 
 /* The start of decoding looks this row up, or takes zeros for it: both must be the same (spec 6.1). */
@@ -211,8 +213,8 @@ static conure_status check_blank_row(const conure_model *model, conure_error *er
     if (i == width)
         return CONURE_OK;
     return conure_fail(err, CONURE_UNSUPPORTED,
-                       "%s: row %u, of blank, holds %.9g at %u, expected zeros (blank_as_pad)", name,
-                       blank, value, i);
+                       "%s: row %u, of blank, holds %.9g at %u, expected zeros (blank_as_pad)",
+                       name, blank, value, i);
 }
 
 static conure_status check_all(checking *c, const char *path)

@@ -70,7 +70,8 @@ size_t conure_slices_panels(const conure_slices *slices, const conure_tensor *te
 }
 
 /* A matrix in its own type. */
-static void hash_matrix(conure_sha256 *sha, const conure_slices *slices, const conure_tensor *tensor)
+static void hash_matrix(conure_sha256 *sha, const conure_slices *slices,
+                        const conure_tensor *tensor)
 {
     const size_t n = conure_tensor_n(tensor), k = conure_tensor_k(tensor);
     const size_t elem_bytes = conure_dtype_bytes(tensor->dtype);
@@ -80,10 +81,9 @@ static void hash_matrix(conure_sha256 *sha, const conure_slices *slices, const c
         conure_sha256_add(sha, tensor->data, n * k * elem_bytes);
     for (size_t row = 0; tensor->layout == CONURE_PANELS && row < n; row += step) {
         const size_t rows = n - row < step ? n - row : step;
-        conure_panels_unpack_bits(tensor->dtype, slices->rows,
-                                  (const uint8_t *)tensor->data +
-                                      conure_panel_bytes(tensor->dtype, row, k),
-                                  rows, k);
+        conure_panels_unpack_bits(
+            tensor->dtype, slices->rows,
+            (const uint8_t *)tensor->data + conure_panel_bytes(tensor->dtype, row, k), rows, k);
         conure_sha256_add(sha, slices->rows, rows * k * elem_bytes);
     }
     if (tensor->scales)
@@ -103,8 +103,8 @@ static void hash_plain(conure_sha256 *sha, const conure_slices *slices, const co
     }
 }
 
-conure_status conure_hash_model(const conure_model *model, char hex[65], conure_progress_fn progress,
-                                void *user, conure_error *err)
+conure_status conure_hash_model(const conure_model *model, char hex[65],
+                                conure_progress_fn progress, void *user, conure_error *err)
 {
     conure_plan_entry *entries;
     conure_slices slices = {0};

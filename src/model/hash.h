@@ -30,7 +30,7 @@ void conure_slices_free(conure_slices *slices); /* {0} is fine */
 size_t conure_slices_panels(const conure_slices *slices, const conure_tensor *tensor);
 
 /* Hash of a whole model, with progress from 0 to 1; CANCELLED when progress says so. */
-conure_status conure_hash_model(const conure_model *model, char hex[65], conure_progress_fn progress,
-                                void *user, conure_error *err);
+conure_status conure_hash_model(const conure_model *model, char hex[65],
+                                conure_progress_fn progress, void *user, conure_error *err);
 
 #endif

@@ -46,8 +46,8 @@ static void expect_text(reader *r, const char *key, conure_presence presence, co
     if (r->status == CONURE_OK)
         r->status = conure_json_text(r->object, key, presence, &got, r->where, r->err);
     if (r->status == CONURE_OK && strcmp(got, want) != 0)
-        r->status = conure_fail(r->err, CONURE_UNSUPPORTED, "%s: %s is \"%.64s\", supported: \"%s\"",
-                                r->where, key, got, want);
+        r->status = conure_fail(r->err, CONURE_UNSUPPORTED,
+                                "%s: %s is \"%.64s\", supported: \"%s\"", r->where, key, got, want);
 }
 
 static void read_encoder(reader *r, conure_config *c)
@@ -77,9 +77,9 @@ static void read_encoder(reader *r, conure_config *c)
                                 r->where, attention_bias ? "true" : "false",
                                 convolution_bias ? "true" : "false");
     if (r->status == CONURE_OK && c->conv_kernel % 2 == 0)
-        r->status = conure_fail(r->err, CONURE_UNSUPPORTED,
-                                "%s: conv_kernel_size is %u, supported: odd", r->where,
-                                c->conv_kernel);
+        r->status =
+            conure_fail(r->err, CONURE_UNSUPPORTED, "%s: conv_kernel_size is %u, supported: odd",
+                        r->where, c->conv_kernel);
     c->use_bias = attention_bias;
     c->conv_left = c->conv_right = (c->conv_kernel - 1) / 2;
 }
@@ -108,13 +108,14 @@ static void read_transducer(reader *r, conure_config *c)
 static void warn_unknown(const reader *r, const conure_log *log)
 {
     static const char *const known[] = {
-        "feature_extractor_type", "feature_size", "hop_length", "n_fft", "padding_side",
-        "padding_value", "preemphasis", "processor_class", "return_attention_mask", "sampling_rate",
-        "win_length",
+        "feature_extractor_type", "feature_size",  "hop_length",  "n_fft",
+        "padding_side",           "padding_value", "preemphasis", "processor_class",
+        "return_attention_mask",  "sampling_rate", "win_length",
     };
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)r->object, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)r->object, key, value)
+    {
         size_t i = 0;
         while (i < sizeof known / sizeof *known && strcmp(key, known[i]))
             i++;
@@ -137,14 +138,15 @@ static void read_front_end(reader *r, conure_config *c, const conure_log *log)
         r->status = conure_json_real(r->object, "preemphasis", CONURE_OPTIONAL, &preemphasis,
                                      r->where, r->err);
     if (r->status == CONURE_OK)
-        r->status = conure_json_real(r->object, "padding_value", CONURE_OPTIONAL, &padding, r->where,
-                                     r->err);
+        r->status = conure_json_real(r->object, "padding_value", CONURE_OPTIONAL, &padding,
+                                     r->where, r->err);
     if (r->status == CONURE_OK && !(preemphasis >= 0 && preemphasis <= 1))
-        r->status = conure_fail(r->err, CONURE_UNSUPPORTED,
-                                "%s: preemphasis is %.9g, supported: 0 to 1", r->where, preemphasis);
+        r->status =
+            conure_fail(r->err, CONURE_UNSUPPORTED, "%s: preemphasis is %.9g, supported: 0 to 1",
+                        r->where, preemphasis);
     if (r->status == CONURE_OK && padding != 0)
-        r->status = conure_fail(r->err, CONURE_UNSUPPORTED, "%s: padding_value is %.9g, supported: 0",
-                                r->where, padding);
+        r->status = conure_fail(r->err, CONURE_UNSUPPORTED,
+                                "%s: padding_value is %.9g, supported: 0", r->where, padding);
     if (r->status != CONURE_OK)
         return;
     c->preemphasis = (float)preemphasis;
@@ -184,8 +186,8 @@ static conure_status read_processor(conure_config *config, const char *text, siz
     r.object = processor;
     expect_text(&r, "decoder_type", CONURE_OPTIONAL, "tdt");
     if (r.status == CONURE_OK)
-        r.status = conure_json_inner(processor, "feature_extractor", CONURE_OPTIONAL, &inner, r.where,
-                                     err);
+        r.status = conure_json_inner(processor, "feature_extractor", CONURE_OPTIONAL, &inner,
+                                     r.where, err);
     if (inner)
         r.object = inner;
     read_front_end(&r, config, log);
@@ -195,8 +197,7 @@ static conure_status read_processor(conure_config *config, const char *text, siz
 
 conure_status conure_huggingface_config(conure_config *config, const char *json, size_t bytes,
                                         const char *processor, size_t processor_bytes,
-                                        const char *where, const conure_log *log,
-                                        conure_error *err)
+                                        const char *where, const conure_log *log, conure_error *err)
 {
     reader r = {.err = err};
     json_t *object, *encoder = NULL;
@@ -208,7 +209,8 @@ conure_status conure_huggingface_config(conure_config *config, const char *json,
     r.object = object;
     read_transducer(&r, config);
     if (r.status == CONURE_OK)
-        r.status = conure_json_inner(object, "encoder_config", CONURE_REQUIRED, &encoder, r.where, err);
+        r.status =
+            conure_json_inner(object, "encoder_config", CONURE_REQUIRED, &encoder, r.where, err);
     snprintf(r.where, sizeof r.where, "%.1024s: config.json: encoder_config", where);
     r.object = encoder;
     if (r.status == CONURE_OK)

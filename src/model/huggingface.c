@@ -12,29 +12,31 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SHARDS_MAX 1000
+#define SHARDS_MAX     1000
 #define NAME_MAX_BYTES 256
 
 /* Parts of names; the longer of two that begin alike comes first.  Layers' prefixes are the same. */
 static const struct {
     const char *theirs, *ours;
-} prefixes[] = {
-    {"encoder.subsampling.layers.", "encoder.pre_encode.conv."},
-    {"encoder.subsampling.linear.", "encoder.pre_encode.out."},
-    {"encoder_projector.", "joint.enc."},
-    {"decoder.decoder_projector.", "joint.pred."},
-    {"decoder.embedding.", "decoder.prediction.embed."},
-    {"decoder.lstm.", "decoder.prediction.dec_rnn.lstm."},
-    {"joint.head.", "joint.joint_net.2."},
-}, in_layers[] = {
-    {".self_attn.q_proj.", ".self_attn.linear_q."},
-    {".self_attn.k_proj.", ".self_attn.linear_k."},
-    {".self_attn.v_proj.", ".self_attn.linear_v."},
-    {".self_attn.o_proj.", ".self_attn.linear_out."},
-    {".self_attn.relative_k_proj.", ".self_attn.linear_pos."},
-    {".self_attn.bias_u", ".self_attn.pos_bias_u"},
-    {".self_attn.bias_v", ".self_attn.pos_bias_v"},
-    {".conv.norm.", ".conv.batch_norm."},
+} prefixes[] =
+    {
+        {"encoder.subsampling.layers.", "encoder.pre_encode.conv."},
+        {"encoder.subsampling.linear.", "encoder.pre_encode.out."},
+        {"encoder_projector.", "joint.enc."},
+        {"decoder.decoder_projector.", "joint.pred."},
+        {"decoder.embedding.", "decoder.prediction.embed."},
+        {"decoder.lstm.", "decoder.prediction.dec_rnn.lstm."},
+        {"joint.head.", "joint.joint_net.2."},
+},
+  in_layers[] = {
+      {".self_attn.q_proj.", ".self_attn.linear_q."},
+      {".self_attn.k_proj.", ".self_attn.linear_k."},
+      {".self_attn.v_proj.", ".self_attn.linear_v."},
+      {".self_attn.o_proj.", ".self_attn.linear_out."},
+      {".self_attn.relative_k_proj.", ".self_attn.linear_pos."},
+      {".self_attn.bias_u", ".self_attn.pos_bias_u"},
+      {".self_attn.bias_v", ".self_attn.pos_bias_v"},
+      {".conv.norm.", ".conv.batch_norm."},
 };
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -95,7 +97,8 @@ static conure_status read_file(conure_model *model, const conure_map *map, const
             memcpy(tensors, model->tensors, model->n_tensors * sizeof *tensors);
         model->tensors = tensors;
     }
-    json_object_foreach(st.header, name, entry) {
+    json_object_foreach(st.header, name, entry)
+    {
         const char *home = json_string_value(json_object_get(weight_map, name));
         conure_tensor tensor;
         if (status != CONURE_OK)
@@ -128,7 +131,8 @@ static conure_status read_shards(conure_model *model, const char *folder, const 
     model->shards = conure_block_alloc(&model->arena, SHARDS_MAX * sizeof *model->shards);
     if (!seen || !model->shards)
         status = conure_fail_memory(err, "the list of shards", SHARDS_MAX * sizeof *model->shards);
-    json_object_foreach((json_t *)(uintptr_t)weight_map, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)weight_map, key, value)
+    {
         const char *file = json_string_value(value);
         char path[4096];
         if (status != CONURE_OK)
@@ -166,7 +170,8 @@ static conure_status read_index(conure_model *model, const char *folder, const c
     if (status == CONURE_OK)
         status = conure_json_object(&index, text, bytes, index_path, err);
     if (status == CONURE_OK)
-        status = conure_json_inner(index, "weight_map", CONURE_REQUIRED, &weight_map, index_path, err);
+        status =
+            conure_json_inner(index, "weight_map", CONURE_REQUIRED, &weight_map, index_path, err);
     if (status == CONURE_OK)
         status = read_shards(model, folder, weight_map, index_path, err);
     json_decref(index);
@@ -211,7 +216,8 @@ static conure_status read_config(conure_model *model, const char *folder, conure
     const char *settings = present(other) ? other : present(older) ? older : NULL;
     conure_status status = conure_file_read(&json, &bytes, path, CONURE_JSON_BYTES_MAX, err);
     if (status == CONURE_OK && settings)
-        status = conure_file_read(&processor, &processor_bytes, settings, CONURE_JSON_BYTES_MAX, err);
+        status =
+            conure_file_read(&processor, &processor_bytes, settings, CONURE_JSON_BYTES_MAX, err);
     if (status == CONURE_OK)
         status = conure_huggingface_config(&model->config, json, bytes, processor, processor_bytes,
                                            folder, &model->log, err);

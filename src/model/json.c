@@ -144,8 +144,9 @@ conure_status conure_json_durations(const json_t *object, const char *key, uint3
     if (!json_is_array(list))
         return wrong_type(list, key, "a list of integers", where, err);
     if (json_array_size(list) > CONURE_DURATIONS_MAX)
-        return conure_fail(err, CONURE_UNSUPPORTED, "%s: %.64s has %zu entries, supported: up to %d",
-                           where, key, json_array_size(list), CONURE_DURATIONS_MAX);
+        return conure_fail(err, CONURE_UNSUPPORTED,
+                           "%s: %.64s has %zu entries, supported: up to %d", where, key,
+                           json_array_size(list), CONURE_DURATIONS_MAX);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *value = json_array_get(list, i);
         if (!json_is_integer(value))

@@ -104,7 +104,8 @@ static conure_status fail_unknown(const conure_map *map, const char *path, conur
         const char *what;
     } known[] = {
         {"version https://git-lfs", 23, "a Git LFS pointer: fetch the file itself (git lfs pull)"},
-        {"PK\3\4", 4, "a zip archive, perhaps PyTorch weights: open the .nemo archive they belong to"},
+        {"PK\3\4", 4,
+         "a zip archive, perhaps PyTorch weights: open the .nemo archive they belong to"},
         {"GGUF", 4, "a GGUF file, which is not supported"},
         {"<!", 2, "a web page: was the file fetched from its real address?"},
         {"<html", 5, "a web page: was the file fetched from its real address?"},
@@ -120,10 +121,11 @@ static conure_status fail_unknown(const conure_map *map, const char *path, conur
     char hex[3 * 8 + 1] = "";
     for (size_t i = 0; i < 8 && i < map->bytes; i++)
         snprintf(hex + 3 * i, sizeof hex - 3 * i, " %02x", map->data[i]);
-    return conure_fail(err, CONURE_BAD_FILE,
-                       "%s: begins with%s, expected a .nemo archive, a converted file or a Hugging Face "
-                       "folder",
-                       path, hex);
+    return conure_fail(
+        err, CONURE_BAD_FILE,
+        "%s: begins with%s, expected a .nemo archive, a converted file or a Hugging Face "
+        "folder",
+        path, hex);
 }
 
 static conure_status open_file(conure_model *model, const char *path, conure_error *err)
@@ -166,8 +168,8 @@ conure_status conure_model_open(conure_model **out, const char *path,
     }
     /* Converted files were checked when they were written: opening reads no weights. */
     if (status == CONURE_OK)
-        status = conure_model_finish(
-            model, o.check_finite && model->format != CONURE_FORMAT_CONURE, path, err);
+        status = conure_model_finish(model, o.check_finite && model->format != CONURE_FORMAT_CONURE,
+                                     path, err);
     if (status == CONURE_OK)
         *out = model;
     else
@@ -185,8 +187,10 @@ conure_status conure_model_open_memory(conure_model **out, const void *data, siz
         return conure_fail(err, CONURE_BAD_ARG, "no place for the model");
     *out = NULL;
     if (!data || !name || (uintptr_t)data % CONURE_ALIGN)
-        return conure_fail(err, CONURE_BAD_ARG, "a model in memory needs data aligned to %d bytes and "
-                                                "a name", CONURE_ALIGN);
+        return conure_fail(err, CONURE_BAD_ARG,
+                           "a model in memory needs data aligned to %d bytes and "
+                           "a name",
+                           CONURE_ALIGN);
     conure_status status = take_options(&o, options, err);
     if (status == CONURE_OK)
         status = conure_model_new(&model, &o, conure_strdup(name), err);

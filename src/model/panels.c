@@ -11,7 +11,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define COLUMNS CONURE_PANEL_COLUMNS
+#define COLUMNS    CONURE_PANEL_COLUMNS
 #define LINE_BYTES 64
 
 static size_t group_of(conure_dtype dtype)
@@ -72,7 +72,8 @@ void conure_panels_pack_bits(conure_dtype dtype, void *dst, const void *rows, si
         pack_panel(to, from, n - i < COLUMNS ? n - i : COLUMNS, row_bytes);
 }
 
-void conure_panels_unpack_bits(conure_dtype dtype, void *dst, const void *panels, size_t n, size_t k)
+void conure_panels_unpack_bits(conure_dtype dtype, void *dst, const void *panels, size_t n,
+                               size_t k)
 {
     const size_t row_bytes = k * conure_dtype_bytes(dtype);
     const size_t panel_bytes = conure_panel_lines(dtype, k) * LINE_BYTES;
@@ -137,7 +138,8 @@ void conure_panels_quantise(int8_t *dst, float *scales, int32_t *sums, const flo
         int8_t *column = dst + j / COLUMNS * lines * LINE_BYTES + j % COLUMNS * 4;
         const float scale = max_magnitude(row, k) / 127.0f;
         int32_t sum = 0;
-        scales[j] = scale >= 0x1p-126f ? scale : 1.0f; /* subnormal: every quotient would be coarse */
+        scales[j] =
+            scale >= 0x1p-126f ? scale : 1.0f; /* subnormal: every quotient would be coarse */
         for (size_t i = 0; i < k; i++) {
             const int32_t q = round_quotient(row[i], scales[j]);
             column[i / 4 * LINE_BYTES + i % 4] = (int8_t)q;

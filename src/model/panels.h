@@ -26,7 +26,8 @@ void conure_panels_quantise(int8_t *dst, float *scales, int32_t *sums, const flo
 /* rows [n][k] of elements that have the panels' type already (int8 too: q), copied bit by bit. */
 void conure_panels_pack_bits(conure_dtype dtype, void *dst, const void *rows, size_t n, size_t k);
 /* The way back: dst [n][k] in the panels' own type, bit by bit. */
-void conure_panels_unpack_bits(conure_dtype dtype, void *dst, const void *panels, size_t n, size_t k);
+void conure_panels_unpack_bits(conure_dtype dtype, void *dst, const void *panels, size_t n,
+                               size_t k);
 
 /* Panels -> rows [n][k] float32; scales [n] for I8, else NULL. */
 void conure_panels_unpack(conure_dtype dtype, float *dst, const void *panels, const float *scales,

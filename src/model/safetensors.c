@@ -49,14 +49,15 @@ conure_status conure_safetensors_open(conure_safetensors *st, const conure_map *
         return conure_fail(err, CONURE_BAD_FILE, "%s: not a safetensors file", where);
     const uint64_t bytes = header_bytes(map);
     if (!conure_span_inside(8, bytes, map->bytes))
-        return conure_fail(err, CONURE_BAD_FILE,
-                           "%s: the header should have %llu bytes, but the file has %llu: truncated?",
-                           where, (unsigned long long)bytes, (unsigned long long)map->bytes);
+        return conure_fail(
+            err, CONURE_BAD_FILE,
+            "%s: the header should have %llu bytes, but the file has %llu: truncated?", where,
+            (unsigned long long)bytes, (unsigned long long)map->bytes);
     if (bytes > HEADER_BYTES_MAX)
         return conure_fail(err, CONURE_UNSUPPORTED, "%s: header of %llu bytes, supported: up to %u",
                            where, (unsigned long long)bytes, HEADER_BYTES_MAX);
-    const conure_status status = conure_json_object(
-        &st->header, (const char *)map->data + 8, (size_t)bytes, where, err);
+    const conure_status status =
+        conure_json_object(&st->header, (const char *)map->data + 8, (size_t)bytes, where, err);
     if (status != CONURE_OK)
         return status;
     st->data = map->data + 8 + bytes;
@@ -110,15 +111,16 @@ static conure_status read_shape(const conure_safetensors *st, const char *name, 
     if (!json_is_array(shape))
         return conure_fail(err, CONURE_BAD_FILE, "%s: %.128s: shape is missing", st->where, name);
     if (json_array_size(shape) > CONURE_RANK_MAX)
-        return conure_fail(err, CONURE_UNSUPPORTED, "%s: %.128s: %zu dimensions, supported: up to %d",
-                           st->where, name, json_array_size(shape), CONURE_RANK_MAX);
+        return conure_fail(err, CONURE_UNSUPPORTED,
+                           "%s: %.128s: %zu dimensions, supported: up to %d", st->where, name,
+                           json_array_size(shape), CONURE_RANK_MAX);
     tensor->rank = (uint32_t)json_array_size(shape);
     for (uint32_t i = 0; i < tensor->rank; i++) {
         const json_t *dim = json_array_get(shape, i);
         if (!json_is_integer(dim) || json_integer_value(dim) < 0 ||
             !conure_mul(bytes, (size_t)json_integer_value(dim), &bytes))
-            return conure_fail(err, CONURE_BAD_FILE, "%s: %.128s: shape[%u] is not a size", st->where,
-                               name, i);
+            return conure_fail(err, CONURE_BAD_FILE, "%s: %.128s: shape[%u] is not a size",
+                               st->where, name, i);
         tensor->shape[i] = (uint64_t)json_integer_value(dim);
     }
     tensor->bytes = bytes;
@@ -126,7 +128,8 @@ static conure_status read_shape(const conure_safetensors *st, const char *name, 
 }
 
 conure_status conure_safetensors_entry(const conure_safetensors *st, const char *name,
-                                       const json_t *entry, conure_tensor *tensor, conure_error *err)
+                                       const json_t *entry, conure_tensor *tensor,
+                                       conure_error *err)
 {
     memset(tensor, 0, sizeof *tensor);
     tensor->name = name;
@@ -142,14 +145,14 @@ conure_status conure_safetensors_entry(const conure_safetensors *st, const char 
     const json_t *from = json_array_get(offsets, 0), *to = json_array_get(offsets, 1);
     if (json_array_size(offsets) != 2 || !json_is_integer(from) || !json_is_integer(to) ||
         json_integer_value(from) < 0 || json_integer_value(to) < json_integer_value(from))
-        return conure_fail(err, CONURE_BAD_FILE, "%s: %.128s: data_offsets is not a pair of offsets",
-                           st->where, name);
+        return conure_fail(err, CONURE_BAD_FILE,
+                           "%s: %.128s: data_offsets is not a pair of offsets", st->where, name);
     const uint64_t start = (uint64_t)json_integer_value(from);
     const uint64_t bytes = (uint64_t)json_integer_value(to) - start;
     if (bytes != tensor->bytes)
-        return conure_fail(err, CONURE_BAD_FILE,
-                           "%s: %.128s: data_offsets give %llu bytes, the shape needs %llu", st->where,
-                           name, (unsigned long long)bytes, (unsigned long long)tensor->bytes);
+        return conure_fail(
+            err, CONURE_BAD_FILE, "%s: %.128s: data_offsets give %llu bytes, the shape needs %llu",
+            st->where, name, (unsigned long long)bytes, (unsigned long long)tensor->bytes);
     if (!conure_span_inside(start, bytes, st->data_bytes))
         return conure_fail(err, CONURE_BAD_FILE,
                            "%s: %.128s: bytes %llu .. %llu lie beyond the %llu bytes of data: "

@@ -17,9 +17,8 @@ typedef struct walk {
 /* rank dimensions of type uint64_t follow. */
 static void add(walk *w, int kind, const char *name, uint32_t rank, ...)
 {
-    conure_tensor_spec spec = {.rank = rank,
-                               .is_matrix = kind == MATRIX,
-                               .optional = kind == OPTIONAL};
+    conure_tensor_spec spec = {
+        .rank = rank, .is_matrix = kind == MATRIX, .optional = kind == OPTIONAL};
     va_list shape;
     if (w->status != CONURE_OK)
         return;

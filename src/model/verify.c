@@ -56,7 +56,7 @@ static conure_status check_panels(const conure_tensor *tensor, const conure_slic
             }
             if (sum != tensor->sums[row + j] || !inside || !(tensor->scales[row + j] > 0))
                 return conure_fail(err, CONURE_BAD_FILE, "%s: row %zu: %s", tensor->name, row + j,
-                                   !inside                    ? "holds -128"
+                                   !inside                        ? "holds -128"
                                    : sum != tensor->sums[row + j] ? "its sum is wrong"
                                                                   : "its scale is not positive");
         }
@@ -80,10 +80,11 @@ static conure_status check_data_hash(const conure_safetensors *st, part *p, conu
     conure_sha256_hex(&sha, got);
     if (want && strcmp(got, want) == 0)
         return CONURE_OK;
-    return conure_fail(err, CONURE_BAD_FILE,
-                       "%s: the data has SHA-256 %s, the header says %.64s: damaged, convert or fetch "
-                       "it again",
-                       st->where, got, want ? want : "nothing");
+    return conure_fail(
+        err, CONURE_BAD_FILE,
+        "%s: the data has SHA-256 %s, the header says %.64s: damaged, convert or fetch "
+        "it again",
+        st->where, got, want ? want : "nothing");
 }
 
 static conure_status check_header_hash(const conure_safetensors *st, conure_error *err)
@@ -135,8 +136,8 @@ conure_status conure_converted_verify(const conure_model *model, conure_progress
     return status;
 }
 
-conure_status conure_model_verify(const conure_model *model, conure_progress_fn progress, void *user,
-                                  conure_error *err)
+conure_status conure_model_verify(const conure_model *model, conure_progress_fn progress,
+                                  void *user, conure_error *err)
 {
     conure_plan_entry *entries = NULL;
     part finite = {progress, user, 0.5, 0.6}, hash = {progress, user, 0.6, 1};
@@ -153,10 +154,11 @@ conure_status conure_model_verify(const conure_model *model, conure_progress_fn 
         status = check_finite(entries, n, &finite, err);
     if (status == CONURE_OK)
         status = conure_hash_model(model, hex, part_progress, &hash, err);
-    if (status == CONURE_OK && model->format == CONURE_FORMAT_CONURE && strcmp(hex, model->sha256) != 0)
-        status = conure_fail(err, CONURE_BAD_FILE,
-                             "%s: the weights have SHA-256 %s, the header says %s", model->name, hex,
-                             model->sha256);
+    if (status == CONURE_OK && model->format == CONURE_FORMAT_CONURE &&
+        strcmp(hex, model->sha256) != 0)
+        status =
+            conure_fail(err, CONURE_BAD_FILE, "%s: the weights have SHA-256 %s, the header says %s",
+                        model->name, hex, model->sha256);
     if (status == CONURE_OK && progress)
         progress(user, 1);
     free(entries);

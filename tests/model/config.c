@@ -80,13 +80,13 @@ static void test_tensors(void)
     expect_tensor(&config, "encoder.layers.1.self_attn.linear_out.bias", 1, 1024, 0, 0, false);
 }
 
-#define REFUSED(change, says)                                               \
-    do {                                                                    \
-        conure_config c = v3();                                             \
-        conure_error err = {""};                                            \
-        change;                                                             \
-        test_true(conure_config_check(&c, &err) < 0);                       \
-        test_contains(err.text, says);                                      \
+#define REFUSED(change, says)                                                                      \
+    do {                                                                                           \
+        conure_config c = v3();                                                                    \
+        conure_error err = {""};                                                                   \
+        change;                                                                                    \
+        test_true(conure_config_check(&c, &err) < 0);                                              \
+        test_contains(err.text, says);                                                             \
     } while (0)
 
 static void test_ranges(void)
@@ -101,7 +101,8 @@ static void test_ranges(void)
     REFUSED((c.d_model = 15, c.n_heads = 3), "encoder.d_model is 15, supported: even");
     REFUSED(c.conv_left = 8, "conv_context_size is [8, 4]");
     REFUSED(c.att_left = -2, "att_context_size[0] is -2");
-    REFUSED((c.att_style = CONURE_CHUNKED_LIMITED, c.att_left = 256, c.att_right = 13), "multiple of the chunk, 14");
+    REFUSED((c.att_style = CONURE_CHUNKED_LIMITED, c.att_left = 256, c.att_right = 13),
+            "multiple of the chunk, 14");
     REFUSED(c.n_fft = 256, "shorter than the window of 400");
     REFUSED(c.n_fft = 513, "supported: even");
     REFUSED(c.hop_samples = 500, "window_stride is 500");
@@ -202,7 +203,8 @@ static conure_status parse_changed(const char *key, json_t *value, bool encoder,
     return status;
 }
 
-static void refused(const char *key, json_t *value, bool encoder, conure_status status, const char *says)
+static void refused(const char *key, json_t *value, bool encoder, conure_status status,
+                    const char *says)
 {
     conure_error err = {""};
     test_int(parse_changed(key, value, encoder, &err), status);
@@ -217,7 +219,8 @@ static void test_huggingface(void)
     char *text = json_dumps(object, 0), *a, *b;
     int warnings = 0;
     const conure_log log = {count_log, &warnings};
-    test_int(conure_huggingface_config(&got, text, strlen(text), NULL, 0, "f", &log, NULL), CONURE_OK);
+    test_int(conure_huggingface_config(&got, text, strlen(text), NULL, 0, "f", &log, NULL),
+             CONURE_OK);
     test_int(got.mask, CONURE_MASK_EXACT);
     test_int(conure_config_dump(&got, &a, NULL), CONURE_OK);
     test_int(conure_config_dump(&want, &b, NULL), CONURE_OK);
@@ -228,7 +231,8 @@ static void test_huggingface(void)
     static const char processor[] = "{\"feature_extractor\":{\"sampling_rate\":8000,\"n_fft\":256,"
                                     "\"win_length\":200,\"hop_length\":80,\"preemphasis\":0.5,"
                                     "\"do_something\":true}}";
-    test_int(conure_huggingface_config(&got, text, strlen(text), processor, strlen(processor), "f", &log, NULL),
+    test_int(conure_huggingface_config(&got, text, strlen(text), processor, strlen(processor), "f",
+                                       &log, NULL),
              CONURE_OK);
     test_int(got.sample_rate_hz, 8000);
     test_int(got.window_samples, 200);
@@ -250,20 +254,22 @@ static void test_huggingface(void)
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         conure_error err = {""};
-        test_true(conure_huggingface_config(&got, text, strlen(text), bad[i].text, strlen(bad[i].text), "f", &log,
-                                            &err) < 0);
+        test_true(conure_huggingface_config(&got, text, strlen(text), bad[i].text,
+                                            strlen(bad[i].text), "f", &log, &err) < 0);
         test_contains(err.text, bad[i].says);
     }
     free(text);
     json_decref(object);
 
-    refused("model_type", json_string("parakeet_ctc"), false, CONURE_UNSUPPORTED, "\"parakeet_ctc\"");
+    refused("model_type", json_string("parakeet_ctc"), false, CONURE_UNSUPPORTED,
+            "\"parakeet_ctc\"");
     refused("model_type", NULL, false, CONURE_BAD_FILE, "model_type is missing");
     refused("hidden_act", json_string("tanh"), false, CONURE_UNSUPPORTED, "hidden_act is \"tanh\"");
     refused("hidden_act", json_string("gelu"), true, CONURE_UNSUPPORTED, "hidden_act is \"gelu\"");
     refused("vocab_size", json_integer(0), false, CONURE_BAD_FILE, "vocab_size is 0");
     refused("blank_token_id", json_integer(0), false, CONURE_UNSUPPORTED, "blank_token_id is 0");
-    refused("num_key_value_heads", json_integer(2), true, CONURE_UNSUPPORTED, "num_key_value_heads is 2");
+    refused("num_key_value_heads", json_integer(2), true, CONURE_UNSUPPORTED,
+            "num_key_value_heads is 2");
     refused("subsampling_factor", json_integer(4), true, CONURE_UNSUPPORTED, "supported: 8");
     refused("convolution_bias", json_true(), true, CONURE_UNSUPPORTED, "convolution_bias is true");
     refused("scale_input", NULL, true, CONURE_BAD_FILE, "scale_input is missing");
@@ -271,7 +277,8 @@ static void test_huggingface(void)
     refused("conv_kernel_size", json_integer(8), true, CONURE_UNSUPPORTED, "supported: odd");
     refused("hidden_size", json_real(1024.5), true, CONURE_BAD_FILE, "hidden_size is a number");
     refused("hidden_size", json_integer(-1024), true, CONURE_UNSUPPORTED, "hidden_size is -1024");
-    refused("num_hidden_layers", json_integer(100000), true, CONURE_UNSUPPORTED, "encoder.n_layers is 100000");
+    refused("num_hidden_layers", json_integer(100000), true, CONURE_UNSUPPORTED,
+            "encoder.n_layers is 100000");
     refused("encoder_config", NULL, false, CONURE_BAD_FILE, "encoder_config is missing");
     refused("durations", json_string("0 1"), false, CONURE_BAD_FILE, "durations is a text");
     conure_error err;

@@ -91,7 +91,8 @@ static void test_convert(const char *name)
 /* Precision cannot be gained, types must be known, work can be stopped and then leaves no file. */
 static void test_convert_refusals(void)
 {
-    const char *path = in_folder(FOLDER, "int8.safetensors"), *other = in_folder(FOLDER, "no.safetensors");
+    const char *path = in_folder(FOLDER, "int8.safetensors"),
+               *other = in_folder(FOLDER, "no.safetensors");
     conure_error err = {""};
     test_int(conure_model_convert(mini, path, "int8", NULL, NULL, NULL), CONURE_OK);
     conure_model *int8 = open_ok(path);
@@ -102,9 +103,11 @@ static void test_convert_refusals(void)
     test_int(conure_model_convert(mini, other, "int4", NULL, NULL, &err), CONURE_BAD_ARG);
     test_contains(err.text, "use f32, f16, bf16 or int8");
     test_int(conure_model_convert(mini, NULL, "f32", NULL, NULL, &err), CONURE_BAD_ARG);
-    test_int(conure_model_convert(mini, in_folder(FOLDER, "absent/x"), "f32", NULL, NULL, &err), CONURE_IO);
+    test_int(conure_model_convert(mini, in_folder(FOLDER, "absent/x"), "f32", NULL, NULL, &err),
+             CONURE_IO);
     for (double stop = 0.1; stop < 1; stop += 0.2) {
-        test_int(conure_model_convert(mini, other, "f16", stop_late, &stop, &err), CONURE_CANCELLED);
+        test_int(conure_model_convert(mini, other, "f16", stop_late, &stop, &err),
+                 CONURE_CANCELLED);
         test_true(access(other, F_OK) != 0);
         test_int(conure_model_verify(int8, stop_late, &stop, &err), CONURE_CANCELLED);
     }
@@ -113,18 +116,22 @@ static void test_convert_refusals(void)
 
 static void test_narrowing(void)
 {
-    const conure_tensor *tensor = conure_model_tensor(mini, "encoder.layers.0.self_attn.linear_q.weight");
+    const conure_tensor *tensor =
+        conure_model_tensor(mini, "encoder.layers.0.self_attn.linear_q.weight");
     float *first = (float *)(uintptr_t)tensor->data, kept = *first;
     conure_error err = {""};
     *first = 70000;
-    test_int(conure_model_convert(mini, in_folder(FOLDER, "no.safetensors"), "f16", NULL, NULL, &err),
-             CONURE_UNSUPPORTED);
+    test_int(
+        conure_model_convert(mini, in_folder(FOLDER, "no.safetensors"), "f16", NULL, NULL, &err),
+        CONURE_UNSUPPORTED);
     test_contains(err.text, "linear_q.weight: holds numbers beyond the range of f16");
-    test_int(conure_model_convert(mini, in_folder(FOLDER, "bf16.safetensors"), "bf16", NULL, NULL, &err),
-             CONURE_OK);
+    test_int(
+        conure_model_convert(mini, in_folder(FOLDER, "bf16.safetensors"), "bf16", NULL, NULL, &err),
+        CONURE_OK);
     *first = NAN;
     for (int i = 0; i < 4; i++) {
-        test_int(conure_model_convert(mini, in_folder(FOLDER, "no.safetensors"), types[i], NULL, NULL, &err),
+        test_int(conure_model_convert(mini, in_folder(FOLDER, "no.safetensors"), types[i], NULL,
+                                      NULL, &err),
                  CONURE_BAD_FILE);
         test_contains(err.text, "linear_q.weight: element 0 is NaN or infinite");
     }
@@ -159,7 +166,8 @@ static void test_huggingface(void)
         test_text(info_of(hf).weights, conure_dtype_name(kinds[i]));
         if (kinds[i] == CONURE_F32)
             test_same(hf, mini, CONURE_F32);
-        test_int(conure_model_convert(hf, path, conure_dtype_name(kinds[i]), NULL, NULL, NULL), CONURE_OK);
+        test_int(conure_model_convert(hf, path, conure_dtype_name(kinds[i]), NULL, NULL, NULL),
+                 CONURE_OK);
         conure_model *back = open_ok(path);
         test_same(back, hf, kinds[i]);
         test_int(info_of(back).mask, CONURE_MASK_EXACT);
@@ -172,7 +180,8 @@ static void test_huggingface(void)
 
 static void write_index(json_t *weight_map)
 {
-    json_t *index = json_pack("{s:{s:i}, s:O}", "metadata", "total_size", 1, "weight_map", weight_map);
+    json_t *index =
+        json_pack("{s:{s:i}, s:O}", "metadata", "total_size", 1, "weight_map", weight_map);
     write_json(FOLDER "/shards/model.safetensors.index.json", index);
     json_decref(index);
 }
@@ -183,8 +192,10 @@ static void test_shards(void)
     const char *folder = FOLDER "/shards";
     write_hf_texts(mini, folder);
     unlink(in_folder(folder, "processor_config.json")); /* every value has its default */
-    write_hf_weights(mini, folder, "model-00001-of-00002.safetensors", CONURE_F32, "layers.1.", map);
-    write_hf_weights(mini, folder, "model-00002-of-00002.safetensors", CONURE_F32, "!layers.1.", map);
+    write_hf_weights(mini, folder, "model-00001-of-00002.safetensors", CONURE_F32, "layers.1.",
+                     map);
+    write_hf_weights(mini, folder, "model-00002-of-00002.safetensors", CONURE_F32, "!layers.1.",
+                     map);
     write_index(map);
     conure_model *model = open_ok(folder);
     if (model)
@@ -196,7 +207,8 @@ static void test_shards(void)
     expect_open(folder, CONURE_BAD_FILE, "joint.head.bias is not assigned to a file of the folder");
     json_object_set_new(map, "joint.head.bias", json_string("model-00001-of-00002.safetensors"));
     write_index(map);
-    expect_open(folder, CONURE_BAD_FILE, "joint.joint_net.2.bias is missing (expected shape [518])");
+    expect_open(folder, CONURE_BAD_FILE,
+                "joint.joint_net.2.bias is missing (expected shape [518])");
     json_object_set_new(map, "joint.head.bias", json_string("model-00003-of-00002.safetensors"));
     write_index(map);
     expect_open(folder, CONURE_IO, "model-00003-of-00002.safetensors");
@@ -253,20 +265,27 @@ static void test_bad_weights(void)
         conure_status status;
         const char *says;
     } cases[] = {
-        {"encoder.layers.3.self_attn.q_proj.weight", "encoder.layers.9.self_attn.q_proj.weight", CONURE_BAD_FILE,
+        {"encoder.layers.3.self_attn.q_proj.weight", "encoder.layers.9.self_attn.q_proj.weight",
+         CONURE_BAD_FILE,
          "encoder.layers.3.self_attn.linear_q.weight is missing (expected shape [96, 96])"},
-        {"[518,64]", "[64,518]", CONURE_BAD_FILE, "joint.joint_net.2.weight: shape [64, 518], expected [518, 64]"},
-        {"[518,64]", "[518,65]", CONURE_BAD_FILE, "data_offsets give 132608 bytes, the shape needs 134680"},
+        {"[518,64]", "[64,518]", CONURE_BAD_FILE,
+         "joint.joint_net.2.weight: shape [64, 518], expected [518, 64]"},
+        {"[518,64]", "[518,65]", CONURE_BAD_FILE,
+         "data_offsets give 132608 bytes, the shape needs 134680"},
         {"[518,64]", "[518,-64]", CONURE_BAD_FILE, "shape[1] is not a size"},
-        {"[518,64]", "[9223372036854775807,9223372036854775807]", CONURE_BAD_FILE, "shape[0] is not a size"},
+        {"[518,64]", "[9223372036854775807,9223372036854775807]", CONURE_BAD_FILE,
+         "shape[0] is not a size"},
         {"[518,64]", "[1,1,1,518,64]", CONURE_UNSUPPORTED, "5 dimensions, supported: up to 4"},
         {"[518,64]", "518", CONURE_BAD_FILE, "shape is missing"},
-        {"\"dtype\":\"F32\"", "\"dtype\":\"F8_E4M3\"", CONURE_UNSUPPORTED, "dtype F8_E4M3, supported: F32"},
-        {"\"dtype\":\"F32\"", "\"dtype\":\"I32\"", CONURE_UNSUPPORTED, "stored as int32, supported: f32"},
+        {"\"dtype\":\"F32\"", "\"dtype\":\"F8_E4M3\"", CONURE_UNSUPPORTED,
+         "dtype F8_E4M3, supported: F32"},
+        {"\"dtype\":\"F32\"", "\"dtype\":\"I32\"", CONURE_UNSUPPORTED,
+         "stored as int32, supported: f32"},
         {"\"dtype\":\"F32\"", "\"dtipe\":\"F32\"", CONURE_BAD_FILE, "dtype is missing"},
         {"\"data_offsets\":[0,", "\"data_offsets\":[4,", CONURE_BAD_FILE, "data_offsets give"},
         {"\"data_offsets\":[0,", "\"data_offsets\":[-4,", CONURE_BAD_FILE, "not a pair of offsets"},
-        {"\"data_offsets\":[0,", "\"data_offsets\":[0,0,", CONURE_BAD_FILE, "not a pair of offsets"},
+        {"\"data_offsets\":[0,", "\"data_offsets\":[0,0,", CONURE_BAD_FILE,
+         "not a pair of offsets"},
         {"joint.head.bias", "joint.head.weight", CONURE_BAD_FILE, "not valid JSON"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -285,14 +304,16 @@ static void test_bad_weights(void)
     options.log = log;
     options.log_user = noted;
     for (size_t pad = 0; pad < 4; pad++) {
-        patch_weights("encoder.layers.0.conv.norm.num_batches_tracked", pad % 2 ? "encoder.pos_enc.pe" : "stray", pad);
+        patch_weights("encoder.layers.0.conv.norm.num_batches_tracked",
+                      pad % 2 ? "encoder.pos_enc.pe" : "stray", pad);
         noted[0] = 0;
         test_int(conure_model_open(&model, folder, &options, NULL), CONURE_OK);
         test_same(model, mini, CONURE_F32);
         if (pad % 2)
             test_text(noted, "");
         else
-            test_contains(noted, "1 tensors are not part of the model and are ignored, the first is stray");
+            test_contains(
+                noted, "1 tensors are not part of the model and are ignored, the first is stray");
         conure_model_close(&model);
     }
 }
@@ -316,7 +337,8 @@ static void test_bad_values(void)
         static const conure_dtype kinds[] = {CONURE_F32, CONURE_F16, CONURE_BF16};
         bias[17] = i ? -INFINITY : NAN;
         write_hf_weights(mini, folder, "model.safetensors", kinds[i], NULL, NULL);
-        expect_open(folder, CONURE_BAD_FILE, "encoder.layers.2.norm_out.bias: element 17 is NaN or infinite");
+        expect_open(folder, CONURE_BAD_FILE,
+                    "encoder.layers.2.norm_out.bias: element 17 is NaN or infinite");
         test_int(conure_model_open(&model, folder, &options, NULL), CONURE_OK);
         test_int(conure_model_verify(model, NULL, NULL, NULL), CONURE_BAD_FILE);
         conure_model_close(&model);
@@ -324,7 +346,8 @@ static void test_bad_values(void)
     }
     embed[512 * 64 + 63] = 0.5f;
     write_hf_weights(mini, folder, "model.safetensors", CONURE_F32, NULL, NULL);
-    expect_open(folder, CONURE_UNSUPPORTED, "embed.weight: row 512, of blank, holds 0.5 at 63, expected zeros");
+    expect_open(folder, CONURE_UNSUPPORTED,
+                "embed.weight: row 512, of blank, holds 0.5 at 63, expected zeros");
     embed[512 * 64 + 63] = 0;
     write_hf_weights(mini, folder, "model.safetensors", CONURE_F32, NULL, NULL);
     write_text(FOLDER "/bad/tokenizer.json",
@@ -407,22 +430,34 @@ static void test_metadata(void)
         conure_status status;
         const char *says;
     } cases[] = {
-        {"\"conure.format\":\"1\"", "\"conure.format\":\"2\"", CONURE_UNSUPPORTED, "conure.format is \"2\""},
+        {"\"conure.format\":\"1\"", "\"conure.format\":\"2\"", CONURE_UNSUPPORTED,
+         "conure.format is \"2\""},
         {"\"panels16\"", "\"panels32\"", CONURE_UNSUPPORTED, "conure.layout is \"panels32\""},
-        {"\"conure.weights\":\"int8\"", "\"conure.weights\":\"int4\"", CONURE_UNSUPPORTED, "conure.weights is \"int4\""},
-        {"\"conure.weights\":\"int8\"", "\"conure.weights\":\"bf16\"", CONURE_BAD_FILE, "is not what the configuration says"},
-        {"\"conure.mask\":\"nemo\"", "\"conure.mask\":\"eemo\"", CONURE_BAD_FILE, "conure.mask is \"eemo\""},
+        {"\"conure.weights\":\"int8\"", "\"conure.weights\":\"int4\"", CONURE_UNSUPPORTED,
+         "conure.weights is \"int4\""},
+        {"\"conure.weights\":\"int8\"", "\"conure.weights\":\"bf16\"", CONURE_BAD_FILE,
+         "is not what the configuration says"},
+        {"\"conure.mask\":\"nemo\"", "\"conure.mask\":\"eemo\"", CONURE_BAD_FILE,
+         "conure.mask is \"eemo\""},
         {"\"conure.sha256\":\"", "\"conure.sha256\":\"G", CONURE_BAD_FILE, ""},
-        {"\"conure.tokenizer\"", "\"conure.tokenizet\"", CONURE_BAD_FILE, "conure.tokenizer is missing"},
-        {"\"conure.format\"", "\"conure.formax\"", CONURE_UNSUPPORTED, "open the Hugging Face folder"},
-        {"\\\"n_layers\\\":4", "\\\"n_layers\\\":5", CONURE_BAD_FILE, "encoder.layers.4.norm_feed_forward1.weight is missing"},
+        {"\"conure.tokenizer\"", "\"conure.tokenizet\"", CONURE_BAD_FILE,
+         "conure.tokenizer is missing"},
+        {"\"conure.format\"", "\"conure.formax\"", CONURE_UNSUPPORTED,
+         "open the Hugging Face folder"},
+        {"\\\"n_layers\\\":4", "\\\"n_layers\\\":5", CONURE_BAD_FILE,
+         "encoder.layers.4.norm_feed_forward1.weight is missing"},
         {"\\\"n_layers\\\":4", "\\\"n_layers\\\":0", CONURE_UNSUPPORTED, "n_layers is 0"},
-        {"\\\"n_heads\\\":4", "\\\"n_heads\\\":5", CONURE_BAD_FILE, "not a multiple of encoder.n_heads"},
-        {"joint.joint_net.2.weight.sums", "joint.joint_net.2.weight.sumz", CONURE_BAD_FILE, "weight.sums is missing"},
-        {"joint.joint_net.2.weight\"", "joint.joint_net.3.weight\"", CONURE_BAD_FILE, "joint_net.2.weight is missing"},
+        {"\\\"n_heads\\\":4", "\\\"n_heads\\\":5", CONURE_BAD_FILE,
+         "not a multiple of encoder.n_heads"},
+        {"joint.joint_net.2.weight.sums", "joint.joint_net.2.weight.sumz", CONURE_BAD_FILE,
+         "weight.sums is missing"},
+        {"joint.joint_net.2.weight\"", "joint.joint_net.3.weight\"", CONURE_BAD_FILE,
+         "joint_net.2.weight is missing"},
         /* What opening cannot see. */
-        {"\\\"xscaling\\\":false", "\\\"xscaling\\\":true ", CONURE_BAD_FILE, "the metadata has SHA-256"},
-        {"\"conure.source\":\"conure r", "\"conure.source\":\"conure s", CONURE_BAD_FILE, "it was changed"},
+        {"\\\"xscaling\\\":false", "\\\"xscaling\\\":true ", CONURE_BAD_FILE,
+         "the metadata has SHA-256"},
+        {"\"conure.source\":\"conure r", "\"conure.source\":\"conure s", CONURE_BAD_FILE,
+         "it was changed"},
     };
     size_t bytes;
     conure_error err;
@@ -474,7 +509,8 @@ static void seal(uint8_t *file, size_t bytes)
         conure_sha256_hex(&sha, hex);
         if (pass == 1)
             conure_converted_header_hash(hex, values);
-        set_hash(file, header_bytes, pass ? CONURE_CONVERTED_HEADER_KEY : "conure.sha256.data", hex);
+        set_hash(file, header_bytes, pass ? CONURE_CONVERTED_HEADER_KEY : "conure.sha256.data",
+                 hex);
         conure_safetensors_close(&st);
     }
 }
@@ -488,14 +524,18 @@ static void test_forged(void)
     const char *path = in_folder(FOLDER, "forged.safetensors");
     test_int(conure_model_convert(mini, path, "int8", NULL, NULL, NULL), CONURE_OK);
     for (int i = 0; i < 6; i++) {
-        static const char *const says[] = {"weight_hh_l1: row 3: its sum is wrong", "weight_hh_l1: row 3: its scale is",
-                                           "weight_hh_l1: row 0: holds -128", "joint.joint_net.2.weight: padding is not zero",
-                                           "weights have SHA-256", "norm_out.bias: element 5 is NaN"};
+        static const char *const says[] = {"weight_hh_l1: row 3: its sum is wrong",
+                                           "weight_hh_l1: row 3: its scale is",
+                                           "weight_hh_l1: row 0: holds -128",
+                                           "joint.joint_net.2.weight: padding is not zero",
+                                           "weights have SHA-256",
+                                           "norm_out.bias: element 5 is NaN"};
         conure_model *model = NULL;
         uint8_t *file = read_file(path, &bytes);
         test_int(conure_model_open_memory(&model, file, bytes, "m", NULL, NULL), CONURE_OK);
         const conure_tensor *tensor = conure_model_tensor(model, matrix);
-        const conure_tensor *padded = conure_model_tensor(model, "joint.joint_net.2.weight"); /* 518 rows */
+        const conure_tensor *padded =
+            conure_model_tensor(model, "joint.joint_net.2.weight"); /* 518 rows */
         const conure_tensor *plain = conure_model_tensor(model, "encoder.layers.0.norm_out.bias");
         if (i == 0)
             ((int32_t *)(uintptr_t)tensor->sums)[3]++;

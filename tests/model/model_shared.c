@@ -14,7 +14,8 @@ static conure_model *open_named(const char *shared, const char *name)
 
 int main(void)
 {
-    const char *shared = getenv("CONURE_SHARED") ? getenv("CONURE_SHARED") : SOURCE_DIR "/../shared";
+    const char *shared =
+        getenv("CONURE_SHARED") ? getenv("CONURE_SHARED") : SOURCE_DIR "/../shared";
     test_begin("model.shared");
     if (access(shared, F_OK) != 0)
         return test_skip("no ../shared");
@@ -33,7 +34,9 @@ int main(void)
         for (int i = 0; i < 2; i++) {
             const char *path = in_folder("model.shared.tmp", "spike.safetensors");
             conure_model *converted = NULL;
-            test_int(conure_model_convert(i ? hf : nemo, path, i ? "int8" : "f16", NULL, NULL, NULL), CONURE_OK);
+            test_int(
+                conure_model_convert(i ? hf : nemo, path, i ? "int8" : "f16", NULL, NULL, NULL),
+                CONURE_OK);
             test_int(conure_model_open(&converted, path, NULL, NULL), CONURE_OK);
             test_same(converted, nemo, i ? CONURE_I8 : CONURE_F16);
             test_int(conure_model_verify(converted, NULL, NULL, NULL), CONURE_OK);

@@ -183,8 +183,8 @@ static inline conure_status hf_add(void *user, const conure_tensor_spec *spec)
     float *values = elements(tensor, &n);
     const size_t from = w->data.bytes;
     for (size_t i = 0; i < n; i++) {
-        const uint16_t half = w->dtype == CONURE_F16 ? conure_f32_to_f16(values[i])
-                                                     : conure_f32_to_bf16(values[i]);
+        const uint16_t half =
+            w->dtype == CONURE_F16 ? conure_f32_to_f16(values[i]) : conure_f32_to_bf16(values[i]);
         if (w->dtype == CONURE_F32)
             conure_buffer_add(&w->data, &values[i], 4);
         else
@@ -195,9 +195,9 @@ static inline conure_status hf_add(void *user, const conure_tensor_spec *spec)
     for (uint32_t i = 0; i < tensor->rank; i++)
         json_array_append_new(shape, json_integer((json_int_t)tensor->shape[i]));
     json_object_set_new(w->header, name,
-                        json_pack("{s:s, s:o, s:[I, I]}", "dtype", conure_safetensors_dtype(w->dtype),
-                                  "shape", shape, "data_offsets", (json_int_t)from,
-                                  (json_int_t)w->data.bytes));
+                        json_pack("{s:s, s:o, s:[I, I]}", "dtype",
+                                  conure_safetensors_dtype(w->dtype), "shape", shape,
+                                  "data_offsets", (json_int_t)from, (json_int_t)w->data.bytes));
     return CONURE_OK;
 }
 
@@ -246,18 +246,20 @@ static inline json_t *hf_config(const conure_config *c)
     for (uint32_t i = 0; i < c->n_durations; i++)
         json_array_append_new(durations, json_integer(c->durations[i]));
     return json_pack(
-        "{s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:i, s:{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
+        "{s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:i, s:{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
+        "s:i, s:i, "
         "s:i, s:i, s:b, s:b, s:b}}",
         "model_type", "parakeet_tdt", "hidden_act", "relu", "vocab_size", (int)c->vocab_size + 1,
         "blank_token_id", (int)c->vocab_size, "decoder_hidden_size", (int)c->pred_hidden,
         "num_decoder_layers", (int)c->pred_layers, "durations", durations, "max_symbols_per_step",
-        (int)c->max_symbols, "encoder_config", "model_type", "parakeet_encoder", "hidden_act", "silu",
-        "hidden_size", (int)c->d_model, "intermediate_size", (int)c->ff_width, "num_hidden_layers",
-        (int)c->n_layers, "num_attention_heads", (int)c->n_heads, "num_key_value_heads", (int)c->n_heads,
-        "num_mel_bins", (int)c->mel_bins, "conv_kernel_size", (int)c->conv_kernel,
-        "subsampling_conv_channels", (int)c->subsampling_channels, "subsampling_factor", 8,
-        "subsampling_conv_kernel_size", 3, "subsampling_conv_stride", 2, "attention_bias", c->use_bias,
-        "convolution_bias", c->use_bias, "scale_input", c->xscaling);
+        (int)c->max_symbols, "encoder_config", "model_type", "parakeet_encoder", "hidden_act",
+        "silu", "hidden_size", (int)c->d_model, "intermediate_size", (int)c->ff_width,
+        "num_hidden_layers", (int)c->n_layers, "num_attention_heads", (int)c->n_heads,
+        "num_key_value_heads", (int)c->n_heads, "num_mel_bins", (int)c->mel_bins,
+        "conv_kernel_size", (int)c->conv_kernel, "subsampling_conv_channels",
+        (int)c->subsampling_channels, "subsampling_factor", 8, "subsampling_conv_kernel_size", 3,
+        "subsampling_conv_stride", 2, "attention_bias", c->use_bias, "convolution_bias",
+        c->use_bias, "scale_input", c->xscaling);
 }
 
 static inline void write_json(const char *path, json_t *object)
@@ -279,10 +281,10 @@ static inline void write_hf_tokenizer(const conure_model *model, const char *pat
     }
     json_array_append_new(added, json_pack("{s:i, s:s, s:b}", "id", (int)model->config.vocab_size,
                                            "content", "<blank>", "special", 1));
-    json_t *object = json_pack(
-        "{s:s, s:o, s:{s:s, s:s, s:s}, s:{s:s, s:i, s:o, s:b}}", "version", "1.0", "added_tokens", added,
-        "decoder", "type", "Metaspace", "replacement", "\xE2\x96\x81", "prepend_scheme", "always", "model",
-        "type", "Unigram", "unk_id", 0, "vocab", vocab, "byte_fallback", 0);
+    json_t *object = json_pack("{s:s, s:o, s:{s:s, s:s, s:s}, s:{s:s, s:i, s:o, s:b}}", "version",
+                               "1.0", "added_tokens", added, "decoder", "type", "Metaspace",
+                               "replacement", "\xE2\x96\x81", "prepend_scheme", "always", "model",
+                               "type", "Unigram", "unk_id", 0, "vocab", vocab, "byte_fallback", 0);
     write_json(path, object);
     json_decref(object);
 }
@@ -294,10 +296,11 @@ static inline void write_hf_texts(const conure_model *model, const char *folder)
     write_json(in_folder(folder, "config.json"), config);
     json_decref(config);
     write_hf_tokenizer(model, in_folder(folder, "tokenizer.json"));
-    write_text(in_folder(folder, "processor_config.json"),
-               "{\"decoder_type\":\"tdt\",\"feature_extractor\":{\"feature_size\":128,\"hop_length\":160,"
-               "\"n_fft\":512,\"padding_value\":0.0,\"preemphasis\":0.97,\"sampling_rate\":16000,"
-               "\"win_length\":400}}");
+    write_text(
+        in_folder(folder, "processor_config.json"),
+        "{\"decoder_type\":\"tdt\",\"feature_extractor\":{\"feature_size\":128,\"hop_length\":160,"
+        "\"n_fft\":512,\"padding_value\":0.0,\"preemphasis\":0.97,\"sampling_rate\":16000,"
+        "\"win_length\":400}}");
 }
 
 #endif

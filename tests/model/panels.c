@@ -18,7 +18,8 @@ static uint32_t bits_of(float value)
 static double half_value(uint16_t half)
 {
     const int exponent = half >> 10 & 31, fraction = half & 1023;
-    const double magnitude = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+    const double magnitude =
+        exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
     return half & 0x8000 ? -magnitude : magnitude;
 }
 
@@ -168,10 +169,10 @@ static void test_layout(conure_dtype dtype, size_t n, size_t k, uint64_t *seed)
 static void test_quantise(void)
 {
     const float rows[4 * 5] = {
-        127,  -126.5f, 0.5f, 1.5f,   -2.5f, /* scale 1: ties go to the even neighbour */
-        0,    0,       0,    0,      0,     /* zeros: scale 1 */
-        -254, 254,     1,    -0.99f, 100,   /* scale 2 */
-        1e-40f, -1e-40f, 0,  0,      0,     /* too small to scale */
+        127,    -126.5f, 0.5f, 1.5f,   -2.5f, /* scale 1: ties go to the even neighbour */
+        0,      0,       0,    0,      0,     /* zeros: scale 1 */
+        -254,   254,     1,    -0.99f, 100,   /* scale 2 */
+        1e-40f, -1e-40f, 0,    0,      0,     /* too small to scale */
     };
     const int8_t want[4][5] = {{127, -126, 0, 2, -2}, {0}, {-127, 127, 0, 0, 50}, {0}};
     const float scale[4] = {1, 1, 2, 1};
@@ -205,7 +206,8 @@ static void test_from_tensor(size_t n, size_t k, uint64_t *seed)
         int32_t *sums = calloc(n, sizeof *sums);
         conure_tensor from = whole;
         void *panels = conure_alloc_aligned(conure_panel_bytes(types[a], n, k));
-        conure_panels_from_tensor(types[a], panels, scales, sums, &whole, 0, (n + 15) / 16, scratch);
+        conure_panels_from_tensor(types[a], panels, scales, sums, &whole, 0, (n + 15) / 16,
+                                  scratch);
         from.dtype = types[a];
         from.layout = CONURE_PANELS;
         from.data = panels;
