@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Utterances at once, mel frames of one: far above any use, below any overflow. */
-enum { ROWS_MAX = 4096, MEL_FRAMES_MAX = 1 << 24 };
+enum { ROWS_MAX = 4096, MEL_FRAMES_MAX = 1 << 24, ATTENTION_PANELS_LEAST = 16 << 20 };
 
 static conure_status check_row(const conure_network *net, const conure_encode_row *row, uint32_t i, conure_error *err)
 {
@@ -120,11 +120,12 @@ uint64_t conure_network_encode_bytes(const conure_network *net, const uint32_t *
         longest = frames > longest ? frames : longest;
     }
     /* x, normed, wide, keys and values; what a product makes of its input (at most 2 bytes a value at
-     * lower precision); one block of 64 queries' scores against every key, twice, and a head's keys,
-     * values and positions in panels, for each thread; the front's images. */
+     * lower precision); attention's panels and its block of scores for each thread (attention.c); the
+     * positions; the front's images. */
     const uint64_t row_bytes = (2 * (uint64_t)c->d_model + wide + 2 * (uint64_t)c->d_model) * sizeof(float) + 2 * wide;
-    const uint64_t head = c->d_model / c->n_heads;
-    const uint64_t block = CONURE_THREADS_ESTIMATE * (uint64_t)longest * (64 * 3 + 4 * head) * sizeof(float);
+    const uint64_t panels = 16 * (uint64_t)(c->d_model / c->n_heads) * longest;
+    const uint64_t scores = CONURE_THREADS_ESTIMATE * 64 * ((uint64_t)longest + 32);
+    const uint64_t block = (panels > ATTENTION_PANELS_LEAST ? panels : ATTENTION_PANELS_LEAST) + scores;
     if (rows > (1ull << 32))
         return UINT64_MAX;
     return rows * row_bytes + block + conure_positions_bytes(net, longest) + conure_front_bytes(net);
