@@ -1,6 +1,6 @@
 /* config.c - ranges and combinations of a configuration, and its canonical JSON.
  *
- * One table lists the fields: the JSON key is our name, the other is NeMo's, which error texts use. */
+ * One table lists the fields: the JSON key is our name, the other NeMo's, for error texts. */
 #include "base/error.h"
 #include "model/json.h"
 #include "model/load.h"
@@ -19,10 +19,9 @@ typedef struct field {
     double min, max; /* supported; caps keep every product of two or three of them within 64 bits */
 } field;
 
-#define FIELD(name, nemo, kind, lo, hi)                                                            \
-    {                                                                                              \
-#name, nemo, kind, offsetof(conure_config, name), lo, hi                                   \
-    }
+/* clang-format off */
+#define FIELD(name, nemo, kind, lo, hi) {#name, nemo, kind, offsetof(conure_config, name), lo, hi}
+/* clang-format on */
 static const field fields[] = {
     FIELD(sample_rate_hz, "preprocessor.sample_rate", U32, 4000, 192000),
     FIELD(window_samples, "preprocessor.window_size in samples", U32, 2, 16384),

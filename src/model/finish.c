@@ -1,4 +1,4 @@
-/* finish.c - what every reader ends with: the tensors in order, complete, of the right shape, finite. */
+/* finish.c - what every reader ends with: tensors in order, complete, of the right shape, finite. */
 #include "base/memory.h"
 #include "model/blocks.h"
 #include "model/load.h"

@@ -44,8 +44,8 @@ static inline uint16_t narrow_f16(float value)
     const uint32_t tiny = bits_of_float(float_of_bits(magnitude) + 0.5f) - 0x3f000000u;
     const uint32_t nan = 0x7e00u | ((magnitude >> 13) & 0x3ffu); /* quiet, as processors do */
     uint32_t half = magnitude < 0x38800000u ? tiny : normal;
-    half =
-        magnitude >= 0x47800000u ? 0x7c00u : half; /* 2^16 and more; 65520 carries there itself */
+    /* 2^16 and more is infinity; 65520 and more carries there by itself. */
+    half = magnitude >= 0x47800000u ? 0x7c00u : half;
     half = magnitude > 0x7f800000u ? nan : half;
     return (uint16_t)(half | sign);
 }

@@ -1,6 +1,6 @@
 /* huggingface.c - a folder as transformers writes it: weights and their names.
  *
- * Shapes and layouts are NeMo's; only names differ (spec 8).  hf_config.c reads the configuration. */
+ * Shapes and layouts are NeMo's; only names differ.  hf_config.c reads the configuration. */
 #include "base/memory.h"
 #include "model/blocks.h"
 #include "model/json.h"
@@ -15,7 +15,7 @@
 #define SHARDS_MAX     1000
 #define NAME_MAX_BYTES 256
 
-/* Parts of names; the longer of two that begin alike comes first.  Layers' prefixes are the same. */
+/* Parts of names.  The prefixes of layers are the same. */
 static const struct {
     const char *theirs, *ours;
 } prefixes[] =

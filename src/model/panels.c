@@ -138,8 +138,8 @@ void conure_panels_quantise(int8_t *dst, float *scales, int32_t *sums, const flo
         int8_t *column = dst + j / COLUMNS * lines * LINE_BYTES + j % COLUMNS * 4;
         const float scale = max_magnitude(row, k) / 127.0f;
         int32_t sum = 0;
-        scales[j] =
-            scale >= 0x1p-126f ? scale : 1.0f; /* subnormal: every quotient would be coarse */
+        /* A subnormal scale would make every quotient coarse. */
+        scales[j] = scale >= 0x1p-126f ? scale : 1.0f;
         for (size_t i = 0; i < k; i++) {
             const int32_t q = round_quotient(row[i], scales[j]);
             column[i / 4 * LINE_BYTES + i % 4] = (int8_t)q;

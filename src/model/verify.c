@@ -145,8 +145,10 @@ conure_status conure_model_verify(const conure_model *model, conure_progress_fn 
     uint32_t n = 0;
     if (!model)
         return conure_fail(err, CONURE_BAD_ARG, "no model");
+    /* (A model that was made in memory has no file, and nothing to compare with.) */
+    const bool converted = model->format == CONURE_FORMAT_CONURE && model->map.data;
     conure_status status = CONURE_OK;
-    if (model->format == CONURE_FORMAT_CONURE)
+    if (converted)
         status = conure_converted_verify(model, progress, user, err);
     if (status == CONURE_OK)
         status = conure_model_plan(model, &entries, &n, err);
@@ -154,8 +156,7 @@ conure_status conure_model_verify(const conure_model *model, conure_progress_fn 
         status = check_finite(entries, n, &finite, err);
     if (status == CONURE_OK)
         status = conure_hash_model(model, hex, part_progress, &hash, err);
-    if (status == CONURE_OK && model->format == CONURE_FORMAT_CONURE &&
-        strcmp(hex, model->sha256) != 0)
+    if (status == CONURE_OK && converted && strcmp(hex, model->sha256) != 0)
         status =
             conure_fail(err, CONURE_BAD_FILE, "%s: the weights have SHA-256 %s, the header says %s",
                         model->name, hex, model->sha256);

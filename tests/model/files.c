@@ -612,14 +612,15 @@ int main(void)
     test_same(read, random, CONURE_F32);
     conure_model_close(&read);
     mini = random;
+    test_int(conure_model_verify(mini, NULL, NULL, NULL), CONURE_OK);
     test_convert_refusals();
     test_narrowing();
     test_huggingface();
     test_shards();
     test_bad_weights();
     test_bad_values();
-    for (int i = 0; i < 4; i++)
-        test_memory(types[i]);
+    test_memory("f32");
+    test_memory("int8");
     test_metadata();
     test_forged();
     test_strangers();
