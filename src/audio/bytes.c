@@ -84,7 +84,7 @@ void conure_bytes_close(conure_bytes *bytes)
 
 bool conure_bytes_cancelled(const conure_bytes *bytes)
 {
-    return bytes->cancel && *bytes->cancel;
+    return bytes->cancel && __atomic_load_n(bytes->cancel, __ATOMIC_RELAXED);
 }
 
 conure_status conure_bytes_status(const conure_bytes *bytes, conure_error *err)

@@ -17,9 +17,7 @@ void conure_container_note(conure_container *c, const char *format, ...)
     va_end(args);
 }
 
-/* Bytes of an ID3v2 tag at the start, its header included; 0 when there is none.  MP3 and some FLAC
- * files begin with one (id3.org, ID3v2.4.0 section 3: 7 bits a byte, high bits 0). */
-static uint64_t id3v2_bytes(const uint8_t *head, size_t n)
+uint64_t conure_id3v2_bytes(const uint8_t *head, size_t n)
 {
     if (n < 10 || memcmp(head, "ID3", 3) != 0 || ((head[6] | head[7] | head[8] | head[9]) & 0x80))
         return 0;
@@ -92,7 +90,7 @@ conure_status conure_container_check(conure_container *out, conure_bytes *bytes,
         out->kind = CONURE_CONTAINER_OGG;
         conure_check_ogg(out, bytes);
     } else {
-        status = check_after_id3(out, bytes, id3v2_bytes(head, n), err);
+        status = check_after_id3(out, bytes, conure_id3v2_bytes(head, n), err);
     }
     if (status == CONURE_OK)
         status = conure_bytes_status(bytes, err);

@@ -20,6 +20,7 @@ typedef enum conure_container_kind {
 typedef struct conure_container {
     conure_container_kind kind;
     uint64_t frames_declared; /* by the header, whatever the file holds; CONURE_FRAMES_UNKNOWN */
+    bool counted;             /* MP3: a tag counts its frames */
     uint64_t frames_least;    /* what its pieces must give at least; 0 when that cannot be told */
     bool unusable;            /* the damage leaves nothing to decode */
     char damage[224];         /* "" when the file agrees with itself */
@@ -37,6 +38,10 @@ void conure_check_aiff(conure_container *c, conure_bytes *bytes);
 void conure_check_flac(conure_container *c, conure_bytes *bytes, uint64_t offset);
 void conure_check_ogg(conure_container *c, conure_bytes *bytes);
 void conure_check_mp3(conure_container *c, conure_bytes *bytes, uint64_t offset);
+
+/* Bytes of the ID3v2 tag that starts with these, its header included; 0 when there is none.  MP3 and some
+ * FLAC files begin with one (id3.org, ID3v2.4.0 section 3: 7 bits a byte, high bits 0). */
+uint64_t conure_id3v2_bytes(const uint8_t *head, size_t n);
 
 /* Note damage; the first note stays, it is nearest the cause. */
 __attribute__((format(printf, 2, 3))) void conure_container_note(conure_container *c,

@@ -88,7 +88,7 @@ static bool one_frame_a_block(uint32_t tag)
 /* Lengths that programs write into a pipe, where they cannot go back to correct them. */
 static bool is_placeholder(uint64_t bytes, uint64_t held)
 {
-    return bytes == 0xffffffff || (bytes >= 0x7fff0000 && bytes <= 0x80000000 && bytes > held);
+    return bytes == 0xffffffff || (bytes >= 0x7f000000 && bytes <= 0x80000000 && bytes > held);
 }
 
 static bool wav_data(walk *w, conure_container *c, wav *f, const chunk *at)
@@ -157,6 +157,10 @@ void conure_check_aiff(conure_container *c, conure_bytes *bytes)
     const bool is_aifc = memcmp(form + 8, "AIFC", 4) == 0;
     while (next_chunk(&w, c, &at)) {
         const size_t n = conure_bytes_at(bytes, at.body, body, sizeof body);
+        if (strcmp(at.id, "SSND") == 0 && is_placeholder(at.bytes, bytes->size - at.body)) {
+            c->frames_declared = CONURE_FRAMES_UNKNOWN; /* all that follows is audio */
+            return;
+        }
         if (strcmp(at.id, "COMM") == 0 && n >= 18 &&
             (!is_aifc || (n >= 22 && counts_samples(body + 18))))
             c->frames_declared = conure_be32(body + 2);

@@ -191,14 +191,18 @@ static uint32_t xing_frames(conure_bytes *bytes, uint64_t at, const mpeg *first,
     return *is_tag && (tag[7] & 1) ? conure_be32(tag + 8) : 0;
 }
 
-/* ID3v1, APE, Lyrics3 or ID3v2 tags may follow the audio. */
-static bool is_tag_at(conure_bytes *bytes, uint64_t at)
+/* Bytes of the tag at a place between or behind frames (ID3v1, ID3v2, APE, Lyrics3); 0: no tag. */
+static uint64_t tag_bytes(conure_bytes *bytes, uint64_t at)
 {
-    uint8_t id[11] = {0};
+    uint8_t id[16] = {0};
     const size_t n = conure_bytes_at(bytes, at, id, sizeof id);
-    return (n >= 3 && memcmp(id, "TAG", 3) == 0 && bytes->size - at <= 128 + 227) ||
-           (n >= 8 && memcmp(id, "APETAGEX", 8) == 0) ||
-           (n >= 11 && memcmp(id, "LYRICSBEGIN", 11) == 0) || (n >= 3 && memcmp(id, "ID3", 3) == 0);
+    if (n >= 3 && memcmp(id, "TAG", 3) == 0)
+        return n >= 4 && id[3] == '+' ? 227 : 128;
+    if (n == sizeof id && memcmp(id, "APETAGEX", 8) == 0)
+        return 32 + (uint64_t)conure_le32(id + 12); /* the length is without the header */
+    if (n >= 11 && memcmp(id, "LYRICSBEGIN", 11) == 0)
+        return bytes->size - at; /* its length is at its end: taken for the last thing */
+    return conure_id3v2_bytes(id, n);
 }
 
 void conure_check_mp3(conure_container *c, conure_bytes *bytes, uint64_t offset)
@@ -214,8 +218,11 @@ void conure_check_mp3(conure_container *c, conure_bytes *bytes, uint64_t offset)
         const bool is_frame = conure_bytes_at(bytes, at, head, 4) == 4 &&
                               parse_mpeg(conure_be32(head), &frame) &&
                               (!n_frames || frame.same == first.same);
-        if (!is_frame && is_tag_at(bytes, at))
-            break;
+        const uint64_t skip = is_frame ? 0 : tag_bytes(bytes, at);
+        if (skip) {
+            at += skip;
+            continue;
+        }
         if (!is_frame) {
             conure_container_note(c, "from byte %llu on, %llu bytes are not an MP3 frame",
                                   (unsigned long long)at, (unsigned long long)(bytes->size - at));
@@ -235,6 +242,7 @@ void conure_check_mp3(conure_container *c, conure_bytes *bytes, uint64_t offset)
         at += frame.bytes;
     }
     n_frames -= is_tag && n_frames;
+    c->counted = n_counted != 0;
     if (n_counted && n_frames < n_counted)
         conure_container_note(c, "it is cut off: its tag counts %u MP3 frames, %llu are there",
                               n_counted, (unsigned long long)n_frames);

@@ -10,6 +10,12 @@
 #include "base/error.h"
 #include "base/memory.h"
 
+/* Without a tag libmpg123 guesses an MP3 file's length from its size and its first frames, and
+ * libsndfile ends there: a third of the way in files of variable bitrate.  A size that is so many
+ * times too large keeps the guess, which is used for nothing else, beyond the real end whatever the
+ * bitrates, 320 : 8 kbit/s at most; reading ends where the bytes do. */
+#define UNCOUNTED_MP3_FACTOR 64
+
 #define RAW_BLOCK_BYTES 65536 /* holds a frame of any number of channels */
 
 __attribute__((format(printf, 2, 3))) static void note(conure_audio_info *info, const char *format,
@@ -28,15 +34,16 @@ __attribute__((format(printf, 2, 3))) static void note(conure_audio_info *info, 
 
 static sf_count_t file_bytes(void *user)
 {
-    return (sf_count_t)((conure_bytes *)user)->size;
+    return (sf_count_t)((conure_decoder *)user)->size_shown;
 }
 
 static sf_count_t file_seek(sf_count_t offset, int whence, void *user)
 {
-    conure_bytes *bytes = user;
+    const conure_decoder *d = user;
+    conure_bytes *bytes = &((conure_decoder *)user)->bytes;
     const sf_count_t from = whence == SEEK_SET   ? 0
                             : whence == SEEK_CUR ? (sf_count_t)bytes->position
-                                                 : (sf_count_t)bytes->size;
+                                                 : (sf_count_t)d->size_shown;
     if ((offset > 0 && from > INT64_MAX - offset) || from + offset < 0)
         return -1;
     bytes->position = (uint64_t)(from + offset);
@@ -45,7 +52,15 @@ static sf_count_t file_seek(sf_count_t offset, int whence, void *user)
 
 static sf_count_t file_read(void *dst, sf_count_t n, void *user)
 {
-    return n > 0 ? (sf_count_t)conure_bytes_next(user, dst, (size_t)n) : 0;
+    conure_decoder *d = user;
+    if (n <= 0)
+        return 0;
+    /* libmpg123 looks for a tag at what it takes for the end, and gives up when it cannot read it. */
+    if (!d->file && d->bytes.position >= d->bytes.size && d->size_shown > d->bytes.size) {
+        memset(dst, 0, (size_t)n);
+        return n;
+    }
+    return (sf_count_t)conure_bytes_next(&d->bytes, dst, (size_t)n);
 }
 
 static sf_count_t file_write(const void *src, sf_count_t n, void *user)
@@ -56,7 +71,7 @@ static sf_count_t file_write(const void *src, sf_count_t n, void *user)
 
 static sf_count_t file_tell(void *user)
 {
-    return (sf_count_t)((conure_bytes *)user)->position;
+    return (sf_count_t)((conure_decoder *)user)->bytes.position;
 }
 
 static const char *kind_name(conure_container_kind kind)
@@ -147,7 +162,10 @@ conure_status conure_decoder_open(conure_decoder *d, const conure_audio_options 
         status = conure_container_check(&d->container, &d->bytes, err);
     if (status != CONURE_OK)
         return status;
-    d->file = sf_open_virtual(&io, SFM_READ, &sf, &d->bytes);
+    d->size_shown = d->bytes.size;
+    if (d->container.kind == CONURE_CONTAINER_MP3 && !d->container.counted)
+        d->size_shown *= UNCOUNTED_MP3_FACTOR;
+    d->file = sf_open_virtual(&io, SFM_READ, &sf, d);
     if (!d->file)
         return fail_open(d, err);
     status = check_range(&d->bytes, sf.samplerate, sf.channels, err);

@@ -11,7 +11,8 @@
 typedef struct conure_decoder {
     conure_bytes bytes; /* opened by the caller before conure_decoder_open(); owned from there */
     conure_container container;
-    SNDFILE *file; /* NULL for raw PCM */
+    SNDFILE *file;       /* NULL for raw PCM */
+    uint64_t size_shown; /* the size that libsndfile is told, see conure_decoder_open() */
     conure_audio_raw raw;
     uint64_t frames_expected; /* what the decoder itself announced; CONURE_FRAMES_UNKNOWN */
     uint8_t *raw_block;       /* [RAW_BLOCK_BYTES] */

@@ -193,6 +193,10 @@ static void test_other_lies(void)
     put32(common + 10, N, true);
     put32(sound + 4, 4 * N, true);
     expect(&m, CONURE_OK, N, "cut off: its chunk \"SSND\"");
+    put32(sound + 4, 0x7f000008, true); /* into a pipe */
+    put32(common + 10, 0x3f800000, true);
+    expect(&m, CONURE_OK, N, "");
+    put32(common + 10, N, true);
     put32(sound + 4, 8 + 2 * N, true);
     expect(&m, CONURE_OK, N, "");
     memset(common + 16, 0, 10); /* rate, an 80-bit float */
@@ -223,6 +227,41 @@ static void test_other_lies(void)
     suspicious(m.data, m.bytes, "MP3 of more", 0);
     put32(m.data + tag + 8, n_frames - 10, true);
     suspicious(m.data, m.bytes, "MP3 of less", 0);
+    made_free(&m);
+}
+
+/* MP3 frames without the tag that counts them are read to their end, whatever bitrates vary; ID3v1
+ * and ID3v2 tags are no damage, and do not hide a second file behind a counted first. */
+static void test_mp3_tags(void)
+{
+    made m = make_speech_like(SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 4 * N);
+    static const uint8_t id3v2[20] = {'I', 'D', '3', 4, 0, 0, 0, 0, 0, 10};
+    uint8_t *file = calloc(1, 2 * m.bytes + 148);
+    size_t n = 0;
+    memcpy(file, id3v2, sizeof id3v2);
+    n += sizeof id3v2;
+    memcpy(file + n, m.data, m.bytes);
+    n += m.bytes;
+    memcpy(file + n, "TAGtitle", 8);
+    n += 128;
+    heard h = hear(file, n, NULL);
+    test_int(h.status, CONURE_OK);
+    test_text(h.info.damage, "");
+    test_int(h.n, 4 * N);
+    heard_free(&h);
+    memcpy(file + n, m.data, m.bytes);
+    suspicious(file, n + m.bytes, "two MP3", n);
+    /* all frames but the first, which is the tag */
+    size_t second = 200;
+    while (memcmp(m.data + second, m.data, 2) != 0)
+        second++;
+    memcpy(file, m.data + second, m.bytes - second);
+    h = hear(file, m.bytes - second, NULL);
+    test_int(h.status, CONURE_OK);
+    test_text(h.info.damage, "");
+    test_true(h.n >= 4 * N);
+    heard_free(&h);
+    free(file);
     made_free(&m);
 }
 
@@ -324,6 +363,7 @@ int main(void)
     test_overwritten();
     test_wav_lies();
     test_other_lies();
+    test_mp3_tags();
     test_ogg_structure();
     test_not_finite();
     test_no_audio();

@@ -69,7 +69,7 @@ static void *feed_thread(void *arg)
     }
     if (f->wait_ms) {
         usleep((useconds_t)f->wait_ms * 1000);
-        *f->cancel = 1;
+        __atomic_store_n(f->cancel, 1, __ATOMIC_RELAXED);
         usleep(300000); /* the pipe stays open: only the flag can end the read */
     }
     close(f->fd);
