@@ -173,7 +173,7 @@ static conure_status measure_encoder(bench_state *st, uint32_t row, conure_error
 }
 
 /* What the recognizer will use, to measure the machine with the same. */
-static conure_status resolve(bench_state *st, const conure_model_info *info, conure_error *err)
+static conure_status resolve(bench_state *st, conure_error *err)
 {
     conure_bench *b = st->bench;
     conure_engine_spec spec = {.precision = CONURE_PRECISION_DEFAULT};
@@ -185,7 +185,8 @@ static conure_status resolve(bench_state *st, const conure_model_info *info, con
         return status;
     b->precision = spec.precision ? spec.precision : b->recognizer.precision;
     if (!b->precision)
-        b->precision = strcmp(info->weights, "int8") == 0 ? CONURE_PRECISION_INT8 : CONURE_PRECISION_F32;
+        b->precision = st->model->weight_dtype == CONURE_I8 ? CONURE_PRECISION_INT8
+                                                            : CONURE_PRECISION_F32;
     b->n_threads = spec.n_threads ? spec.n_threads : b->recognizer.n_threads;
     if (!b->n_threads)
         b->n_threads = conure_processors() < CONURE_THREADS_MAX ? conure_processors() : CONURE_THREADS_MAX;
@@ -197,24 +198,31 @@ static conure_status resolve(bench_state *st, const conure_model_info *info, con
 static conure_status open_all(bench_state *st, conure_error *err)
 {
     conure_bench *b = st->bench;
-    conure_model_info info = {.struct_bytes = sizeof info};
     const double start_s = conure_now_s();
     conure_status status = conure_models_open(&st->model, b->model, NULL, err);
     if (status == CONURE_OK)
         status = conure_recognizer_open(&st->recognizer, st->model, &b->recognizer, err);
     b->load_s = conure_now_s() - start_s;
     if (status == CONURE_OK)
-        status = conure_model_get_info(st->model, &info);
+        st->rate_hz = st->model->config.sample_rate_hz;
+    return status;
+}
+
+/* Facts for the report.  After the first text: the hash may cost reading the whole file. */
+static conure_status describe(bench_state *st, conure_error *err)
+{
+    conure_bench *b = st->bench;
+    conure_model_info info = {.struct_bytes = sizeof info};
+    const conure_status status = conure_model_get_info(st->model, &info);
     if (status != CONURE_OK)
-        return status;
+        return conure_fail(err, status, "%s", conure_status_text(status));
     snprintf(b->describe, sizeof b->describe, "%s", conure_recognizer_describe(st->recognizer));
     snprintf(b->model_name, sizeof b->model_name, "%s", info.name);
     snprintf(b->model_sha256, sizeof b->model_sha256, "%s", info.sha256);
     snprintf(b->weights, sizeof b->weights, "%s", info.weights);
     b->n_parameters = info.n_parameters;
     b->weight_bytes = info.weight_bytes;
-    st->rate_hz = info.sample_rate_hz;
-    return resolve(st, &info, err);
+    return resolve(st, err);
 }
 
 /* The very first text, cold: what somebody waits for who starts the command for one short file. */
@@ -247,6 +255,8 @@ conure_status conure_bench_run(conure_bench *b, conure_error *err)
     }
     if (status == CONURE_OK)
         status = measure_first(&st, err);
+    if (status == CONURE_OK)
+        status = describe(&st, err);
     for (uint32_t i = 0; status == CONURE_OK && i < b->n_frames; i++)
         status = measure_encoder(&st, i, err);
     for (uint32_t i = 0; status == CONURE_OK && i < b->n_seconds; i++)

@@ -6,6 +6,7 @@
 #include "cli/models.h"
 #include "cli/terminal.h"
 #include "cli/transcribe.h"
+#include "model/model.h"
 
 typedef struct settings {
     const char *model, *engine, *isa, *folder, *channel;
@@ -68,10 +69,10 @@ static conure_status open_recognizer(const settings *s, const conure_model *mode
     return conure_recognizer_open(out, model, &o, err);
 }
 
-static void set_audio(const settings *s, const conure_model_info *info, conure_audio_options *audio)
+static void set_audio(const settings *s, uint32_t rate_hz, conure_audio_options *audio)
 {
     conure_audio_options_init(audio);
-    audio->rate_hz = info->sample_rate_hz;
+    audio->rate_hz = rate_hz;
     if (s->channel)
         conure_audio_parse_channel(s->channel, &audio->channel);
     audio->raw = (conure_audio_raw)s->raw;
@@ -102,12 +103,18 @@ static int transcribe(const settings *s, const conure_model *model, conure_recog
         .timestamps = s->timestamps,
         .several = n > 1 || (s->channel && strcmp(s->channel, "each") == 0),
     };
-    conure_transcribe_job job = {.recognizer = recognizer, .model = &info, .sink = &sink,
-                                 .batch = (uint32_t)s->batch, .cancel = &conure_interrupted};
+    conure_transcribe_job job = {.recognizer = recognizer, .sink = &sink, .batch = (uint32_t)s->batch,
+                                 .cancel = &conure_interrupted};
     const double start_s = conure_now_s();
-    conure_status status = conure_model_get_info(model, &info);
+    conure_status status = CONURE_OK;
+    /* The hash of a .nemo file costs reading it once more: only for those who see it. */
+    if (sink.format == CONURE_OUTPUT_JSON) {
+        status = conure_model_get_info(model, &info);
+        job.model_name = info.name;
+        job.model_sha256 = info.sha256;
+    }
     if (status == CONURE_OK) {
-        set_audio(s, &info, &job.audio);
+        set_audio(s, model->config.sample_rate_hz, &job.audio);
         conure_sink_begin(&sink);
         status = conure_transcribe_files(&job, files, n, &err);
         /* What is finished is kept, as a whole document, also after Ctrl-C. */

@@ -142,9 +142,9 @@ static void read_etag(job *j)
 static void write_etag(job *j)
 {
     conure_writer *writer = NULL;
-    if (strcmp(j->etag, j->transfer.etag) == 0)
+    if (strcmp(j->etag, j->transfer.headers.etag) == 0)
         return;
-    memcpy(j->etag, j->transfer.etag, sizeof j->etag);
+    memcpy(j->etag, j->transfer.headers.etag, sizeof j->etag);
     if (!j->etag[0]) {
         unlink(j->etag_path);
     } else if (conure_writer_open(&writer, j->etag_path, NULL) == CONURE_OK) {
@@ -254,10 +254,10 @@ static conure_status check(job *j, bool *again, conure_error *err)
                              report->sha256, expected,
                              r->sha256 ? "known to this program" : "named by the server");
     else if ((t->total_bytes && report->bytes != t->total_bytes) ||
-             (t->linked_bytes && report->bytes != t->linked_bytes))
+             (t->headers.linked_bytes && report->bytes != t->headers.linked_bytes))
         status = conure_fail(err, CONURE_BAD_FILE, "%s: %llu bytes came, expected %llu", r->url,
                              (unsigned long long)report->bytes,
-                             (unsigned long long)(t->total_bytes ? t->total_bytes : t->linked_bytes));
+                             (unsigned long long)(t->total_bytes ? t->total_bytes : t->headers.linked_bytes));
     *again = status != CONURE_OK && resumed;
     return status;
 }

@@ -12,93 +12,17 @@
 #include <unistd.h>
 
 #include "base/error.h"
-#include "cli/command.h"
 #include "cli/terminal.h"
 
 #define REDIRECTS_MAX 8
 #define CONNECT_S 20
 #define REFUSED_BYTES_MAX 65536 /* of an error page */
 
-/* ---- headers */
-
-/* The value of "NAME: value" without the line's end, cut to cap; false when the name is another. */
-static bool header_value(const char *line, size_t bytes, const char *name, char *out, size_t cap)
-{
-    const size_t name_bytes = strlen(name);
-    if (bytes <= name_bytes || strncasecmp(line, name, name_bytes) != 0 || line[name_bytes] != ':')
-        return false;
-    line += name_bytes + 1;
-    bytes -= name_bytes + 1;
-    while (bytes && (*line == ' ' || *line == '\t')) {
-        line++;
-        bytes--;
-    }
-    while (bytes && (unsigned char)line[bytes - 1] <= ' ')
-        bytes--;
-    if (bytes >= cap)
-        bytes = 0; /* longer than any honest one: as if it were not there */
-    memcpy(out, line, bytes);
-    out[bytes] = '\0';
-    return true;
-}
-
-/* "bytes 5-9/10", "bytes 5-9/ *", "bytes * /10" */
-static void read_range(conure_transfer *t, const char *text)
-{
-    char number[32];
-    const char *slash = strchr(text, '/');
-    size_t digits;
-    if (strncasecmp(text, "bytes ", 6) != 0 || !slash)
-        return;
-    text += 6;
-    digits = strspn(text, "0123456789");
-    if (digits && digits < sizeof number) {
-        memcpy(number, text, digits);
-        number[digits] = '\0';
-        t->range_seen = conure_parse_count(number, &t->range_first);
-    }
-    if (!conure_parse_count(slash + 1, &t->range_total))
-        t->range_total = 0;
-}
-
 static size_t on_header(char *line, size_t size, size_t n, void *user)
 {
     conure_transfer *t = user;
-    const size_t bytes = size * n;
-    char value[CONURE_ETAG_BYTES];
-    if (bytes >= 5 && strncmp(line, "HTTP/", 5) == 0) {
-        /* The next response of a chain of redirects. */
-        t->etag[0] = '\0';
-        t->range_seen = false;
-        t->range_total = 0;
-    } else if (header_value(line, bytes, "etag", value, sizeof value)) {
-        t->weak = strncmp(value, "W/", 2) == 0;
-        memcpy(t->etag, value, sizeof value);
-    } else if (header_value(line, bytes, "content-range", value, sizeof value)) {
-        read_range(t, value);
-    } else if (!t->linked_etag[0] &&
-               header_value(line, bytes, "x-linked-etag", value, sizeof value)) {
-        /* Only the first counts: it is the hub's, what comes after a redirect is a stranger's. */
-        memcpy(t->linked_etag, value, sizeof value);
-    } else if (!t->linked_bytes &&
-               header_value(line, bytes, "x-linked-size", value, sizeof value)) {
-        if (!conure_parse_count(value, &t->linked_bytes))
-            t->linked_bytes = 0;
-    }
-    return bytes;
-}
-
-/* An ETag that is a SHA-256 in quotes. */
-static bool etag_sha256(const char *etag, char hex[65])
-{
-    if (*etag == '"')
-        etag++;
-    if (strspn(etag, "0123456789abcdefABCDEF") != 64 || (etag[64] != '"' && etag[64] != '\0'))
-        return false;
-    for (size_t i = 0; i < 64; i++)
-        hex[i] = (char)(etag[i] >= 'A' && etag[i] <= 'F' ? etag[i] - 'A' + 'a' : etag[i]);
-    hex[64] = '\0';
-    return true;
+    conure_headers_line(&t->headers, line, size * n);
+    return size * n;
 }
 
 /* ---- body */
@@ -118,10 +42,10 @@ static bool check_total(conure_transfer *t, uint64_t total)
                                 r->url, (unsigned long long)total, (unsigned long long)r->bytes_max);
         return false;
     }
-    if (t->linked_bytes && total != t->linked_bytes) {
+    if (t->headers.linked_bytes && total != t->headers.linked_bytes) {
         t->status = conure_fail(&t->error, CONURE_BAD_FILE,
                                 "%s: the hub says %llu bytes, the server it names sends %llu", r->url,
-                                (unsigned long long)t->linked_bytes, (unsigned long long)total);
+                                (unsigned long long)t->headers.linked_bytes, (unsigned long long)total);
         return false;
     }
     t->total_bytes = total;
@@ -146,13 +70,13 @@ static bool begin_body(conure_transfer *t)
         return length < 0 || check_total(t, (uint64_t)length);
     }
     if (t->code == 206) {
-        if (!t->range_seen || t->range_first != t->offset) {
+        if (!t->headers.range_seen || t->headers.range_first != t->offset) {
             t->restart = true;
             conure_fail(&t->error, CONURE_IO, "%s: the server sent another range than was asked for",
                         t->request->url);
             return false;
         }
-        return t->range_total == 0 || check_total(t, t->range_total);
+        return t->headers.range_total == 0 || check_total(t, t->headers.range_total);
     }
     return true; /* an error page: counted and dropped */
 }
@@ -189,7 +113,7 @@ static int on_progress(void *user, curl_off_t total, curl_off_t now, curl_off_t 
 {
     const conure_transfer *t = user;
     const double elapsed_s = conure_now_s() - t->start_s;
-    conure_pull_progress p = {t->bytes, t->total_bytes ? t->total_bytes : t->linked_bytes, 0, -1};
+    conure_pull_progress p = {t->bytes, t->total_bytes ? t->total_bytes : t->headers.linked_bytes, 0, -1};
     (void)total;
     (void)now;
     (void)up_total;
@@ -273,9 +197,9 @@ static conure_transfer_verdict judge_code(conure_transfer *t)
         return CONURE_TRANSFER_DONE;
     }
     if (t->code == 416) { /* nothing beyond what is there: complete, or another file */
-        t->total_bytes = t->range_total;
+        t->total_bytes = t->headers.range_total;
         conure_fail(&t->error, CONURE_IO, "%s: the server's file ends before what is there", url);
-        return t->range_total == t->offset && t->offset ? CONURE_TRANSFER_DONE
+        return t->headers.range_total == t->offset && t->offset ? CONURE_TRANSFER_DONE
                                                         : CONURE_TRANSFER_RESTART;
     }
     if (t->code == 404 || t->code == 410)
@@ -346,10 +270,11 @@ conure_transfer_verdict conure_transfer_run(conure_transfer *t)
         verdict = judge_code(t);
     else
         verdict = judge_curl(t, code, detail);
-    if (!etag_sha256(t->linked_etag, t->server_sha256) && !etag_sha256(t->etag, t->server_sha256))
+    if (!conure_etag_sha256(t->headers.linked_etag, t->server_sha256) &&
+        !conure_etag_sha256(t->headers.etag, t->server_sha256))
         t->server_sha256[0] = '\0';
-    if (t->weak)
-        t->etag[0] = '\0'; /* does not promise the same bytes */
+    if (t->headers.weak)
+        t->headers.etag[0] = '\0'; /* does not promise the same bytes */
     curl_slist_free_all(headers);
     curl_easy_cleanup(t->curl);
     t->curl = NULL;

@@ -3,8 +3,7 @@
 #define CONURE_CLI_PULL_HTTP_H
 
 #include "cli/pull.h"
-
-#define CONURE_ETAG_BYTES 160
+#include "cli/pull_headers.h"
 
 typedef enum conure_transfer_verdict {
     CONURE_TRANSFER_DONE = 1, /* the file is complete as far as the server says */
@@ -22,15 +21,13 @@ typedef struct conure_transfer {
     /* out */
     uint64_t bytes;                    /* in the file now */
     uint64_t total_bytes;              /* of the whole file, 0: unknown */
-    char etag[CONURE_ETAG_BYTES];      /* strong one of the body's response, "" if none */
+    conure_headers headers;            /* etag: the strong one of the body's response, "" if none */
     char server_sha256[65];            /* "" when the server named none */
     conure_status status;
     conure_error error;                /* why RETRY, RESTART or FAIL */
     /* private */
     void *curl;
-    char linked_etag[CONURE_ETAG_BYTES];
-    uint64_t linked_bytes, range_first, range_total;
-    bool range_seen, body_begun, restart, weak;
+    bool body_begun, restart;
     long code;
     uint64_t refused_bytes;
     double start_s;

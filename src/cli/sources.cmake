@@ -38,7 +38,7 @@ if(wer_found)
 endif()
 if(CONURE_PULL)
     list(APPEND CONURE_CLI_SOURCES ${CMAKE_CURRENT_LIST_DIR}/command_pull.c ${CMAKE_CURRENT_LIST_DIR}/pull.c
-        ${CMAKE_CURRENT_LIST_DIR}/pull_http.c)
+        ${CMAKE_CURRENT_LIST_DIR}/pull_headers.c ${CMAKE_CURRENT_LIST_DIR}/pull_http.c)
     list(APPEND CONURE_CLI_DEFINITIONS CONURE_HAVE_CURL=1)
 endif()
 

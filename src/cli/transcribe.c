@@ -182,8 +182,8 @@ static conure_status write_group(conure_transcribe_job *job, group *g, conure_er
             .error = s->error.text,
             .warnings = s->warnings,
             .n_warnings = s->n_warnings,
-            .model_name = job->model->name,
-            .model_sha256 = job->model->sha256,
+            .model_name = job->model_name,
+            .model_sha256 = job->model_sha256,
         };
         conure_progress_clear();
         status = conure_sink_write(job->sink, &t, err);

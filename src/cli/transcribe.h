@@ -8,7 +8,7 @@
 
 typedef struct conure_transcribe_job {
     conure_recognizer *recognizer;
-    const conure_model_info *model;
+    const char *model_name, *model_sha256; /* for formats that tell them, else NULL */
     conure_audio_options audio;  /* samples_max is set by conure_transcribe_files() */
     conure_sink *sink;
     uint32_t batch;              /* utterances in one pass at most */

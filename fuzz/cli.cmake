@@ -1,0 +1,6 @@
+if(TARGET conure_cli)
+    conure_fuzz(cli_output ${PROJECT_SOURCE_DIR}/fuzz/cli_output.c conure_cli)
+    if(CONURE_PULL)
+        conure_fuzz(pull_headers ${PROJECT_SOURCE_DIR}/fuzz/pull_headers.c conure_cli)
+    endif()
+endif()
