@@ -1,0 +1,221 @@
+/* alloc.c - every allocation and every system call of open, transcribe, convert and close fails in turn:
+ * the status says so, the text says something, nothing leaks, no file is left behind, and what worked all
+ * the same has the right result. */
+#include "../model/model_support.h"
+#include "audio/audio.h"
+#include "conure.h"
+#include "inject.h"
+
+#include <dirent.h>
+
+/* Up to EVERY each number is tried, from there on about MORE of them, spread out. */
+enum { EVERY = 200, MORE = 150 };
+
+typedef struct outcome {
+    conure_status status;
+    conure_error err;
+    char what[256]; /* of a success: the same each time */
+} outcome;
+
+typedef void (*scenario)(outcome *o);
+
+#define ROOM "alloc.files"
+static float speech[1600 * 12]; /* 1.2 s of a clip */
+
+/* ---- what is done ---------------------------------------------------------------------------- */
+
+static void transcribe(outcome *o, const char *path, conure_precision precision, uint32_t n_threads)
+{
+    conure_model *model = NULL;
+    conure_recognizer *r = NULL;
+    conure_result *results[2] = {NULL, NULL};
+    conure_recognizer_options options;
+    const float *pcm[2] = {speech, speech + 4000};
+    const size_t n_samples[2] = {sizeof speech / sizeof *speech, 9000};
+    o->status = conure_model_open(&model, path, NULL, &o->err);
+    conure_recognizer_options_init(&options);
+    options.precision = precision;
+    options.n_threads = n_threads;
+    options.memory_bytes_max = 1u << 30; /* else it is what is free, read from files */
+    if (o->status == CONURE_OK)
+        o->status = conure_recognizer_open(&r, model, &options, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = conure_transcribe(r, pcm, n_samples, 2, results, &o->err);
+    if (o->status == CONURE_OK)
+        snprintf(o->what, sizeof o->what, "%u tokens %u words %.60s | %.60s", results[0]->n_tokens, results[0]->n_words,
+                 results[0]->text, results[1]->text);
+    conure_result_free(&results[0]);
+    conure_result_free(&results[1]);
+    conure_recognizer_close(&r);
+    conure_model_close(&model);
+}
+
+static void nemo_f32(outcome *o)
+{
+    transcribe(o, TEST_DATA "/models/tiny-v3.nemo", CONURE_PRECISION_F32, 2);
+}
+
+static void folder_int8(outcome *o)
+{
+    transcribe(o, ROOM "/hf", CONURE_PRECISION_INT8, 1);
+}
+
+static void converted_int8(outcome *o)
+{
+    transcribe(o, ROOM "/int8.conure", CONURE_PRECISION_DEFAULT, 2);
+}
+
+static void convert(outcome *o)
+{
+    conure_model *model = NULL;
+    o->status = conure_model_open(&model, ROOM "/f32.conure", NULL, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = conure_model_convert(model, ROOM "/out/again.conure", "bf16", NULL, NULL, &o->err);
+    conure_model_close(&model);
+}
+
+static void verify(outcome *o)
+{
+    conure_model *model = NULL;
+    conure_model_info info = {.struct_bytes = sizeof info};
+    o->status = conure_model_open(&model, TEST_DATA "/models/tiny-alt.nemo", NULL, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = conure_model_verify(model, NULL, NULL, &o->err);
+    if (o->status == CONURE_OK) {
+        o->status = conure_model_get_info(model, &info);
+        snprintf(o->what, sizeof o->what, "%s", o->status == CONURE_OK ? info.sha256 : "");
+        snprintf(o->err.text, sizeof o->err.text, "no text: get_info takes no conure_error");
+    }
+    conure_model_close(&model);
+}
+
+static void audio(outcome *o)
+{
+    conure_audio_clip clip = {0};
+    conure_audio_options options;
+    conure_audio_options_init(&options);
+    options.rate_hz = 11025;
+    o->status = conure_audio_load(&clip, TEST_DATA "/audio/cards_001.flac", &options, &o->err);
+    if (o->status == CONURE_OK)
+        snprintf(o->what, sizeof o->what, "%llu samples", (unsigned long long)clip.n_samples);
+    conure_audio_clip_free(&clip);
+}
+
+/* ---- one run, and what must hold after it ------------------------------------------------------- */
+
+static int count_entries(const char *folder)
+{
+    int n = 0;
+    DIR *dir = opendir(folder);
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        n += e->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+static outcome run(scenario work, inject_kind kind, long n, bool on, inject_report *report)
+{
+    outcome o = {.status = CONURE_INTERNAL};
+    inject_start(kind, n, on);
+    work(&o);
+    *report = inject_stop();
+    return o;
+}
+
+/* What a library of ours that is told "no memory" or whose file cannot be read may answer.  One that hides
+ * the reason makes it a failed read of the file. */
+static bool clean(conure_status status, inject_kind kind)
+{
+    return kind == INJECT_MEMORY ? status == CONURE_NO_MEMORY
+                                 : status == CONURE_IO || status == CONURE_NO_MEMORY || status == CONURE_BACKEND;
+}
+
+static bool check(const char *name, const outcome *o, const outcome *good, inject_kind kind, long n,
+                  const inject_report *report)
+{
+    bool ok = report->alive == 0;
+    if (o->status == CONURE_OK)
+        ok &= strcmp(o->what, good->what) == 0;
+    else
+        ok &= clean(o->status, kind) && o->err.text[0] && report->failed;
+    if (!ok)
+        fprintf(stderr, "%s, %s %ld (%s) fails: %s: \"%s\" %s, %ld blocks left\n", name,
+                kind == INJECT_MEMORY ? "allocation" : "system call", n, report->failed ? report->failed : "none",
+                conure_status_text(o->status), o->err.text, o->what, report->alive);
+    return ok;
+}
+
+static void each(const char *name, scenario work, inject_kind kind, bool writes)
+{
+    inject_report report;
+    run(work, INJECT_NOTHING, 0, false, &report); /* what the C library keeps from a first time */
+    remove(ROOM "/out/again.conure");
+    const outcome good = run(work, INJECT_NOTHING, 0, false, &report);
+    remove(ROOM "/out/again.conure");
+    test_int(good.status, CONURE_OK);
+    if (good.status != CONURE_OK)
+        fprintf(stderr, "%s: %s\n", name, good.err.text);
+    test_int(report.alive, 0);
+    const long total = kind == INJECT_MEMORY ? report.allocations : report.calls;
+    const int n_fds = count_entries("/proc/self/fd");
+    const long step = total > EVERY ? (total - EVERY) / MORE + 1 : 1;
+    long n_failed = 0, n_runs = 0;
+    test_true(total > 0);
+    for (long n = 1; n <= total; n += n < EVERY ? 1 : step)
+        for (int on = 0; on <= (n % 3 == 0); on++) {
+            const outcome o = run(work, kind, n, on, &report);
+            test_true(check(name, &o, &good, kind, n, &report));
+            n_failed += o.status != CONURE_OK;
+            n_runs++;
+            if (writes) {
+                test_int(count_entries(ROOM "/out"), o.status == CONURE_OK);
+                remove(ROOM "/out/again.conure");
+            }
+        }
+    test_int(count_entries("/proc/self/fd"), n_fds);
+    test_true(n_failed * 2 > n_runs); /* the injection reaches what it is meant to */
+    fprintf(stderr, "%s: %ld %s, %ld of %ld runs failed\n", name, total,
+            kind == INJECT_MEMORY ? "allocations" : "system calls", n_failed, n_runs);
+}
+
+static void prepare(void)
+{
+    conure_model *model = NULL;
+    conure_audio_clip clip = {0};
+    conure_error err = {""};
+    mkdir(ROOM, 0777);
+    mkdir(ROOM "/out", 0777);
+    remove(ROOM "/out/again.conure");
+    test_int(conure_model_open(&model, TEST_DATA "/models/tiny-v3.nemo", NULL, &err), CONURE_OK);
+    test_int(conure_model_convert(model, ROOM "/int8.conure", "int8", NULL, NULL, &err), CONURE_OK);
+    test_int(conure_model_convert(model, ROOM "/f32.conure", "f32", NULL, NULL, &err), CONURE_OK);
+    conure_model_close(&model);
+    test_int(conure_model_random_open(&model, "mini", 7, &err), CONURE_OK);
+    write_hf_texts(model, ROOM "/hf");
+    write_hf_weights(model, ROOM "/hf", "model.safetensors", CONURE_BF16, NULL, NULL);
+    conure_model_close(&model);
+    test_int(conure_audio_load(&clip, TEST_DATA "/audio/cards_003.flac", NULL, &err), CONURE_OK);
+    for (size_t i = 0; i < sizeof speech / sizeof *speech && i < clip.n_samples; i++)
+        speech[i] = clip.pcm[i];
+    conure_audio_clip_free(&clip);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        scenario work;
+        bool writes;
+    } all[] = {
+        {"nemo_f32", nemo_f32, false},   {"folder_int8", folder_int8, false}, {"converted_int8", converted_int8, false},
+        {"convert", convert, true},      {"verify", verify, false},           {"audio", audio, false},
+    };
+    const inject_kind kind = argc > 1 && strcmp(argv[1], "system") == 0 ? INJECT_SYSTEM : INJECT_MEMORY;
+    test_begin(kind == INJECT_SYSTEM ? "alloc.system" : "alloc.memory");
+    prepare();
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (argc < 3 || strcmp(argv[2], all[i].name) == 0)
+            each(all[i].name, all[i].work, kind, all[i].writes);
+    return test_end();
+}
