@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/threads.h"
 
 /* How long a read from a silent pipe may keep us from looking at the cancel flag. */
 #define POLL_MS 100
@@ -84,7 +85,7 @@ void conure_bytes_close(conure_bytes *bytes)
 
 bool conure_bytes_cancelled(const conure_bytes *bytes)
 {
-    return bytes->cancel && __atomic_load_n(bytes->cancel, __ATOMIC_RELAXED);
+    return conure_cancelled(bytes->cancel);
 }
 
 conure_status conure_bytes_status(const conure_bytes *bytes, conure_error *err)

@@ -24,6 +24,12 @@ uint32_t conure_pool_threads(const conure_pool *pool);
 /* Run task for every item; returns when all are done.  The caller works too.  One run at a time. */
 void conure_pool_run(conure_pool *pool, uint32_t n_items, conure_task task, void *arg);
 
+/* A caller's cancel flag, which another thread or a signal handler may set; NULL is never set. */
+static inline bool conure_cancelled(const volatile int *flag)
+{
+    return flag && __atomic_load_n(flag, __ATOMIC_RELAXED) != 0;
+}
+
 uint32_t conure_processors(void); /* that this process may use (affinity, cgroup quota), at least 1 */
 
 #endif

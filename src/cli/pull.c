@@ -4,6 +4,7 @@
  * run goes on only if the file is still the same.  Whatever the server says on the way, the file gets
  * its name only after its hash (or, where none is known, its size) was checked. */
 #include "cli/pull.h"
+#include "base/threads.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,7 +53,7 @@ conure_status conure_pull_url(char *out, size_t cap, const char *base, const cha
 
 static bool cancelled(const job *j)
 {
-    return j->request->cancel && *j->request->cancel;
+    return conure_cancelled(j->request->cancel);
 }
 
 __attribute__((format(printf, 2, 3))) static void note(const job *j, const char *format, ...)

@@ -3,6 +3,7 @@
  * The callbacks decide as early as they can: a size that is too large or not the expected one ends the
  * transfer before the first byte is kept. */
 #include "cli/pull_http.h"
+#include "base/threads.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -97,7 +98,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
                                      t->request->url, (unsigned long long)t->request->bytes_max));
     for (size_t done = 0; done < bytes;) {
         const ssize_t w = write(t->fd, data + done, bytes - done);
-        if (w < 0 && errno == EINTR && !(t->request->cancel && *t->request->cancel))
+        if (w < 0 && errno == EINTR && !conure_cancelled(t->request->cancel))
             continue;
         if (w <= 0)
             return refuse(t, conure_fail(&t->error, CONURE_IO, "%s.part: %s; make room and run it again: "
@@ -118,7 +119,7 @@ static int on_progress(void *user, curl_off_t total, curl_off_t now, curl_off_t 
     (void)now;
     (void)up_total;
     (void)up_now;
-    if (t->request->cancel && *t->request->cancel)
+    if (conure_cancelled(t->request->cancel))
         return 1;
     if (t->request->progress && t->body_begun) {
         if (elapsed_s > 0)

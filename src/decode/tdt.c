@@ -3,6 +3,7 @@
 #include "decode/tdt.h"
 
 #include "base/memory.h"
+#include "base/threads.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -222,7 +223,7 @@ conure_status conure_tdt_decode(const conure_engine *engine, void *self, const c
                 room->active[n_active++] = i;
         if (!n_active)
             break;
-        if (options->cancel && *options->cancel)
+        if (conure_cancelled(options->cancel))
             return conure_fail(err, CONURE_CANCELLED, "cancelled while decoding");
         status = advance(engine, self, config, options, room, chunks, n_active, err);
     }

@@ -2,6 +2,7 @@
 #include "encoder/network.h"
 
 #include "base/memory.h"
+#include "base/threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +65,7 @@ static conure_status encode_spans(conure_network *net, conure_encode_row *rows, 
     const conure_rows x = {net->x.data, d, n_rows, d};
     for (uint32_t i = 0; i < n; i++) {
         const conure_rows dst = {x.data + (size_t)spans[i].first_row * d, d, spans[i].n_rows, d};
-        if (net->cancel && *net->cancel)
+        if (conure_cancelled(net->cancel))
             return conure_fail(err, CONURE_CANCELLED, "cancelled in the subsampling");
         CONURE_TRY(conure_front_run(net, &rows[i], dst, err));
     }

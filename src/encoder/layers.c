@@ -2,6 +2,7 @@
 #include "encoder/network.h"
 
 #include "base/memory.h"
+#include "base/threads.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -259,7 +260,7 @@ conure_status conure_layers_run(conure_network *net, conure_rows x, const conure
         return conure_fail_memory(err, "a step", n * sizeof *r.history);
     conure_status status = CONURE_OK;
     for (uint32_t i = 0; i < net->config->n_layers && status == CONURE_OK; i++) {
-        if (net->cancel && *net->cancel)
+        if (conure_cancelled(net->cancel))
             status = conure_fail(err, CONURE_CANCELLED, "cancelled before layer %u", i);
         else
             status = run_layer(&r, i);

@@ -3,6 +3,7 @@
 #include "encoder/network.h"
 
 #include "base/memory.h"
+#include "base/threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,7 +125,7 @@ static conure_status open_parts(conure_network *net, conure_error *err)
         return conure_fail_memory(err, "the layers", c->n_layers * sizeof *net->layers);
     CONURE_TRY(conure_front_open(net, err));
     for (uint32_t i = 0; i < c->n_layers; i++) {
-        if (net->cancel && *net->cancel)
+        if (conure_cancelled(net->cancel))
             return conure_fail(err, CONURE_CANCELLED, "loading %s was cancelled", net->model->name);
         CONURE_TRY(conure_layer_open(net, i, err));
     }

@@ -11,6 +11,8 @@
 #include <time.h>
 
 enum { BATCH_MAX = 1024 };
+/* Loud is fine; but the transform of samples near the end of float's range would overflow. */
+static const float SAMPLE_MAX = 1e30f;
 
 struct conure_recognizer {
     const conure_model *model;
@@ -192,9 +194,10 @@ uint64_t conure_recognizer_samples_max(const conure_recognizer *r)
 static conure_status check_pcm(const float *pcm, uint64_t n, uint32_t i, uint32_t rate_hz, conure_error *err)
 {
     for (uint64_t k = 0; k < n; k++)
-        if (!isfinite(pcm[k]))
+        if (!(fabsf(pcm[k]) <= SAMPLE_MAX))
             return conure_fail(err, CONURE_BAD_AUDIO, "utterance %u: sample %llu (%.3f s) is %s: repair or cut the "
-                               "recording there", i, (unsigned long long)k, (double)k / rate_hz, isnan(pcm[k]) ? "NaN" : "infinite");
+                               "recording there", i, (unsigned long long)k, (double)k / rate_hz,
+                               isnan(pcm[k]) ? "NaN" : isinf(pcm[k]) ? "infinite" : "beyond +-1e30, which no recording is");
     return CONURE_OK;
 }
 
@@ -293,7 +296,7 @@ static conure_status run(conure_recognizer *r, utterance *u, uint32_t n, conure_
     const double start_s = now_s();
     conure_status status = CONURE_OK;
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
-        if (r->cancel && *r->cancel)
+        if (conure_cancelled(r->cancel))
             return conure_fail(err, CONURE_CANCELLED, "cancelled before utterance %u", i);
         status = features(r, &u[i], err);
     }

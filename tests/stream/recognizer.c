@@ -92,6 +92,16 @@ static void edges(void)
     pcm[77] = -INFINITY;
     test_int(conure_transcribe(r, &p, &n, 1, &result, &err), CONURE_BAD_AUDIO);
     test_contains(err.text, "infinite");
+    pcm[77] = 2e30f;
+    test_int(conure_transcribe(r, &p, &n, 1, &result, &err), CONURE_BAD_AUDIO);
+    test_contains(err.text, "beyond");
+    for (size_t k = 0; k < n; k++)
+        pcm[k] = 9e29f * sinf((float)k);
+    test_int(conure_transcribe(r, &p, &n, 1, &result, &err), CONURE_OK);
+    for (uint32_t k = 0; result && k < result->n_tokens; k++)
+        test_true(result->tokens[k].confidence >= 0 && result->tokens[k].confidence <= 1);
+    conure_result_free(&result);
+    pcm[77] = NAN;
     test_int(conure_transcribe(r, &nothing, &n, 1, &result, &err), CONURE_BAD_ARG);
     test_int(conure_transcribe(NULL, &p, &n, 1, &result, &err), CONURE_BAD_ARG);
     test_int(conure_transcribe(r, NULL, NULL, 0, &result, &err), CONURE_OK);
