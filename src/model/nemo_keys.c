@@ -88,8 +88,8 @@ static int word_index(const char *list, const char *word)
     for (int i = 0; list; i++) {
         if (strncmp(list, word, n) == 0 && (list[n] == ' ' || list[n] == '\0'))
             return i;
-        list = strchr(list, ' ');
-        list += list != NULL;
+        const char *space = strchr(list, ' ');
+        list = space ? space + 1 : NULL;
     }
     return -1;
 }
