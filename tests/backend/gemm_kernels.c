@@ -1,5 +1,11 @@
 /* gemm_kernels.c - every product kernel that runs here, against sums in double (int8: in int64), at
- * sizes around each vector, panel and block, with guards around the result. */
+ * sizes around each vector, panel and block, with guards around the result.  The AMX kernels run in any
+ * case, on tiles in memory. */
+#include "gemm_tiles.h"
+
+#define EMULATED                                                                    \
+    {"gemm_int8", "amx on emulated tiles", 0, (void (*)(void))emulated_gemm_int8}, \
+        {"gemm_bf16", "amx on emulated tiles", 0, (void (*)(void))emulated_gemm_bf16},
 #include "gemm_fixture.h"
 
 #include "model/model.h"
@@ -215,5 +221,6 @@ int main(void)
     test_float("gemm_f32", false, features);
     test_float("gemm_bf16", true, features);
     test_int8(features);
+    test_true(emulated_int8_released() && emulated_bf16_released());
     return test_end();
 }

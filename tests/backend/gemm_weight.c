@@ -154,11 +154,9 @@ static void test_errors(void)
     test_contains(err.text, "scales");
     test_true(w == NULL);
     conure_ops_cpu.close(&self);
-    /* A size that no memory has, and one that no number holds. */
+    /* A size that no number holds. */
     self = cpu_instance("native", CONURE_PRECISION_F32, 1);
-    t = matrix_tensor(&one, CONURE_F16, (size_t)1 << 40, (size_t)1 << 14);
-    test_int(conure_ops_cpu.weight_create(self, &w, &t, NULL, &err), CONURE_NO_MEMORY);
-    t.shape[1] = (uint64_t)1 << 40;
+    t = matrix_tensor(&one, CONURE_F16, (size_t)1 << 31, (size_t)1 << 32);
     test_int(conure_ops_cpu.weight_create(self, &w, &t, NULL, &err), CONURE_NO_MEMORY);
     test_true(w == NULL);
     conure_ops_cpu.close(&self);

@@ -15,11 +15,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#define BLOCK_ROWS  6
-#define COLUMNS     16
-#define LINE_BYTES  64
-#define AHEAD_BYTES 1024 /* see gemm_block_avx512.h */
-#define ALWAYS      static inline __attribute__((always_inline))
+#include "backend/cpu/unroll.h"
+
+#define BLOCK_ROWS 6
+#define COLUMNS    16
+#define LINE_BYTES 64
+#define ALWAYS     static inline __attribute__((always_inline))
 
 typedef struct block_in {
     SUM *c; /* at least 16 columns */
@@ -32,27 +33,26 @@ typedef struct block_in {
 } block_in;
 
 /* rows is a constant where this is inlined.  Three rows share a pointer, so that all of them stay in
- * registers; the empty asm keeps the compiler from making one pointer a row. */
+ * registers; the empty asm keeps the compiler from making one pointer a row, and between passes from
+ * keeping what it loaded, for which there are no registers. */
 ALWAYS void block(const block_in *in, const int rows)
 {
     VECTOR s[BLOCK_ROWS][2];
     const size_t ld = in->row_bytes;
     const char *a0 = in->a, *a3 = in->a + (rows > 3 ? 3 * ld : 0);
     const char *w = in->panel, *const end = in->panel + in->lines * LINE_BYTES;
-#pragma GCC unroll 6
+    UNROLL
     for (int i = 0; i < rows; i++) {
         const SUM *from = in->start ? in->start : in->c + (size_t)i * in->ldc;
         s[i][0] = LOAD(from);
         s[i][1] = LOAD(from + 8);
     }
     do {
-        const __m256i w0 = _mm256_loadu_si256((const __m256i *)w);
-        const __m256i w1 = _mm256_loadu_si256((const __m256i *)(w + LINE_BYTES / 2));
-        _mm_prefetch(w + AHEAD_BYTES, _MM_HINT_T0);
-#pragma GCC unroll 2
+        UNROLL
         for (int pass = 0; pass < PASSES; pass++) {
-            const __m256i v0 = LINE(w0, pass), v1 = LINE(w1, pass);
-#pragma GCC unroll 6
+            const __m256i v0 = LINE(_mm256_loadu_si256((const __m256i *)w), pass);
+            const __m256i v1 = LINE(_mm256_loadu_si256((const __m256i *)(w + LINE_BYTES / 2)), pass);
+            UNROLL
             for (int i = 0; i < rows; i++) {
                 int32_t bits;
                 memcpy(&bits, (i < 3 ? a0 : a3) + (size_t)(i % 3) * ld, sizeof bits);
@@ -60,13 +60,15 @@ ALWAYS void block(const block_in *in, const int rows)
                 s[i][0] = STEP(s[i][0], x, v0);
                 s[i][1] = STEP(s[i][1], x, v1);
             }
+            if (pass + 1 < PASSES)
+                __asm__("" : "+r"(a0), "+r"(a3), "+r"(w));
         }
         w += LINE_BYTES;
         a0 += 4;
         a3 += 4;
         __asm__("" : "+r"(a0), "+r"(a3));
     } while (w != end);
-#pragma GCC unroll 6
+    UNROLL
     for (int i = 0; i < rows; i++) {
         STORE(in->c + (size_t)i * in->ldc, s[i][0]);
         STORE(in->c + (size_t)i * in->ldc + 8, s[i][1]);

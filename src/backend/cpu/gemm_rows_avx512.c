@@ -9,27 +9,50 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
+/* Bits of the largest magnitude: as whole numbers they rise with it, and NaN and infinity are on top.
+ * Four chains, because one waits for itself. */
+static uint32_t largest_bits(const float *x, size_t k)
+{
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i m[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
+                    _mm512_setzero_si512()};
+    size_t i = 0;
+    for (; i + 64 <= k; i += 64)
+        for (size_t j = 0; j < 4; j++) {
+            const __m512i v = _mm512_loadu_si512(x + i + 16 * j);
+            m[j] = _mm512_max_epu32(m[j], _mm512_and_si512(v, magnitude));
+        }
+    for (; i < k; i += 16) {
+        const __m512i v = _mm512_maskz_loadu_epi32(conure_mask_avx512(k - i), x + i);
+        m[0] = _mm512_max_epu32(m[0], _mm512_and_si512(v, magnitude));
+    }
+    return _mm512_reduce_max_epu32(
+        _mm512_max_epu32(_mm512_max_epu32(m[0], m[1]), _mm512_max_epu32(m[2], m[3])));
+}
+
+ALWAYS __m512i quantized(__m512 v, __m512 factor)
+{
+    return _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(v, factor)), _mm512_set1_epi32(128));
+}
+
 float conure_quantize_row_avx512(uint8_t *q, const float *x, size_t k, size_t k_padded)
 {
-    const __m512 infinity = _mm512_set1_ps(INFINITY);
-    __m512 largest = _mm512_setzero_ps();
-    __mmask16 not_finite = 0;
-    for (size_t i = 0; i < k; i += 16) {
-        const __m512 size = _mm512_abs_ps(_mm512_maskz_loadu_ps(conure_mask_avx512(k - i), x + i));
-        largest = _mm512_max_ps(largest, size);
-        not_finite |= _mm512_cmp_ps_mask(size, infinity, _CMP_NLT_UQ);
-    }
-    const float max = _mm512_reduce_max_ps(largest);
-    if (not_finite || max < 1e-30f) {
+    const uint32_t bits = largest_bits(x, k);
+    float max;
+    memcpy(&max, &bits, sizeof max);
+    if (!(max >= 1e-30f && max < INFINITY)) {
         memset(q, 128, k_padded);
-        return not_finite ? NAN : 1.0f;
+        return max < 1e-30f ? 1.0f : NAN;
     }
     const __m512 factor = _mm512_set1_ps(127.0f / max);
-    for (size_t i = 0; i < k; i += 16) {
+    size_t i = 0;
+    for (; i + 16 <= k; i += 16)
+        _mm_storeu_si128((__m128i *)(void *)(q + i),
+                         _mm512_cvtepi32_epi8(quantized(_mm512_loadu_ps(x + i), factor)));
+    if (i < k) {
         const __mmask16 lanes = conure_mask_avx512(k - i);
-        const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, x + i), factor);
-        const __m512i whole = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(128));
-        _mm512_mask_cvtepi32_storeu_epi8(q + i, lanes, whole);
+        _mm512_mask_cvtepi32_storeu_epi8(q + i, lanes,
+                                         quantized(_mm512_maskz_loadu_ps(lanes, x + i), factor));
     }
     memset(q + k, 128, k_padded - k);
     return max / 127.0f;
@@ -67,32 +90,39 @@ ALWAYS __m512 before(const void *sums, size_t at, __m512 row_scale, const float 
     return _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, bias + j));
 }
 
-/* kind and int8 are constants where this is inlined. */
+/* kind, int8 and mostly lanes are constants where this is inlined. */
+ALWAYS void finish_vector(const conure_finish *f, size_t i, size_t j, __mmask16 lanes, const int kind,
+                          const int int8)
+{
+    const __m512 zero = _mm512_setzero_ps();
+    const __m512 row_scale = _mm512_set1_ps(int8 ? f->row_scales[i] : 1.0f);
+    const size_t at = i * f->lds + j;
+    __m512 y = before(f->sums, at, row_scale, f->scales, f->bias, j, lanes, int8);
+    if (kind == CONURE_FINISH_RELU) {
+        y = _mm512_max_ps(zero, y); /* in this order a NaN stays one */
+    } else if (kind == CONURE_FINISH_SILU) {
+        y = conure_silu_avx512(y);
+    } else if (kind == CONURE_FINISH_ADD) {
+        const __m512 residual =
+            f->residual ? _mm512_maskz_loadu_ps(lanes, f->residual + i * f->ldr + j) : zero;
+        y = _mm512_add_ps(residual, _mm512_mul_ps(_mm512_set1_ps(f->alpha), y));
+    } else if (kind == CONURE_FINISH_GLU) {
+        const __m512 gate =
+            before(f->gate, at, row_scale, f->gate_scales, f->gate_bias, j, lanes, int8);
+        y = _mm512_mul_ps(y, conure_sigmoid_avx512(gate));
+    }
+    _mm512_mask_storeu_ps(f->dst + i * f->ldd + j, lanes, y);
+}
+
 ALWAYS void finish(const conure_finish *f, const int kind, const int int8)
 {
-    const __m512 zero = _mm512_setzero_ps(), alpha = _mm512_set1_ps(f->alpha);
-    for (size_t i = 0; i < f->m; i++) {
-        const __m512 row_scale = _mm512_set1_ps(int8 ? f->row_scales[i] : 1.0f);
-        float *dst = f->dst + i * f->ldd;
-        for (size_t j = 0; j < f->n; j += 16) {
-            const __mmask16 lanes = conure_mask_avx512(f->n - j);
-            const size_t at = i * f->lds + j;
-            __m512 y = before(f->sums, at, row_scale, f->scales, f->bias, j, lanes, int8);
-            if (kind == CONURE_FINISH_RELU) {
-                y = _mm512_max_ps(zero, y); /* in this order a NaN stays one */
-            } else if (kind == CONURE_FINISH_SILU) {
-                y = conure_silu_avx512(y);
-            } else if (kind == CONURE_FINISH_ADD) {
-                const __m512 residual =
-                    f->residual ? _mm512_maskz_loadu_ps(lanes, f->residual + i * f->ldr + j) : zero;
-                y = _mm512_add_ps(residual, _mm512_mul_ps(alpha, y));
-            } else if (kind == CONURE_FINISH_GLU) {
-                const __m512 gate = before(f->gate, at, row_scale, f->gate_scales, f->gate_bias, j,
-                                           lanes, int8);
-                y = _mm512_mul_ps(y, conure_sigmoid_avx512(gate));
-            }
-            _mm512_mask_storeu_ps(dst + j, lanes, y);
-        }
+    const conure_finish local = *f; /* which no store to dst can change */
+    const size_t n = local.n, whole = n - n % 16;
+    for (size_t i = 0; i < local.m; i++) {
+        for (size_t j = 0; j < whole; j += 16)
+            finish_vector(&local, i, j, 0xffff, kind, int8);
+        if (whole < n)
+            finish_vector(&local, i, whole, conure_mask_avx512(n - whole), kind, int8);
     }
 }
 

@@ -17,7 +17,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
             "gemm_avx2.c ${avx2}" "gemm_avx2_bf16.c ${avx2}" "gemm_avx2_int8.c ${avx2}"
             "gemm_rows_avx2.c ${avx2}" "gemm_avxvnni.c ${avx2} -mavxvnni"
             "gemm_avx512.c ${avx512}" "gemm_rows_avx512.c ${avx512}"
-            "gemm_vnni.c ${avx512} -mavx512vnni" "gemm_bf16.c ${avx512} -mavx512bf16")
+            "gemm_vnni.c ${avx512} -mavx512vnni" "gemm_bf16.c ${avx512} -mavx512bf16"
+            "gemm_amx_int8.c ${avx512} -mamx-tile -mamx-int8"
+            "gemm_amx_bf16.c ${avx512} -mamx-tile -mamx-bf16")
         string(REGEX MATCHALL "[^ ;]+" words "${entry}")
         list(POP_FRONT words file)
         target_sources(conure_core PRIVATE ${CMAKE_CURRENT_LIST_DIR}/${file})
