@@ -42,10 +42,10 @@ typedef struct settings {
 } settings;
 
 static const struct shape shapes[] = {
-    {75, 1024, 1024},  {75, 4096, 1024},  {75, 1024, 4096},  {75, 2048, 1024},
-    {125, 1024, 1024}, {125, 4096, 1024}, {125, 1024, 4096}, {125, 2048, 1024}, {125, 640, 1024},
-    {375, 1024, 1024}, {375, 4096, 1024}, {375, 1024, 4096}, {375, 2048, 1024}, {375, 640, 1024},
-    {125, 8198, 640},  {1, 8198, 640},    {1, 2560, 640},    {4, 1024, 1024},
+    {75, 1024, 1024},  {75, 4096, 1024},  {75, 1024, 4096},  {75, 2048, 1024}, {125, 1024, 1024},
+    {125, 4096, 1024}, {125, 1024, 4096}, {125, 2048, 1024}, {125, 640, 1024}, {375, 1024, 1024},
+    {375, 4096, 1024}, {375, 1024, 4096}, {375, 2048, 1024}, {375, 640, 1024}, {125, 8198, 640},
+    {1, 8198, 640},    {1, 2560, 640},    {4, 1024, 1024},
 };
 
 static const char *const names[] = {"", "f32", "bf16", "int8"};
@@ -78,7 +78,8 @@ static size_t copies_for(const struct shape *s, int precision, bool warm)
     return copies < COPIES_MAX ? copies : COPIES_MAX;
 }
 
-static void ours_open(ours *o, const settings *set, const struct shape *s, int precision, size_t copies)
+static void ours_open(ours *o, const settings *set, const struct shape *s, int precision,
+                      size_t copies)
 {
     conure_backend_options options = {set->n_threads, set->isa, (conure_precision)precision, {0}};
     conure_error err;
@@ -94,7 +95,8 @@ static void ours_open(ours *o, const settings *set, const struct shape *s, int p
     for (size_t i = 0; i < (size_t)s->m * s->k; i++)
         o->x[i] = (float)(i % 241) / 241.0f - 0.5f;
     memset(o->y, 0, (size_t)s->m * s->n * sizeof *o->y);
-    conure_tensor t = {.name = "w", .dtype = CONURE_F32, .rank = 2, .shape = {s->n, s->k}, .data = w};
+    conure_tensor t = {
+        .name = "w", .dtype = CONURE_F32, .rank = 2, .shape = {s->n, s->k}, .data = w};
     for (size_t i = 0; i < copies; i++)
         if (conure_ops_cpu.weight_create(o->self, &o->weights[i], &t, NULL, &err) != CONURE_OK)
             die(err.text);
@@ -104,7 +106,8 @@ static void ours_open(ours *o, const settings *set, const struct shape *s, int p
 static void ours_run(ours *o, const struct shape *s, size_t copy)
 {
     const conure_product p = {.weight = o->weights[copy], .dst = {o->y, s->n, s->m, s->n}};
-    if (conure_ops_cpu.linear(o->self, (conure_rows){o->x, s->k, s->m, s->k}, &p, 1, NULL) != CONURE_OK)
+    if (conure_ops_cpu.linear(o->self, (conure_rows){o->x, s->k, s->m, s->k}, &p, 1, NULL) !=
+        CONURE_OK)
         die("linear failed");
 }
 
@@ -142,7 +145,8 @@ static void around_close(around *a)
     free(a->row_scales);
 }
 
-static void around_before(around *a, const struct shape *s, int precision, const float *x, void *src)
+static void around_before(around *a, const struct shape *s, int precision, const float *x,
+                          void *src)
 {
     for (size_t i = 0; i < s->m; i++)
         if (precision == CONURE_PRECISION_INT8)
@@ -272,11 +276,12 @@ int main(int argc, char **argv)
     if (conure_cpu_features(&set.features, set.isa, &err) != CONURE_OK)
         die(err.text);
     printf("%s: ", conure_cpu_name(text, sizeof text));
-    printf("%s, %u threads, weights %s\n", conure_cpu_features_text(set.features, text, sizeof text),
-           set.n_threads, set.warm ? "in the cache" : "from memory");
+    printf("%s, %u threads, weights %s\n",
+           conure_cpu_features_text(set.features, text, sizeof text), set.n_threads,
+           set.warm ? "in the cache" : "from memory");
     printf("G operations/s; peak is per thread\n");
-    printf("%-5s %4s %5s %5s  %8s %8s  %5s  %8s %8s  %8s %8s\n", "type", "m", "n", "k", "best", "median",
-           "peak", "oneDNN", "median", "bare", "median");
+    printf("%-5s %4s %5s %5s  %8s %8s  %5s  %8s %8s  %8s %8s\n", "type", "m", "n", "k", "best",
+           "median", "peak", "oneDNN", "median", "bare", "median");
     for (int precision = 1; precision <= 3; precision++) {
         if (set.precision && set.precision != precision)
             continue;

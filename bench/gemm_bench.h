@@ -14,7 +14,7 @@ double bench_peak(uint32_t features, int precision);
 typedef struct bench_dnnl bench_dnnl;
 bench_dnnl *bench_dnnl_open(uint32_t m, uint32_t n, uint32_t k, int precision, size_t copies,
                             uint32_t n_threads);
-void *bench_dnnl_src(const bench_dnnl *b); /* [m][k] of its type */
+void *bench_dnnl_src(const bench_dnnl *b);       /* [m][k] of its type */
 const void *bench_dnnl_dst(const bench_dnnl *b); /* [m][n] f32, s32 for int8 */
 void bench_dnnl_run(bench_dnnl *b, size_t copy);
 void bench_dnnl_close(bench_dnnl *b); /* NULL-safe */

@@ -56,7 +56,8 @@ bench_dnnl *bench_dnnl_open(uint32_t m, uint32_t n, uint32_t k, int precision, s
     must(dnnl_stream_create(&b->stream, b->engine, dnnl_stream_default_flags), "stream");
     must(dnnl_memory_desc_init_by_tag(&src, 2, src_dims, src_types[precision], dnnl_ab), "src");
     must(dnnl_memory_desc_init_by_tag(&weight, 2, weight_dims, weight_types[precision],
-                                      dnnl_format_tag_any), "weights");
+                                      dnnl_format_tag_any),
+         "weights");
     must(dnnl_memory_desc_init_by_tag(&dst, 2, dst_dims, dst_types[precision], dnnl_ab), "dst");
     must(dnnl_matmul_desc_init(&desc, &src, &weight, NULL, &dst), "matmul");
     if (dnnl_primitive_desc_create(&pd, &desc, NULL, b->engine, NULL) != dnnl_success) {
@@ -69,7 +70,8 @@ bench_dnnl *bench_dnnl_open(uint32_t m, uint32_t n, uint32_t k, int precision, s
     b->weights = calloc(copies, sizeof *b->weights);
     b->copies = copies;
     for (size_t i = 0; b->weights && i < copies; i++)
-        b->weights[i] = memory_new(dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0), b->engine);
+        b->weights[i] =
+            memory_new(dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0), b->engine);
     must(dnnl_primitive_desc_destroy(pd), "destroy");
     return b;
 }
@@ -93,9 +95,8 @@ const void *bench_dnnl_dst(const bench_dnnl *b)
 
 void bench_dnnl_run(bench_dnnl *b, size_t copy)
 {
-    const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, b->src},
-                                    {DNNL_ARG_WEIGHTS, b->weights[copy]},
-                                    {DNNL_ARG_DST, b->dst}};
+    const dnnl_exec_arg_t args[] = {
+        {DNNL_ARG_SRC, b->src}, {DNNL_ARG_WEIGHTS, b->weights[copy]}, {DNNL_ARG_DST, b->dst}};
     must(dnnl_primitive_execute(b->matmul, b->stream, 3, args), "execute");
     must(dnnl_stream_wait(b->stream), "wait");
 }

@@ -18,32 +18,43 @@ static double now_s(void)
 enum { ROUNDS = 1000000, TRIES = 12, SUMS = 12 };
 
 /* What the compiler must take for a value of its own. */
-#define HIDE(v) __asm__ volatile("" : "+v"(v));
+#define HIDE(v) __asm__ volatile("" : "+v"(v))
 
 /* Twelve steps a round; the empty asm keeps the compiler from folding rounds together. */
-#define PEAK(name, isa, vector, start, step)                                   \
-    __attribute__((target(isa))) static double name(void)                      \
-    {                                                                          \
+#define PEAK(name, isa, vector, start, step)                                                       \
+    __attribute__((target(isa))) static double name(void)                                          \
+    {                                                                                              \
         vector s0 = start, s1 = start, s2 = start, s3 = start, s4 = start, s5 = start, s6 = start, \
                s7 = start, s8 = start, s9 = start, s10 = start, s11 = start, x = start;            \
-        HIDE(s0) HIDE(s1) HIDE(s2) HIDE(s3) HIDE(s4) HIDE(s5)                  \
-        HIDE(s6) HIDE(s7) HIDE(s8) HIDE(s9) HIDE(s10) HIDE(s11)                \
-        const double began = now_s();                                          \
-        for (int i = 0; i < ROUNDS; i++) {                                     \
-            s0 = step(s0), s1 = step(s1), s2 = step(s2), s3 = step(s3), s4 = step(s4),  \
-            s5 = step(s5), s6 = step(s6), s7 = step(s7), s8 = step(s8), s9 = step(s9),  \
-            s10 = step(s10), s11 = step(s11);                                  \
-            __asm__ volatile("" : "+v"(x));                                    \
-        }                                                                      \
-        const double took = now_s() - began;                                   \
+        HIDE(s0);                                                                                  \
+        HIDE(s1);                                                                                  \
+        HIDE(s2);                                                                                  \
+        HIDE(s3);                                                                                  \
+        HIDE(s4);                                                                                  \
+        HIDE(s5);                                                                                  \
+        HIDE(s6);                                                                                  \
+        HIDE(s7);                                                                                  \
+        HIDE(s8);                                                                                  \
+        HIDE(s9);                                                                                  \
+        HIDE(s10);                                                                                 \
+        HIDE(s11);                                                                                 \
+        const double began = now_s();                                                              \
+        for (int i = 0; i < ROUNDS; i++) {                                                         \
+            s0 = step(s0), s1 = step(s1), s2 = step(s2), s3 = step(s3), s4 = step(s4),             \
+            s5 = step(s5), s6 = step(s6), s7 = step(s7), s8 = step(s8), s9 = step(s9),             \
+            s10 = step(s10), s11 = step(s11);                                                      \
+            __asm__ volatile("" : "+v"(x));                                                        \
+        }                                                                                          \
+        const double took = now_s() - began;                                                       \
         __asm__ volatile("" ::"v"(s0), "v"(s1), "v"(s2), "v"(s3), "v"(s4), "v"(s5), "v"(s6),       \
-                         "v"(s7), "v"(s8), "v"(s9), "v"(s10), "v"(s11));       \
-        return took;                                                           \
+                         "v"(s7), "v"(s8), "v"(s9), "v"(s10), "v"(s11));                           \
+        return took;                                                                               \
     }
 
 #define F32_512(s) _mm512_fmadd_ps(x, x, s)
 #define F32_256(s) _mm256_fmadd_ps(x, x, s)
-#define BF16_512(s) _mm512_dpbf16_ps(s, (__m512bh)_mm512_castps_si512(x), (__m512bh)_mm512_castps_si512(x))
+#define BF16_512(s)                                                                                \
+    _mm512_dpbf16_ps(s, (__m512bh)_mm512_castps_si512(x), (__m512bh)_mm512_castps_si512(x))
 #define VNNI_512(s) _mm512_dpbusd_epi32(s, x, x)
 #define MADD_256(s) _mm256_add_epi32(s, _mm256_madd_epi16(s, x))
 

@@ -27,5 +27,6 @@ conure_status conure_ops_find(const conure_ops **out, const char *name, conure_e
             used += comma + length;
         }
     }
-    return conure_fail(err, CONURE_BACKEND, "no backend is called \"%s\"; there are: %s", name, names);
+    return conure_fail(err, CONURE_BACKEND, "no backend is called \"%s\"; there are: %s", name,
+                       names);
 }

@@ -26,15 +26,15 @@ static const variant variants[] = {
 #define KERNEL(slot, needs, function) {#slot, #function, needs, (void (*)(void))function},
 #include "backend/cpu/gemm.def"
 #undef KERNEL
-    EMULATED
-};
+    EMULATED};
 
 #define N_VARIANTS (sizeof variants / sizeof *variants)
 
 /* Whether this processor runs variant i and it belongs to slot. */
 static inline bool variant_runs(size_t i, const char *slot, uint32_t features)
 {
-    return strcmp(variants[i].slot, slot) == 0 && (features & variants[i].needs) == variants[i].needs;
+    return strcmp(variants[i].slot, slot) == 0 &&
+           (features & variants[i].needs) == variants[i].needs;
 }
 
 static inline uint32_t native_features(void)

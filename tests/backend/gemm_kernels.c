@@ -3,8 +3,8 @@
  * case, on tiles in memory. */
 #include "gemm_tiles.h"
 
-#define EMULATED                                                                    \
-    {"gemm_int8", "amx on emulated tiles", 0, (void (*)(void))emulated_gemm_int8}, \
+#define EMULATED                                                                                   \
+    {"gemm_int8", "amx on emulated tiles", 0, (void (*)(void))emulated_gemm_int8},                 \
         {"gemm_bf16", "amx on emulated tiles", 0, (void (*)(void))emulated_gemm_bf16},
 #include "gemm_fixture.h"
 
@@ -21,7 +21,7 @@ static uint64_t seed = 20261123;
 typedef struct float_case {
     size_t m, n, k, lda;
     bool bf16;
-    void *a, *panels; /* a: rows [m][lda] of the kernel's type */
+    void *a, *panels;      /* a: rows [m][lda] of the kernel's type */
     double *truth, *bound; /* [m][n]: the sum, and how far rounding may take it */
 } float_case;
 
@@ -109,8 +109,8 @@ static void check_float(const variant *v, const float_case *c, int accumulate, s
     }
     failures += !result_guards(&r);
     if (failures)
-        fprintf(stderr, "%s: m %zu n %zu k %zu accumulate %d offset %zu\n", v->name, c->m, c->n, c->k,
-                accumulate, offset);
+        fprintf(stderr, "%s: m %zu n %zu k %zu accumulate %d offset %zu\n", v->name, c->m, c->n,
+                c->k, accumulate, offset);
     test_int(failures, 0);
     free(alone);
     free(r.block);
@@ -156,8 +156,9 @@ static int draw(int low, int high)
     return low + (int)(r / 8 % (uint64_t)(high - low + 1));
 }
 
-static void check_int8(const variant *v, const uint8_t *a, size_t lda, size_t m, const int8_t *panels,
-                       const int32_t *sums, size_t n, size_t k, const int64_t *truth)
+static void check_int8(const variant *v, const uint8_t *a, size_t lda, size_t m,
+                       const int8_t *panels, const int32_t *sums, size_t n, size_t k,
+                       const int64_t *truth)
 {
     result r = result_new(m, n, k % 4);
     int32_t *out = (int32_t *)(void *)r.first;
@@ -176,7 +177,8 @@ static void check_int8(const variant *v, const uint8_t *a, size_t lda, size_t m,
 static void check_int8_shape(uint32_t features, size_t m, size_t n, size_t k)
 {
     const size_t lda = (k + 3) / 4 * 4 + 4 * (m % 3);
-    int8_t *rows = calloc(n * k, 1), *panels = conure_alloc_aligned(conure_panel_bytes(CONURE_I8, n, k));
+    int8_t *rows = calloc(n * k, 1),
+           *panels = conure_alloc_aligned(conure_panel_bytes(CONURE_I8, n, k));
     int32_t *sums = calloc(n, sizeof *sums);
     int64_t *truth = calloc(m * n, sizeof *truth);
     uint8_t *a = guarded(m * lda);

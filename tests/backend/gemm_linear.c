@@ -147,7 +147,8 @@ static bool run_layer(const layer *l, void *self, uint32_t first, uint32_t m, gu
         dst[p] = guarded_rows_new(m, columns(l, p));
         products[p] = (conure_product){.weight = weights[p], .dst = dst[p].rows, .alpha = 0.5f};
         products[p].epilogue = l->epilogue[p];
-        products[p].residual = (conure_rows){l->residual + (size_t)first * l->n[p], l->n[p], m, l->n[p]};
+        products[p].residual =
+            (conure_rows){l->residual + (size_t)first * l->n[p], l->n[p], m, l->n[p]};
     }
     ok = conure_ops_cpu.linear(self, src, products, N_PRODUCTS, &err) == CONURE_OK;
     for (int p = 0; p < N_PRODUCTS; p++) {
@@ -187,7 +188,7 @@ static long count_far(const layer *l, const guarded_rows *dst)
 static long count_dependent(const layer *l, void *self, const guarded_rows *all)
 {
     long differ = 0;
-    for (uint32_t row = 0; row < l->m; row += l->m > 8 ? l->m / 3 : 1) {
+    for (uint32_t row = 0; row<l->m; row += l->m> 8 ? l->m / 3 : 1) {
         guarded_rows one[N_PRODUCTS];
         differ += !run_layer(l, self, row, 1, one);
         for (int p = 0; p < N_PRODUCTS; p++)
@@ -267,7 +268,8 @@ static void test_residual_and_nan(conure_precision precision)
     test_int(conure_ops_cpu.linear(self, src, &p, 1, NULL), CONURE_OK);
     for (int i = 0; i < M * N; i++)
         added[i] = (float)i;
-    p = (conure_product){.weight = weight, .dst = {added, N, M, N}, .epilogue = CONURE_ADD, .alpha = 2};
+    p = (conure_product){
+        .weight = weight, .dst = {added, N, M, N}, .epilogue = CONURE_ADD, .alpha = 2};
     p.residual = p.dst;
     test_int(conure_ops_cpu.linear(self, src, &p, 1, NULL), CONURE_OK);
     p.dst.data = bare;
@@ -302,7 +304,8 @@ static void test_find(void)
     conure_ops_cpu.close(&self);
     conure_backend_options options = {.n_threads = 1, .precision = CONURE_PRECISION_DEFAULT};
     test_int(conure_ops_cpu.open(&self, &options, &err), CONURE_BAD_ARG);
-    options = (conure_backend_options){.n_threads = 1, .precision = CONURE_PRECISION_F32, .isa = "z80"};
+    options =
+        (conure_backend_options){.n_threads = 1, .precision = CONURE_PRECISION_F32, .isa = "z80"};
     test_int(conure_ops_cpu.open(&self, &options, &err), CONURE_BAD_ARG);
     test_true(self == NULL);
 }

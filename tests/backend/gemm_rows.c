@@ -15,11 +15,13 @@ static void check_quantized(const variant *v, const float *x, size_t k, float la
     uint8_t *q = guarded(k_padded), *reference = guarded(k_padded);
     const float scale = ((conure_quantize_row_fn *)v->fn)(q, x, k, k_padded);
     const float scale_c = conure_quantize_row_c(reference, x, k, k_padded);
-    long failures = memcmp(&scale, &scale_c, sizeof scale) != 0 && !(isnan(scale) && isnan(scale_c));
+    long failures =
+        memcmp(&scale, &scale_c, sizeof scale) != 0 && !(isnan(scale) && isnan(scale_c));
     failures += memcmp(q, reference, k_padded) != 0 || !untouched(q + k_padded, 64);
     /* x * (127 / max) was rounded twice before it was rounded to a whole number. */
     for (size_t i = 0; i < k && largest > 0; i++)
-        failures += !(fabs(x[i] - (double)scale * (q[i] - 128)) <= scale * (0.5 + 128 * FLT_EPSILON));
+        failures +=
+            !(fabs(x[i] - (double)scale * (q[i] - 128)) <= scale * (0.5 + 128 * FLT_EPSILON));
     if (largest > 0)
         test_near(scale, largest / 127.0, largest / 127.0 * FLT_EPSILON);
     if (failures)
@@ -66,7 +68,7 @@ static void test_quantize(const variant *v)
 
 static void test_bf16(const variant *v)
 {
-    static const float odd[] = {0.0f,    -0.0f,   INFINITY, -INFINITY, NAN,  FLT_MAX,
+    static const float odd[] = {0.0f,     -0.0f,  INFINITY,  -INFINITY, NAN,        FLT_MAX,
                                 -FLT_MAX, 1e-40f, 0x1.01p0f, 0x1.03p0f, -0x1.01p-3f};
     float x[140];
     uint16_t y[260];
@@ -118,7 +120,8 @@ static void fill(operands *o)
 
 static conure_finish finish_case(const operands *o, int kind, bool int8, size_t n, float *dst)
 {
-    conure_finish f = {.kind = kind, .m = M, .n = n, .dst = dst, .ldd = n + 3, .lds = LD, .alpha = 0.5f};
+    conure_finish f = {
+        .kind = kind, .m = M, .n = n, .dst = dst, .ldd = n + 3, .lds = LD, .alpha = 0.5f};
     f.sums = int8 ? (const void *)o->sums_int8 : o->sums;
     f.gate = int8 ? (const void *)o->gate_int8 : o->gate;
     f.bias = o->bias;
@@ -237,7 +240,8 @@ static void check_silu(const variant *v)
     }
     fprintf(stderr, "%s: silu errs by %.3g at most\n", v->name, worst);
     test_true(worst < 3e-7);
-    static const float special[N] = {0, -0.0f, NAN, INFINITY, -INFINITY, 200, -200, -87, 1e30f, -1e30f};
+    static const float special[N] = {0,   -0.0f, NAN, INFINITY, -INFINITY,
+                                     200, -200,  -87, 1e30f,    -1e30f};
     memcpy(y, special, sizeof y);
     ((conure_finish_fn *)v->fn)(&f);
     test_true(out[0] == 0 && out[1] == 0 && isnan(out[2]) && out[3] == INFINITY);

@@ -99,7 +99,8 @@ static void check_weight(void *self, conure_precision precision, const conure_te
     conure_ops_cpu.weight_free(self, &w);
 }
 
-static void check_storage(void *self, conure_precision precision, conure_dtype dtype, size_t n, size_t k)
+static void check_storage(void *self, conure_precision precision, conure_dtype dtype, size_t n,
+                          size_t k)
 {
     float *w = random_floats(n * k, 1, &seed), *bias = random_floats(n, 1, &seed);
     float *scales = calloc(n, sizeof *scales);

@@ -118,12 +118,12 @@ static inline void emulate_release(void)
     memset(&tiles_, 0, sizeof tiles_);
 }
 
-#define _tile_loadconfig(memory)          emulate_loadconfig(memory)
-#define _tile_zero(tile)                  emulate_zero(tile)
-#define _tile_loadd(tile, base, stride)   emulate_loadd(tile, base, (size_t)(stride))
-#define _tile_stored(tile, base, stride)  emulate_stored(tile, base, (size_t)(stride))
-#define _tile_dpbusd(c, a, b)             emulate_dpbusd(c, a, b)
-#define _tile_dpbf16ps(c, a, b)           emulate_dpbf16ps(c, a, b)
-#define _tile_release()                   emulate_release()
+#define _tile_loadconfig(memory)         emulate_loadconfig(memory)
+#define _tile_zero(tile)                 emulate_zero(tile)
+#define _tile_loadd(tile, base, stride)  emulate_loadd(tile, base, (size_t)(stride))
+#define _tile_stored(tile, base, stride) emulate_stored(tile, base, (size_t)(stride))
+#define _tile_dpbusd(c, a, b)            emulate_dpbusd(c, a, b)
+#define _tile_dpbf16ps(c, a, b)          emulate_dpbf16ps(c, a, b)
+#define _tile_release()                  emulate_release()
 
 #endif

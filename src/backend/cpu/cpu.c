@@ -83,7 +83,8 @@ static void cpu_free(void *self, void *memory)
 }
 
 /* The host's memory is the backend's: upload, download and copy are one. */
-static conure_status cpu_copy(void *self, void *dst, const void *src, size_t bytes, conure_error *err)
+static conure_status cpu_copy(void *self, void *dst, const void *src, size_t bytes,
+                              conure_error *err)
 {
     (void)self;
     (void)err;

@@ -14,14 +14,16 @@ static inline __attribute__((always_inline)) __m256i step(__m256i s, __m256i x, 
     return s;
 }
 
-#define SUM             int32_t
-#define VECTOR          __m256i
-#define LOAD(p)         _mm256_loadu_si256((const __m256i *)(p))
-#define STORE(p, v)     _mm256_storeu_si256((__m256i *)(p), v)
-#define PASSES          2
-#define LINE(w, pass)   ((pass) ? _mm256_srai_epi16(w, 8) : _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8))
-#define INPUT(x, pass)  ((pass) ? _mm256_srli_epi16(x, 8) : _mm256_and_si256(x, _mm256_set1_epi16(0xff)))
-#define STEP(s, x, w)   step(s, x, w)
+#define SUM         int32_t
+#define VECTOR      __m256i
+#define LOAD(p)     _mm256_loadu_si256((const __m256i *)(p))
+#define STORE(p, v) _mm256_storeu_si256((__m256i *)(p), v)
+#define PASSES      2
+#define LINE(w, pass)                                                                              \
+    ((pass) ? _mm256_srai_epi16(w, 8) : _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8))
+#define INPUT(x, pass)                                                                             \
+    ((pass) ? _mm256_srli_epi16(x, 8) : _mm256_and_si256(x, _mm256_set1_epi16(0xff)))
+#define STEP(s, x, w) step(s, x, w)
 #include "backend/cpu/gemm_block_avx2.h"
 
 void conure_gemm_int8_avx2(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, size_t m,

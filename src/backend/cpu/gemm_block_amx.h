@@ -71,18 +71,18 @@ static void configure(size_t rows0, size_t rows1)
 }
 
 /* One step of 16 lines; a0 and a1 are where the two tiles of rows begin. */
-#define STEP(a0, a1, stride, b0, b1)        \
-    do {                                    \
-        _tile_loadd(6, b0, LINE_BYTES);     \
-        _tile_loadd(4, a0, stride);         \
-        MULTIPLY(0, 4, 6);                  \
-        _tile_loadd(7, b1, LINE_BYTES);     \
-        MULTIPLY(1, 4, 7);                  \
-        if (two) {                          \
-            _tile_loadd(5, a1, stride);     \
-            MULTIPLY(2, 5, 6);              \
-            MULTIPLY(3, 5, 7);              \
-        }                                   \
+#define STEP(a0, a1, stride, b0, b1)                                                               \
+    do {                                                                                           \
+        _tile_loadd(6, b0, LINE_BYTES);                                                            \
+        _tile_loadd(4, a0, stride);                                                                \
+        MULTIPLY(0, 4, 6);                                                                         \
+        _tile_loadd(7, b1, LINE_BYTES);                                                            \
+        MULTIPLY(1, 4, 7);                                                                         \
+        if (two) {                                                                                 \
+            _tile_loadd(5, a1, stride);                                                            \
+            MULTIPLY(2, 5, 6);                                                                     \
+            MULTIPLY(3, 5, 7);                                                                     \
+        }                                                                                          \
     } while (0)
 
 /* The lines past the last whole tile, filled up with zeros on both sides. */

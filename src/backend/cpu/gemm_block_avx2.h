@@ -51,7 +51,8 @@ ALWAYS void block(const block_in *in, const int rows)
         UNROLL
         for (int pass = 0; pass < PASSES; pass++) {
             const __m256i v0 = LINE(_mm256_loadu_si256((const __m256i *)w), pass);
-            const __m256i v1 = LINE(_mm256_loadu_si256((const __m256i *)(w + LINE_BYTES / 2)), pass);
+            const __m256i v1 =
+                LINE(_mm256_loadu_si256((const __m256i *)(w + LINE_BYTES / 2)), pass);
             UNROLL
             for (int i = 0; i < rows; i++) {
                 int32_t bits;
@@ -77,10 +78,10 @@ ALWAYS void block(const block_in *in, const int rows)
 
 typedef void (*block_fn)(const block_in *in);
 
-#define BLOCK(rows)                              \
-    static void block_##rows(const block_in *in) \
-    {                                            \
-        block(in, rows);                         \
+#define BLOCK(rows)                                                                                \
+    static void block_##rows(const block_in *in)                                                   \
+    {                                                                                              \
+        block(in, rows);                                                                           \
     }
 BLOCK(1)
 BLOCK(2)

@@ -17,17 +17,17 @@
 
 #include "backend/cpu/unroll.h"
 
-#define BLOCK_ROWS   6
-#define ALONE_ROWS   3 /* up to so many are limited by memory: one panel at a time */
-#define BLOCK_PANELS 4
-#define LINE_BYTES   64
+#define BLOCK_ROWS    6
+#define ALONE_ROWS    3 /* up to so many are limited by memory: one panel at a time */
+#define BLOCK_PANELS  4
+#define LINE_BYTES    64
 #define GROUP_COLUMNS (BLOCK_PANELS * 16)
-#define ALWAYS       static inline __attribute__((always_inline))
+#define ALWAYS        static inline __attribute__((always_inline))
 
 typedef struct block_in {
     SUM *c;
     size_t ldc;
-    const char *a;      /* first row */
+    const char *a; /* first row */
     size_t row_bytes;
     const char *panels; /* first line of the first panel */
     size_t panel_bytes; /* from a panel to the next */
@@ -46,23 +46,24 @@ ALWAYS void block(const block_in *in, const int rows, const int panels)
     const char *a0 = in->a, *a3 = in->a + (rows > 3 ? 3 * ld : 0);
     const char *w = in->panels, *const end = in->panels + in->lines * LINE_BYTES;
     UNROLL
-    for (int i = 0; i < rows; i++)
-    UNROLL
+    for (int i = 0; i < rows; i++) {
+        const SUM *from = in->start ? in->start : in->c + (size_t)i * in->ldc;
+        UNROLL
         for (int j = 0; j < panels; j++)
-            s[i][j] = LOAD(j == panels - 1 ? in->last : (__mmask16)0xffff,
-                           (in->start ? in->start : in->c + (size_t)i * in->ldc) + (size_t)j * 16);
+            s[i][j] = LOAD(j == panels - 1 ? in->last : (__mmask16)0xffff, from + (size_t)j * 16);
+    }
     do {
         __m512i line[BLOCK_PANELS];
-    UNROLL
+        UNROLL
         for (int j = 0; j < panels; j++)
             line[j] = _mm512_loadu_si512(w + (size_t)j * pb);
         _mm_prefetch(w + in->ahead_bytes, _MM_HINT_T1);
-    UNROLL
+        UNROLL
         for (int i = 0; i < rows; i++) {
             int32_t bits;
             __builtin_memcpy(&bits, (i < 3 ? a0 : a3) + (size_t)(i % 3) * ld, sizeof bits);
             const __m512i x = _mm512_set1_epi32(bits);
-    UNROLL
+            UNROLL
             for (int j = 0; j < panels; j++)
                 s[i][j] = STEP(s[i][j], x, line[j]);
         }
@@ -72,19 +73,20 @@ ALWAYS void block(const block_in *in, const int rows, const int panels)
         __asm__("" : "+r"(a0), "+r"(a3));
     } while (w != end);
     UNROLL
-    for (int i = 0; i < rows; i++)
-    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
         for (int j = 0; j < panels; j++)
             STORE(in->c + (size_t)i * in->ldc + (size_t)j * 16,
                   j == panels - 1 ? in->last : (__mmask16)0xffff, s[i][j]);
+    }
 }
 
 typedef void (*block_fn)(const block_in *in);
 
-#define BLOCK(rows, panels)                            \
-    static void block_##rows##x##panels(const block_in *in) \
-    {                                                  \
-        block(in, rows, panels);                       \
+#define BLOCK(rows, panels)                                                                        \
+    static void block_##rows##x##panels(const block_in *in)                                        \
+    {                                                                                              \
+        block(in, rows, panels);                                                                   \
     }
 #define BLOCKS(rows) BLOCK(rows, 1) BLOCK(rows, 2) BLOCK(rows, 3) BLOCK(rows, 4)
 BLOCKS(1)
@@ -94,7 +96,10 @@ BLOCKS(4)
 BLOCKS(5)
 BLOCKS(6)
 
-#define NAMES(rows) {block_##rows##x1, block_##rows##x2, block_##rows##x3, block_##rows##x4}
+#define NAMES(rows)                                                                                \
+    {                                                                                              \
+        block_##rows##x1, block_##rows##x2, block_##rows##x3, block_##rows##x4                     \
+    }
 static const block_fn blocks[BLOCK_ROWS][BLOCK_PANELS] = {NAMES(1), NAMES(2), NAMES(3),
                                                           NAMES(4), NAMES(5), NAMES(6)};
 
@@ -126,7 +131,8 @@ static void group_lines(const block_in *all, size_t m, size_t panels, size_t lin
         in.lines = left < lines_max ? left : lines_max;
         in.panels = all->panels + done_bytes;
         in.a = all->a + line * 4;
-        group_rows(in, m, panels, left > in.lines ? in.lines * LINE_BYTES : group_bytes - done_bytes);
+        group_rows(in, m, panels,
+                   left > in.lines ? in.lines * LINE_BYTES : group_bytes - done_bytes);
         in.start = NULL;
     }
 }

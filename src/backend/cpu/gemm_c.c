@@ -71,7 +71,8 @@ void conure_gemm_int8_c(int32_t *c, size_t ldc, const uint8_t *a, size_t lda, si
             for (size_t l = 0; l < lines; l++)
                 for (size_t j = 0; j < COLUMNS; j++)
                     for (size_t g = 0; g < 4; g++)
-                        sum[j] += (a[i * lda + 4 * l + g] - 128) * panels[(l * COLUMNS + j) * 4 + g];
+                        sum[j] +=
+                            (a[i * lda + 4 * l + g] - 128) * panels[(l * COLUMNS + j) * 4 + g];
             memcpy(c + i * ldc + first, sum, width * sizeof *sum);
         }
     }

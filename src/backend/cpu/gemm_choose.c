@@ -5,8 +5,8 @@
 
 void conure_kernels_gemm(conure_kernels *kernels, uint32_t features)
 {
-#define KERNEL(slot, needs, function)       \
-    if ((features & (needs)) == (needs)) \
+#define KERNEL(slot, needs, function)                                                              \
+    if ((features & (needs)) == (needs))                                                           \
         kernels->slot = function;
 #include "backend/cpu/gemm.def"
 #undef KERNEL

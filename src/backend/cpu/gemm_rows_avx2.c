@@ -40,8 +40,8 @@ float conure_quantize_row_avx2(uint8_t *q, const float *x, size_t k, size_t k_pa
     for (size_t i = 0; i < k; i += 8) {
         const __m256 v = _mm256_mul_ps(_mm256_maskload_ps(x + i, first_lanes(k - i)), factor);
         const __m256i whole = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(128));
-        __m128i bytes = _mm_packus_epi32(_mm256_castsi256_si128(whole),
-                                         _mm256_extracti128_si256(whole, 1));
+        __m128i bytes =
+            _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
         bytes = _mm_packus_epi16(bytes, bytes);
         const uint64_t eight = (uint64_t)_mm_cvtsi128_si64(bytes);
         memcpy(q + i, &eight, k - i < 8 ? k - i : 8);
@@ -61,8 +61,8 @@ void conure_f32_to_bf16_row_avx2(uint16_t *dst, const float *x, size_t k, size_t
         const __m256i quiet = _mm256_or_si256(high, _mm256_set1_epi32(0x40));
         const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
         nearest = _mm256_blendv_epi8(_mm256_srli_epi32(nearest, 16), quiet, is_nan);
-        const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(nearest),
-                                                _mm256_extracti128_si256(nearest, 1));
+        const __m128i halves =
+            _mm_packus_epi32(_mm256_castsi256_si128(nearest), _mm256_extracti128_si256(nearest, 1));
         uint16_t eight[8];
         _mm_storeu_si128((__m128i *)eight, halves);
         memcpy(dst + i, eight, (k - i < 8 ? k - i : 8) * sizeof *dst);
@@ -105,8 +105,8 @@ ALWAYS void finish(const conure_finish *f, const int kind, const int int8)
                     f->residual ? _mm256_maskload_ps(f->residual + i * f->ldr + j, lanes) : zero;
                 y = _mm256_add_ps(residual, _mm256_mul_ps(alpha, y));
             } else if (kind == CONURE_FINISH_GLU) {
-                const __m256 gate = before(f->gate, at, row_scale, f->gate_scales, f->gate_bias, j,
-                                           lanes, int8);
+                const __m256 gate =
+                    before(f->gate, at, row_scale, f->gate_scales, f->gate_bias, j, lanes, int8);
                 y = _mm256_mul_ps(y, conure_sigmoid_avx2(gate));
             }
             _mm256_maskstore_ps(dst + j, lanes, y);
@@ -117,9 +117,9 @@ ALWAYS void finish(const conure_finish *f, const int kind, const int int8)
 void conure_finish_avx2(const conure_finish *f)
 {
     const int int8 = f->row_scales != NULL;
-#define CASE(kind)                                        \
-    case kind:                                            \
-        int8 ? finish(f, kind, 1) : finish(f, kind, 0); \
+#define CASE(kind)                                                                                 \
+    case kind:                                                                                     \
+        int8 ? finish(f, kind, 1) : finish(f, kind, 0);                                            \
         break;
     switch (f->kind) {
         CASE(CONURE_FINISH_STORE)

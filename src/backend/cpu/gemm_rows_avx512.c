@@ -91,8 +91,8 @@ ALWAYS __m512 before(const void *sums, size_t at, __m512 row_scale, const float 
 }
 
 /* kind, int8 and mostly lanes are constants where this is inlined. */
-ALWAYS void finish_vector(const conure_finish *f, size_t i, size_t j, __mmask16 lanes, const int kind,
-                          const int int8)
+ALWAYS void finish_vector(const conure_finish *f, size_t i, size_t j, __mmask16 lanes,
+                          const int kind, const int int8)
 {
     const __m512 zero = _mm512_setzero_ps();
     const __m512 row_scale = _mm512_set1_ps(int8 ? f->row_scales[i] : 1.0f);
@@ -129,9 +129,9 @@ ALWAYS void finish(const conure_finish *f, const int kind, const int int8)
 void conure_finish_avx512(const conure_finish *f)
 {
     const int int8 = f->row_scales != NULL;
-#define CASE(kind)                                        \
-    case kind:                                            \
-        int8 ? finish(f, kind, 1) : finish(f, kind, 0); \
+#define CASE(kind)                                                                                 \
+    case kind:                                                                                     \
+        int8 ? finish(f, kind, 1) : finish(f, kind, 0);                                            \
         break;
     switch (f->kind) {
         CASE(CONURE_FINISH_STORE)

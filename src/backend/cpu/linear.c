@@ -27,10 +27,10 @@ typedef struct part {
     const conure_weight *weight;
     const conure_product *product;
     conure_epilogue epilogue;
-    conure_rows dst;     /* the product's, or scratch when GLU does not fit panels */
-    uint32_t columns;    /* of dst */
+    conure_rows dst;  /* the product's, or scratch when GLU does not fit panels */
+    uint32_t columns; /* of dst */
     uint32_t n_groups, groups_per_item;
-    uint32_t n_items;    /* column ranges times row ranges */
+    uint32_t n_items; /* column ranges times row ranges */
 } part;
 
 typedef struct job {
@@ -95,7 +95,8 @@ static void multiply(const job *j, const conure_weight *w, void *sums, size_t ro
     }
 }
 
-static void tile(const job *j, const part *p, uint8_t *tiles, size_t row, size_t rows, size_t column)
+static void tile(const job *j, const part *p, uint8_t *tiles, size_t row, size_t rows,
+                 size_t column)
 {
     const conure_weight *w = p->weight;
     const conure_rows *residual = &p->product->residual;
@@ -135,7 +136,8 @@ static void multiply_item(void *arg, uint32_t item, uint32_t worker)
     const uint32_t rows = left < j->rows_per_item ? left : j->rows_per_item;
     const uint32_t groups = more < p->groups_per_item ? more : p->groups_per_item;
     for (uint32_t g = first; g < first + groups; g++)
-        tile(j, p, j->tiles + (size_t)worker * 2 * TILE_BYTES, row, rows, (size_t)g * GROUP_COLUMNS);
+        tile(j, p, j->tiles + (size_t)worker * 2 * TILE_BYTES, row, rows,
+             (size_t)g * GROUP_COLUMNS);
 }
 
 /* ---- cutting ----------------------------------------------------------------------------------- */
@@ -275,9 +277,10 @@ conure_status conure_cpu_linear(void *self, conure_rows src, const conure_produc
         (void)w;
     }
     job j = {.kernels = cpu->kernels, .precision = cpu->precision, .src = src};
-    j.row_bytes = cpu->precision == CONURE_PRECISION_F32
-                      ? src.stride * sizeof(float)
-                      : converted_row_bytes(src.cols, cpu->precision == CONURE_PRECISION_BF16 ? 2 : 1);
+    j.row_bytes =
+        cpu->precision == CONURE_PRECISION_F32
+            ? src.stride * sizeof(float)
+            : converted_row_bytes(src.cols, cpu->precision == CONURE_PRECISION_BF16 ? 2 : 1);
     const size_t mark = cpu->scratch.used;
     const conure_status status = reserve(cpu, &j, products, n_products, err);
     if (status == CONURE_OK) {

@@ -65,7 +65,8 @@ static void pack_item(void *arg, uint32_t item, uint32_t worker)
     const size_t first = (size_t)item * PANELS_PER_ITEM;
     for (size_t panel = first; panel < first + PANELS_PER_ITEM && panel < n_panels; panel++) {
         const size_t row = panel * CONURE_PANEL_COLUMNS;
-        const size_t columns = p->n - row < CONURE_PANEL_COLUMNS ? p->n - row : CONURE_PANEL_COLUMNS;
+        const size_t columns =
+            p->n - row < CONURE_PANEL_COLUMNS ? p->n - row : CONURE_PANEL_COLUMNS;
         if (p->dtype == CONURE_I8 && p->tensor->dtype == CONURE_I8)
             pack_int8_panel(p, panel, columns);
         else
@@ -164,7 +165,8 @@ static conure_status fill(conure_cpu *cpu, conure_weight *w, const conure_tensor
     if (!in_place)
         return pack(cpu, &p, err);
     for (size_t row = 0; own_sums && row < w->n; row += CONURE_PANEL_COLUMNS)
-        sum_panel(p.sums + row, (const int8_t *)w->panels + row / CONURE_PANEL_COLUMNS * w->lines * 64,
+        sum_panel(p.sums + row,
+                  (const int8_t *)w->panels + row / CONURE_PANEL_COLUMNS * w->lines * 64,
                   w->n - row < CONURE_PANEL_COLUMNS ? w->n - row : CONURE_PANEL_COLUMNS, w->lines);
     return CONURE_OK;
 }
