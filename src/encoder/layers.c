@@ -113,6 +113,13 @@ conure_status conure_layer_open(conure_network *net, uint32_t i, conure_error *e
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+/* Rows of 1024 or 4096 floats lie a power of two apart and share a few sets of every cache; an odd number
+ * of cache lines spreads them. */
+static size_t spread(size_t cols)
+{
+    return (cols + 15) / 16 * 16 + ((cols + 15) / 16 % 2 ? 0 : 16);
+}
+
 /* What one run through the layers works on. */
 typedef struct layer_run {
     conure_network *net;
@@ -146,7 +153,7 @@ static conure_status feed_forward(const layer_run *r, float *const weights[2], c
                                   const conure_weight *out)
 {
     const uint32_t ff = r->net->config->ff_width;
-    const conure_rows wide = {r->net->wide.data, ff, r->x.rows, ff};
+    const conure_rows wide = {r->net->wide.data, spread(ff), r->x.rows, ff};
     CONURE_TRY(norm(r, r->normed, weights));
     CONURE_TRY(product(r, wide, r->normed, in, CONURE_SILU, 0));
     return product(r, r->x, wide, out, CONURE_ADD, 0.5f);
@@ -175,9 +182,9 @@ static conure_status attend(const layer_run *r, uint32_t layer)
     const conure_config *c = net->config;
     const conure_layer *y = &net->layers[layer];
     const uint32_t d = c->d_model, rows = r->x.rows;
-    const size_t kv = (size_t)r->kv_rows * d;
-    const conure_rows q = {net->wide.data, d, rows, d}, out = {net->wide.data + (size_t)rows * d, d, rows, d};
-    const conure_rows k = {net->key_rows.data, d, r->kv_rows, d}, v = {net->key_rows.data + kv, d, r->kv_rows, d};
+    const size_t stride = spread(d), kv = r->kv_rows * stride;
+    const conure_rows q = {net->wide.data, stride, rows, d}, out = {net->wide.data + rows * stride, stride, rows, d};
+    const conure_rows k = {net->key_rows.data, stride, r->kv_rows, d}, v = {net->key_rows.data + kv, stride, r->kv_rows, d};
     CONURE_TRY(norm(r, r->normed, y->norm_att));
     const conure_product p[3] = {
         {.weight = y->query, .dst = q}, {.weight = y->key, .dst = k}, {.weight = y->value, .dst = v}};
@@ -205,7 +212,8 @@ static conure_status convolve(const layer_run *r, uint32_t layer)
     conure_network *net = r->net;
     const conure_layer *y = &net->layers[layer];
     const uint32_t d = net->config->d_model, rows = r->x.rows, left = net->config->conv_left;
-    const conure_rows gated = {net->wide.data, d, rows, d}, out = {net->wide.data + (size_t)rows * d, d, rows, d};
+    const size_t stride = spread(d);
+    const conure_rows gated = {net->wide.data, stride, rows, d}, out = {net->wide.data + rows * stride, stride, rows, d};
     for (uint32_t i = 0; i < r->n; i++) { /* r->normed still holds the attention's input rows */
         const conure_state *state = r->rows[i].state;
         r->history[i] = state ? state->time[state->current] + (size_t)layer * left * d : NULL;
@@ -251,8 +259,8 @@ conure_status conure_layers_run(conure_network *net, conure_rows x, const conure
     if (!r.n_keys_max)
         return CONURE_OK;
     CONURE_TRY(conure_room_fit(net, &net->normed, x.rows, d, err));
-    CONURE_TRY(conure_room_fit(net, &net->wide, x.rows, ff > 2 * d ? ff : 2 * d, err));
-    CONURE_TRY(conure_room_fit(net, &net->key_rows, r.kv_rows, (r.cached ? 3 : 2) * (size_t)d, err));
+    CONURE_TRY(conure_room_fit(net, &net->wide, x.rows, spread(ff) > 2 * spread(d) ? spread(ff) : 2 * spread(d), err));
+    CONURE_TRY(conure_room_fit(net, &net->key_rows, r.kv_rows, (r.cached ? 3 : 2) * spread(d), err));
     CONURE_TRY(conure_positions_fit(net, r.n_keys_max, err));
     r.normed = (conure_rows){net->normed.data, d, x.rows, d};
     r.history = conure_calloc(n, sizeof *r.history);
