@@ -90,12 +90,15 @@ uint32_t conure_argmax(const float *values, uint32_t n)
 {
     uint32_t best = 0;
     float top = -INFINITY;
-    for (uint32_t i = 0; i < n; i++)
+    bool sound = true;
+    for (uint32_t i = 0; i < n; i++) {
+        sound &= values[i] == values[i];
         if (values[i] > top) {
             top = values[i];
             best = i;
         }
-    return best;
+    }
+    return sound && isfinite(top) ? best : n;
 }
 
 float conure_softmax_of(const float *values, uint32_t n, uint32_t i)
@@ -151,8 +154,13 @@ static conure_status take(const conure_config *c, const conure_tdt_options *opti
 {
     const uint32_t blank = c->vocab_size;
     const uint32_t id = conure_argmax(logits, blank + 1);
-    const uint32_t duration = c->durations[conure_argmax(logits + blank + 1, c->n_durations)];
+    const uint32_t step = conure_argmax(logits + blank + 1, c->n_durations);
     *emitted = id;
+    if (id > blank || step >= c->n_durations)
+        return conure_fail(err, CONURE_BACKEND, "the scores of frame %llu are not finite: the model's weights are damaged "
+                           "('conure model verify' tells), or the precision is too low for them",
+                           (unsigned long long)(tdt->offset + at->t));
+    const uint32_t duration = c->durations[step];
     if (id == blank) {
         at->t += duration ? duration : 1;
         tdt->n_blanks++;

@@ -48,13 +48,14 @@ typedef struct conure_tdt_options {
 } conure_tdt_options;
 
 /* Decode one chunk of each of n streams.  Each comes out as it would alone.
- * Returns OK, NO_MEMORY, CANCELLED or what the engine returned; on failure the streams keep what they
+ * Returns OK, NO_MEMORY, CANCELLED, BACKEND (scores that are not finite) or what the engine returned; on failure the streams keep what they
  * had found and must be reset or closed. */
 conure_status conure_tdt_decode(const conure_engine *engine, void *self, const conure_config *config,
                                 const conure_tdt_options *options, conure_tdt_room *room,
                                 const conure_tdt_chunk *chunks, uint32_t n, conure_error *err);
 
-/* Index of the largest of n values (the first of equals); NaN never wins. */
+/* Index of the largest of n values (the first of equals); n when one of them is NaN or the largest is
+ * infinite, which scores of a sound model never are. */
 uint32_t conure_argmax(const float *values, uint32_t n);
 /* exp(values[i]) / sum exp(values): stable; 0 .. 1. */
 float conure_softmax_of(const float *values, uint32_t n, uint32_t i);

@@ -193,6 +193,26 @@ static conure_status read_metadata(opening *o)
     return status;
 }
 
+/* The texts are small, so their hash is checked at every opening; that of the data is verify's. */
+static conure_status check_header_hash(const conure_safetensors *st, conure_error *err)
+{
+    const char *values[CONURE_CONVERTED_KEYS];
+    const char *want = conure_safetensors_metadata(st, CONURE_CONVERTED_HEADER_KEY);
+    char got[65];
+    for (int i = 0; i < CONURE_CONVERTED_KEYS; i++) {
+        values[i] = conure_safetensors_metadata(st, conure_converted_keys[i]);
+        if (!values[i])
+            return conure_fail(err, CONURE_BAD_FILE, "%s: %s is missing", st->where,
+                               conure_converted_keys[i]);
+    }
+    conure_converted_header_hash(got, values);
+    if (want && strcmp(got, want) == 0)
+        return CONURE_OK;
+    return conure_fail(err, CONURE_BAD_FILE,
+                       "%s: the metadata has SHA-256 %s, the header says %.64s: it was changed",
+                       st->where, got, want ? want : "nothing");
+}
+
 conure_status conure_converted_open(conure_model *model, const char *path, conure_error *err)
 {
     conure_safetensors st = {0};
@@ -208,6 +228,10 @@ conure_status conure_converted_open(conure_model *model, const char *path, conur
         status = read_metadata(&o);
     if (status == CONURE_OK)
         status = conure_config_tensors(&model->config, take_one, &o);
+#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* or a fuzzer would never get further */
+    if (status == CONURE_OK)
+        status = check_header_hash(&st, err);
+#endif
     if (status == CONURE_OK && o.n_used + 1 != json_object_size(st.header))
         conure_log_write(&model->log, CONURE_LOG_WARNING,
                          "%s: %zu tensors are not part of the model and are ignored", path,

@@ -108,7 +108,9 @@ static conure_status make_tokenizer(conure_model *model, conure_error *err)
 typedef struct maker {
     conure_model *model;
     uint64_t seed;
-    uint32_t cap;
+    uint32_t cap, n_expected;
+    conure_progress_fn progress;
+    void *user;
     conure_error *err;
 } maker;
 
@@ -165,6 +167,8 @@ static conure_status make_tensor(void *user, const conure_tensor_spec *spec)
     conure_model *model = m->model;
     if (spec->optional)
         return CONURE_OK; /* the front end computes its own tables */
+    if (m->progress && !m->progress(m->user, fmin(1.0, (double)model->n_tensors / m->n_expected)))
+        return conure_fail(m->err, CONURE_CANCELLED, "cancelled, nothing was written");
     if (model->n_tensors == m->cap)
         return conure_fail(m->err, CONURE_LIMIT, "a model of more than %u tensors", m->cap);
     uint64_t k = 1, n = spec->rank ? spec->shape[0] : 1;
@@ -190,7 +194,8 @@ static conure_status make_tensor(void *user, const conure_tensor_spec *spec)
     return CONURE_OK;
 }
 
-conure_status conure_model_random_open(conure_model **out, const char *preset_name, uint64_t seed, conure_error *err)
+conure_status conure_model_random_open(conure_model **out, const char *preset_name, uint64_t seed,
+                                       conure_progress_fn progress, void *user, conure_error *err)
 {
     char name[96];
     conure_model *model = NULL;
@@ -205,7 +210,8 @@ conure_status conure_model_random_open(conure_model **out, const char *preset_na
     status = conure_model_new(&model, &options, conure_strdup(name), err);
     if (status != CONURE_OK)
         return status;
-    maker m = {model, seed, TENSORS_BESIDE_LAYERS + TENSORS_OF_LAYER * config.n_layers, err};
+    maker m = {.model = model, .seed = seed, .cap = TENSORS_BESIDE_LAYERS + TENSORS_OF_LAYER * config.n_layers,
+               .n_expected = 28 * config.n_layers, .progress = progress, .user = user, .err = err};
     model->config = config;
     model->format = CONURE_FORMAT_CONURE;
     model->tensors = conure_block_alloc(&model->arena, m.cap * sizeof *model->tensors);

@@ -18,6 +18,7 @@ double conure_random_unit(uint64_t seed, uint64_t i);
  * biases in +-0.5; the joint is random too and decodes to nothing sensible until it is calibrated
  * (stream/random.h).  Matrices are f32 panels, but those that calibration changes (the joint's and
  * encoder.pre_encode.out) are f32 rows. */
-conure_status conure_model_random_open(conure_model **out, const char *preset, uint64_t seed, conure_error *err);
+conure_status conure_model_random_open(conure_model **out, const char *preset, uint64_t seed,
+                                       conure_progress_fn progress, void *user, conure_error *err);
 
 #endif

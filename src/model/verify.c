@@ -87,25 +87,6 @@ static conure_status check_data_hash(const conure_safetensors *st, part *p, conu
         st->where, got, want ? want : "nothing");
 }
 
-static conure_status check_header_hash(const conure_safetensors *st, conure_error *err)
-{
-    const char *values[CONURE_CONVERTED_KEYS];
-    const char *want = conure_safetensors_metadata(st, CONURE_CONVERTED_HEADER_KEY);
-    char got[65];
-    for (int i = 0; i < CONURE_CONVERTED_KEYS; i++) {
-        values[i] = conure_safetensors_metadata(st, conure_converted_keys[i]);
-        if (!values[i])
-            return conure_fail(err, CONURE_BAD_FILE, "%s: %s is missing", st->where,
-                               conure_converted_keys[i]);
-    }
-    conure_converted_header_hash(got, values);
-    if (want && strcmp(got, want) == 0)
-        return CONURE_OK;
-    return conure_fail(err, CONURE_BAD_FILE,
-                       "%s: the metadata has SHA-256 %s, the header says %.64s: it was changed",
-                       st->where, got, want ? want : "nothing");
-}
-
 conure_status conure_converted_verify(const conure_model *model, conure_progress_fn progress,
                                       void *user, conure_error *err)
 {
@@ -115,8 +96,6 @@ conure_status conure_converted_verify(const conure_model *model, conure_progress
     part p = {progress, user, 0, 0.3};
     uint32_t n = 0;
     conure_status status = conure_safetensors_open(&st, &model->map, model->name, err);
-    if (status == CONURE_OK)
-        status = check_header_hash(&st, err);
     if (status == CONURE_OK)
         status = check_data_hash(&st, &p, err);
     if (status == CONURE_OK)

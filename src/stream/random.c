@@ -18,6 +18,7 @@
 #include <string.h>
 
 enum { CALIBRATION_S = 20, LABELS = 64, SAMPLED_LABELS = 8, SAMPLED_FRAMES = 48 };
+static const double CALIBRATION_AT = 0.3, WRITING_AT = 0.5; /* of the whole, for progress */
 static const double FRONT_SPREAD = 1.0, ENCODER_SPREAD = 2.4, PREDICTOR_SPREAD = 1.0, BLANK_QUANTILE = 0.65;
 
 /* ---- synthetic speech ------------------------------------------------------------------------ */
@@ -81,6 +82,9 @@ typedef struct calibration {
     float *outputs;      /* [LABELS][pred_hidden]: the predictor's output after each of some labels */
     float *frames_part;  /* [n_frames][joint_hidden], after calibration of joint.enc */
     float *labels_part;  /* [LABELS][joint_hidden] */
+    conure_progress_fn progress;
+    void *user;
+    int cancel;          /* set when progress says so */
     conure_error *err;
 } calibration;
 
@@ -93,6 +97,8 @@ static void keep_front(void *user, const char *name, uint32_t row, const float *
 {
     calibration *c = user;
     (void)row;
+    if (c->progress && !c->progress(c->user, CALIBRATION_AT)) /* asked after every layer */
+        c->cancel = 1;
     if (strcmp(name, "subsampling") == 0)
         memcpy(c->front, data, (size_t)rows * cols * sizeof *data);
 }
@@ -151,7 +157,8 @@ static conure_status observe(calibration *c, uint64_t seed)
     const conure_engine *engine = &conure_engine_native_cpu;
     const uint32_t processors = conure_processors();
     const conure_engine_options options = {.n_threads = processors < 16 ? processors : 16,
-                                           .precision = CONURE_PRECISION_F32, .mask = CONURE_MASK_EXACT};
+                                           .precision = CONURE_PRECISION_F32, .mask = CONURE_MASK_EXACT,
+                                           .cancel = &c->cancel};
     conure_encode_row row = {.mel = c->mel, .n_frames = c->n_mel, .n_valid = c->n_mel, .out = c->encoded, .n_out_cap = c->n_frames};
     void *self = NULL;
     conure_status status = engine->open(&self, c->model, &options, c->err);
@@ -272,10 +279,10 @@ static conure_status set_outputs(calibration *c)
     return CONURE_OK;
 }
 
-static conure_status calibrate(conure_model *model, uint64_t seed, conure_error *err)
+static conure_status calibrate(conure_model *model, uint64_t seed, conure_progress_fn progress, void *user, conure_error *err)
 {
     const conure_config *config = &model->config;
-    calibration c = {.model = model, .err = err};
+    calibration c = {.model = model, .progress = progress, .user = user, .err = err};
     conure_status status = listen(&c, seed);
     if (status == CONURE_OK)
         status = observe(&c, seed);
@@ -299,30 +306,29 @@ static conure_status calibrate(conure_model *model, uint64_t seed, conure_error 
     return status;
 }
 
-/* Making takes about a third of the time, calibrating a sixth, writing the rest. */
-typedef struct late_progress {
+/* Parts of the work as fractions of all of it. */
+typedef struct part_progress {
     conure_progress_fn fn;
     void *user;
-} late_progress;
+    double first, last;
+} part_progress;
 
-static bool later(void *user, double fraction)
+static bool in_part(void *user, double fraction)
 {
-    const late_progress *p = user;
-    return !p->fn || p->fn(p->user, 0.5 + 0.5 * fraction);
+    const part_progress *p = user;
+    return !p->fn || p->fn(p->user, p->first + (p->last - p->first) * fraction);
 }
 
 conure_status conure_model_random(const char *path, const char *preset, uint64_t seed, const char *weights,
                                   conure_progress_fn progress, void *user, conure_error *err)
 {
     conure_model *model = NULL;
-    late_progress p = {progress, user};
-    conure_status status = conure_model_random_open(&model, preset, seed, err);
-    if (status == CONURE_OK && progress && !progress(user, 0.35))
-        status = conure_fail(err, CONURE_CANCELLED, "%s: cancelled, nothing was written", path);
+    part_progress making = {progress, user, 0, CALIBRATION_AT}, writing = {progress, user, WRITING_AT, 1};
+    conure_status status = conure_model_random_open(&model, preset, seed, in_part, &making, err);
     if (status == CONURE_OK)
-        status = calibrate(model, seed, err);
+        status = calibrate(model, seed, progress, user, err);
     if (status == CONURE_OK)
-        status = conure_model_convert(model, path, weights, later, &p, err);
+        status = conure_model_convert(model, path, weights, in_part, &writing, err);
     conure_model_close(&model);
     return status;
 }
