@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/error.h"
 #include "cli/command.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
@@ -20,17 +21,21 @@ static int fail(conure_status status, const conure_error *err)
     conure_say(CONURE_SAY_ERROR, "%s", err->text[0] ? err->text : conure_status_text(status));
     if (status == CONURE_CANCELLED)
         return CONURE_EXIT_INTERRUPTED;
+    if (status == CONURE_BAD_ARG)
+        return CONURE_EXIT_USAGE;
     return status == CONURE_BAD_FILE ? CONURE_EXIT_SOME : CONURE_EXIT_CANNOT;
 }
 
-static conure_status open_model(conure_model **model, int n, char *const *arguments,
-                                conure_error *err)
+static conure_status open_model(conure_model **model, const char *named, int n,
+                                char *const *arguments, conure_error *err)
 {
     conure_model_options options;
+    if (named && n)
+        return conure_fail(err, CONURE_BAD_ARG, "two models are named: %s and %s", named, arguments[0]);
     conure_model_options_init(&options);
     options.log = conure_log_to_terminal;
     conure_progress("loading the model");
-    return conure_models_open(model, n ? arguments[0] : NULL, &options, err);
+    return conure_models_open(model, n ? arguments[0] : named, &options, err);
 }
 
 static uint64_t file_bytes(const char *path)
@@ -42,6 +47,7 @@ static uint64_t file_bytes(const char *path)
 /* ---- info */
 
 typedef struct info_settings {
+    const char *model;
     bool json;
 } info_settings;
 
@@ -84,7 +90,7 @@ static int run_info(const void *settings, int n, char *const *arguments)
     conure_model *model = NULL;
     conure_error err = {""};
     conure_model_info info = {.struct_bytes = sizeof info};
-    conure_status status = open_model(&model, n, arguments, &err);
+    conure_status status = open_model(&model, s->model, n, arguments, &err);
     int code = CONURE_EXIT_GOOD;
     if (status == CONURE_OK)
         status = conure_model_get_info(model, &info);
@@ -103,12 +109,12 @@ static int run_info(const void *settings, int n, char *const *arguments)
 
 static int run_verify(const void *settings, int n, char *const *arguments)
 {
+    const info_settings *s = settings;
     conure_model *model = NULL;
     conure_error err = {""};
     char words[] = "checking";
-    conure_status status = open_model(&model, n, arguments, &err);
+    conure_status status = open_model(&model, s->model, n, arguments, &err);
     int code = CONURE_EXIT_GOOD;
-    (void)settings;
     if (status == CONURE_OK)
         status = conure_model_verify(model, conure_progress_fraction, words, &err);
     conure_progress_clear();
@@ -125,7 +131,7 @@ static int run_verify(const void *settings, int n, char *const *arguments)
 static const char *const weight_names[] = {"f32", "f16", "bf16", "int8", NULL};
 
 typedef struct write_settings {
-    const char *out, *preset;
+    const char *model, *out, *preset;
     int weights;
     uint64_t seed;
 } write_settings;
@@ -155,7 +161,7 @@ static int run_convert(const void *settings, int n, char *const *arguments)
     int code = need_out(s, "convert");
     if (code != CONURE_EXIT_GOOD)
         return code;
-    status = open_model(&model, n, arguments, &err);
+    status = open_model(&model, s->model, n, arguments, &err);
     if (status == CONURE_OK)
         status = conure_model_convert(model, s->out, weight_names[s->weights],
                                       conure_progress_fraction, words, &err);
@@ -188,10 +194,8 @@ static int run_random(const void *settings, int n, char *const *arguments)
         return code;
     status = conure_model_random(s->out, s->preset ? s->preset : "parakeet-tdt-0.6b-v3", s->seed,
                                  weight_names[s->weights], conure_progress_fraction, words, &err);
-    if (status != CONURE_OK) {
-        code = fail(status, &err);
-        return status == CONURE_BAD_ARG ? CONURE_EXIT_USAGE : code;
-    }
+    if (status != CONURE_OK)
+        return fail(status, &err);
     tell_written(s->out);
     return CONURE_EXIT_GOOD;
 }
@@ -203,7 +207,12 @@ static int run_random(const void *settings, int n, char *const *arguments)
     "MODEL is a .nemo file, a Hugging Face folder, a converted file, or the name of a fetched "    \
     "model; without it CONURE_MODEL is meant, else the model embedded in the program."
 
+#define MODEL_OPTION(type)                                                                         \
+    {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", AT(type, model), \
+     .complete = CONURE_COMPLETE_FILE, .help = "the model, when it is not an argument"}
+
 static const conure_option info_options[] = {
+    MODEL_OPTION(info_settings),
     {.kind = CONURE_OPTION_FLAG, .name = "json", AT(info_settings, json), .help = "print JSON"},
     {0},
 };
@@ -224,6 +233,7 @@ static const conure_command info = {
     .run = run_info,
 };
 
+static const conure_option verify_options[] = {MODEL_OPTION(info_settings), {0}};
 static const conure_example verify_examples[] = {
     {"conure model verify model.conure", "prints \"good\", or what is wrong; exit status 0 or 1"},
     {NULL, NULL},
@@ -233,13 +243,16 @@ static const conure_command verify = {
     .summary = "Check every weight and every hash of a model",
     .arguments = "[MODEL]",
     .details = MODEL_DETAILS,
+    .options = verify_options,
     .examples = verify_examples,
     .complete = CONURE_COMPLETE_FILE,
     .max_arguments = 1,
+    .settings_bytes = sizeof(info_settings),
     .run = run_verify,
 };
 
 static const conure_option convert_options[] = {
+    MODEL_OPTION(write_settings),
     {.kind = CONURE_OPTION_TEXT, .name = "out", .letter = 'o', .value = "FILE",
      AT(write_settings, out), .complete = CONURE_COMPLETE_FILE, .help = "the file to write; needed"},
     {.kind = CONURE_OPTION_CHOICE, .name = "weights", .letter = 'w', .value = "TYPE",

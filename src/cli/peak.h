@@ -10,7 +10,7 @@ typedef struct conure_peak {
     double ops_per_s;        /* all threads together; a multiply-add is two */
 } conure_peak;
 
-/* Measure for about 0.2 s with n_threads threads and the instructions of features (base/cpu.h) that a
+/* Measure for about half a second with n_threads threads and the instructions of features (base/cpu.h) that a
  * product in this precision would use.  NO_MEMORY, or UNSUPPORTED when there is no loop for them (plain C, another
  * architecture). */
 conure_status conure_peak_measure(conure_peak *peak, uint32_t features, conure_precision precision,

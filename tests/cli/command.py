@@ -333,6 +333,8 @@ class Models(Case):
         out, _ = self.conure("model", "info", "--json", self.model)
         info = json.loads(out)
         self.assertEqual((info["name"], info["format"], info["weights"], info["layers"]), ("mini", "conure", "int8", 4))
+        self.assertEqual(self.conure("model", "info", "--json", "-m", self.model)[0], out)
+        self.conure("model", "info", "-m", self.model, self.model, code=2)
         text, _ = self.conure("model", "info", self.model)
         self.assertIn(info["hash"], text)
 
