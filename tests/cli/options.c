@@ -33,10 +33,10 @@ static const conure_option table[] = {
 static const conure_command command = {.name = "try", .summary = "Try", .arguments = "FILE...",
                                        .options = table, .min_arguments = 1, .max_arguments = 2};
 
-/* words: the command line, parted by single spaces. */
+/* words: the command line, parted by single spaces.  Texts in s are valid until the next call. */
 static int parse(const char *words, settings *s, int *n_arguments, bool *help)
 {
-    char copy[256];
+    static char copy[256];
     char *argv[20] = {copy};
     int argc = 0, first = 0, code;
     snprintf(copy, sizeof copy, "try %s", words);

@@ -106,6 +106,7 @@ static void sweep(const char *what, work run, const char *path)
 int main(void)
 {
     test_begin("model.no_memory");
+    mkdir(FOLDER, 0777);
     const char *converted = FOLDER "/mini.safetensors", *made = FOLDER "/made.safetensors";
     test_int(conure_model_random_open(&source, "mini", 3, NULL, NULL, NULL), CONURE_OK);
     write_hf_texts(source, FOLDER "/hf");
