@@ -9,8 +9,13 @@ target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/../ops.c)
 
 # Files with instructions that not every processor has: each with its own flags, none called unless
-# conure_cpu_features() found them.  -O3: the register blocks must be unrolled whole.
+# conure_cpu_features() found them.  -O3: the register blocks must be unrolled whole; under a sanitizer
+# that would take minutes (unroll.h).
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+    set(effort -O3)
+    if(CONURE_SANITIZE)
+        set(effort -O1)
+    endif()
     set(avx2 -mavx2 -mfma)
     set(avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma)
     foreach(entry
@@ -23,6 +28,6 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
         string(REGEX MATCHALL "[^ ;]+" words "${entry}")
         list(POP_FRONT words file)
         target_sources(conure_core PRIVATE ${CMAKE_CURRENT_LIST_DIR}/${file})
-        set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/${file} PROPERTIES COMPILE_OPTIONS "-O3;${words}")
+        set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/${file} PROPERTIES COMPILE_OPTIONS "${effort};${words}")
     endforeach()
 endif()
