@@ -4,6 +4,7 @@
 
 #define SUM               float
 #define MULTIPLY(c, a, b) _tile_dpbf16ps(c, a, b)
+#define LESS(a, b)        ((a) - (b))
 #include "backend/cpu/gemm_block_amx.h"
 
 void conure_gemm_bf16_amx(float *c, size_t ldc, const uint16_t *a, size_t lda, size_t m,

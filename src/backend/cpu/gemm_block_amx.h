@@ -117,10 +117,10 @@ static void write_c(const SUM tile[TILE_ROWS * PANEL_WIDTH], const amx_in *in, c
     SUM *c = b->c + (size_t)row * TILE_ROWS * in->ldc + (size_t)panel * PANEL_WIDTH;
     SUM less[PANEL_WIDTH] = {0};
     for (size_t j = 0; b->sums && j < b->width[panel]; j++)
-        less[j] = (SUM)(128 * b->sums[(size_t)panel * PANEL_WIDTH + j]);
+        less[j] = (SUM)(int32_t)(128u * (uint32_t)b->sums[(size_t)panel * PANEL_WIDTH + j]);
     for (size_t i = 0; i < b->rows[row]; i++)
         for (size_t j = 0; j < b->width[panel]; j++)
-            c[i * in->ldc + j] = tile[i * PANEL_WIDTH + j] - less[j];
+            c[i * in->ldc + j] = LESS(tile[i * PANEL_WIDTH + j], less[j]);
 }
 
 static void start_sums(const amx_in *in, const amx_block *b)

@@ -134,7 +134,7 @@ static void products(const block_in *all, size_t m, size_t n, size_t lines_max, 
         SUM start[COLUMNS] = {0};
         block_in in = *all;
         for (size_t j = 0; sums && j < width; j++)
-            start[j] = (SUM)(-128 * sums[first + j]);
+            start[j] = (SUM)(int32_t)(-128u * (uint32_t)sums[first + j]);
         in.c += first;
         in.start = accumulate ? NULL : start;
         for (size_t line = 0; line < all->lines; line += in.lines) {

@@ -150,7 +150,7 @@ static void products(const block_in *all, size_t m, size_t n, size_t lines_max, 
         SUM start[GROUP_COLUMNS] = {0};
         block_in in = *all;
         for (size_t j = 0; sums && j < width; j++)
-            start[j] = (SUM)(-128 * sums[first + j]);
+            start[j] = (SUM)(int32_t)(-128u * (uint32_t)sums[first + j]);
         in.c += first;
         in.panels += first / 16 * all->panel_bytes;
         in.start = accumulate ? NULL : start;
