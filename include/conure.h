@@ -75,6 +75,9 @@ typedef enum conure_log_level {
 /* Called from the thread that called the library; must not call back into it. */
 typedef void (*conure_log_fn)(void *user, conure_log_level level, const char *text);
 
+/* Called now and then during long work with a fraction 0 .. 1; return false to cancel. */
+typedef bool (*conure_progress_fn)(void *user, double fraction);
+
 /* ---- model ----------------------------------------------------------------------------------- */
 
 typedef struct conure_model conure_model;
@@ -170,7 +173,10 @@ typedef struct conure_recognizer_options {
     conure_log_fn log;          /* NULL: silent */
     void *log_user;
     const volatile int *cancel; /* NULL, or a flag that ends a running call with CANCELLED once it
-                                   is not 0; looked at between layers and decoder frames */
+                                   is not 0; looked at many times a second */
+    conure_progress_fn progress; /* NULL, or called between layers of a running transcription, from
+                                   the thread that called */
+    void *progress_user;
 } conure_recognizer_options;
 
 CONURE_API void conure_recognizer_options_init(conure_recognizer_options *options);
@@ -239,9 +245,6 @@ CONURE_API conure_status conure_transcribe(conure_recognizer *recognizer, const 
 CONURE_API void conure_result_free(conure_result **result);
 
 /* ---- model files ----------------------------------------------------------------------------- */
-
-/* Called now and then during long work with a fraction 0 .. 1; return false to cancel. */
-typedef bool (*conure_progress_fn)(void *user, double fraction);
 
 /* Write a model as one file that is mapped at load: safetensors, with configuration, tokenizer, mask
  * convention and hashes in its metadata, matrices in the panel layout the CPU kernels read in place.

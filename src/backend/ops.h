@@ -16,6 +16,8 @@ typedef struct conure_backend_options {
     uint32_t n_threads;
     const char *isa;            /* see conure_cpu_features() */
     conure_precision precision; /* of matrix products with weights; never DEFAULT */
+    const volatile int *cancel; /* NULL, or a flag: once set, operations may leave their results
+                                   unfinished; callers look at it before they use any */
     conure_log log;
 } conure_backend_options;
 

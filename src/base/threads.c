@@ -42,6 +42,7 @@ struct conure_pool {
     _Atomic uint32_t n_sleeping;
     _Atomic bool stopping;
 
+    const volatile int *cancel; /* set before the first run */
     /* Of the run; written while no item is out. */
     _Alignas(CONURE_ALIGN) conure_task task;
     void *arg;
@@ -111,7 +112,8 @@ static void work(conure_pool *pool, uint32_t index)
 {
     uint32_t n_left;
     while (take_item(pool, &n_left)) {
-        pool->task(pool->arg, pool->n_items - n_left, index);
+        if (!conure_cancelled(pool->cancel))
+            pool->task(pool->arg, pool->n_items - n_left, index);
         if (atomic_fetch_sub(&pool->n_pending, 1) == 1 && index != 0 &&
             atomic_load(&pool->caller_sleeps))
             futex_wake(&pool->n_pending, 1);
@@ -139,7 +141,7 @@ static void wait_for_done(conure_pool *pool)
 void conure_pool_run(conure_pool *pool, uint32_t n_items, conure_task task, void *arg)
 {
     if (pool->n_threads == 1 || n_items <= 1) {
-        for (uint32_t i = 0; i < n_items; i++)
+        for (uint32_t i = 0; i < n_items && !conure_cancelled(pool->cancel); i++)
             task(arg, i, 0);
         return;
     }
@@ -236,6 +238,11 @@ void conure_pool_close(conure_pool **pool_)
         pthread_join(pool->workers[i].thread, NULL);
     free(pool);
     *pool_ = NULL;
+}
+
+void conure_pool_set_cancel(conure_pool *pool, const volatile int *cancel)
+{
+    pool->cancel = cancel;
 }
 
 uint32_t conure_pool_threads(const conure_pool *pool)

@@ -189,6 +189,8 @@ static conure_status advance(const conure_engine *engine, void *self, const conu
         room->outputs[i] = chunks[s].tdt->prediction;
     }
     conure_status status = engine->joint(self, room->frames, room->outputs, n_active, room->logits, err);
+    if (status == CONURE_OK && conure_cancelled(options->cancel)) /* the scores may be unfinished */
+        status = conure_fail(err, CONURE_CANCELLED, "cancelled while decoding");
     for (uint32_t i = 0; i < n_active && status == CONURE_OK; i++) {
         const uint32_t s = room->active[i];
         uint32_t id;
@@ -231,8 +233,6 @@ conure_status conure_tdt_decode(const conure_engine *engine, void *self, const c
                 room->active[n_active++] = i;
         if (!n_active)
             break;
-        if (conure_cancelled(options->cancel))
-            return conure_fail(err, CONURE_CANCELLED, "cancelled while decoding");
         status = advance(engine, self, config, options, room, chunks, n_active, err);
     }
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {

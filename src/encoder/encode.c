@@ -65,9 +65,9 @@ static conure_status encode_spans(conure_network *net, conure_encode_row *rows, 
     const conure_rows x = {net->x.data, d, n_rows, d};
     for (uint32_t i = 0; i < n; i++) {
         const conure_rows dst = {x.data + (size_t)spans[i].first_row * d, d, spans[i].n_rows, d};
+        CONURE_TRY(conure_front_run(net, &rows[i], dst, err));
         if (conure_cancelled(net->cancel))
             return conure_fail(err, CONURE_CANCELLED, "cancelled in the subsampling");
-        CONURE_TRY(conure_front_run(net, &rows[i], dst, err));
     }
     if (net->probe)
         CONURE_TRY(conure_network_show(net, "subsampling", -1, x, spans, n, err));

@@ -19,6 +19,7 @@ conure_status conure_network_open(conure_network **out, const conure_model *mode
 void conure_network_close(conure_network **network);
 
 /* The functions of the engine table, see engine/engine.h. */
+void conure_network_set_progress(conure_network *network, conure_progress_fn progress, void *user);
 void conure_network_set_probe(conure_network *network, conure_probe_fn probe, void *user);
 uint64_t conure_network_encode_bytes(const conure_network *network, const uint32_t *mel_frames,
                                      uint32_t n);

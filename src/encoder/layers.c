@@ -266,12 +266,15 @@ conure_status conure_layers_run(conure_network *net, conure_rows x, const conure
     r.history = conure_calloc(n, sizeof *r.history);
     if (!r.history)
         return conure_fail_memory(err, "a step", n * sizeof *r.history);
+    const uint32_t n_layers = net->config->n_layers;
     conure_status status = CONURE_OK;
-    for (uint32_t i = 0; i < net->config->n_layers && status == CONURE_OK; i++) {
-        if (conure_cancelled(net->cancel))
+    for (uint32_t i = 0; i < n_layers && status == CONURE_OK; i++) {
+        if (net->progress && !net->progress(net->progress_user, (double)i / n_layers))
             status = conure_fail(err, CONURE_CANCELLED, "cancelled before layer %u", i);
-        else
+        if (status == CONURE_OK)
             status = run_layer(&r, i);
+        if (status == CONURE_OK && conure_cancelled(net->cancel)) /* what the layer gave is unfinished */
+            status = conure_fail(err, CONURE_CANCELLED, "cancelled in layer %u", i);
         if (status == CONURE_OK && net->probe)
             status = conure_network_show(net, "layer", (int32_t)i, x, spans, n, err);
     }

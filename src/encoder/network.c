@@ -132,8 +132,11 @@ static conure_status open_parts(conure_network *net, conure_error *err)
     CONURE_TRY(conure_predictor_open(net, err));
     CONURE_TRY(conure_network_matrix(net, "joint.enc.weight", enc, 2, "joint.enc.bias",
                                      &net->joint_encoder, err));
-    return conure_network_matrix(net, "joint.joint_net.2.weight", out, 2, "joint.joint_net.2.bias",
-                                 &net->joint_out, err);
+    CONURE_TRY(conure_network_matrix(net, "joint.joint_net.2.weight", out, 2, "joint.joint_net.2.bias",
+                                     &net->joint_out, err));
+    if (conure_cancelled(net->cancel)) /* weights may be unfinished */
+        return conure_fail(err, CONURE_CANCELLED, "loading %s was cancelled", net->model->name);
+    return CONURE_OK;
 }
 
 conure_status conure_network_open(conure_network **out, const conure_model *model,
@@ -193,6 +196,12 @@ void conure_network_close(conure_network **network)
     free(net->host);
     free(net);
     *network = NULL;
+}
+
+void conure_network_set_progress(conure_network *net, conure_progress_fn progress, void *user)
+{
+    net->progress = progress;
+    net->progress_user = user;
 }
 
 void conure_network_set_probe(conure_network *net, conure_probe_fn probe, void *user)

@@ -48,6 +48,8 @@ struct conure_network {
     void *backend;
     conure_mask mask;
     const volatile int *cancel;
+    conure_progress_fn progress;
+    void *progress_user;
     conure_probe_fn probe;
     void *probe_user;
 

@@ -16,7 +16,9 @@ typedef struct conure_engine_options {
     uint32_t n_threads;
     conure_precision precision; /* never DEFAULT */
     conure_mask mask;           /* never DEFAULT */
-    const volatile int *cancel; /* NULL or a flag looked at between layers */
+    const volatile int *cancel; /* NULL or a flag that ends a call with CANCELLED */
+    conure_progress_fn progress; /* NULL or called as encode() goes on; false cancels */
+    void *progress_user;
     conure_log log;
 } conure_engine_options;
 

@@ -29,7 +29,8 @@ static conure_status native_open(void **self, const conure_ops *ops, const conur
                                  const conure_engine_options *options, conure_error *err)
 {
     const conure_backend_options backend = {
-        .n_threads = options->n_threads, .isa = options->isa, .precision = options->precision, .log = options->log};
+        .n_threads = options->n_threads, .isa = options->isa, .precision = options->precision,
+        .cancel = options->cancel, .log = options->log};
     *self = NULL;
     native *n = conure_calloc(1, sizeof *n);
     if (!n)
@@ -39,6 +40,8 @@ static conure_status native_open(void **self, const conure_ops *ops, const conur
     conure_status status = ops->open(&n->backend, &backend, err);
     if (status == CONURE_OK)
         status = conure_network_open(&n->network, model, ops, n->backend, options->mask, options->cancel, err);
+    if (status == CONURE_OK)
+        conure_network_set_progress(n->network, options->progress, options->progress_user);
     if (status != CONURE_OK) {
         native_close(&made);
         return status;

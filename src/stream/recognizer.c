@@ -83,6 +83,8 @@ static conure_status choose(conure_recognizer *r, const conure_recognizer_option
     engine->n_threads = n_threads ? n_threads : processors > CONURE_THREADS_MAX ? CONURE_THREADS_MAX : processors;
     engine->isa = spec->isa[0] ? spec->isa : o->isa;
     engine->cancel = o->cancel;
+    engine->progress = o->progress;
+    engine->progress_user = o->progress_user;
     engine->log = (conure_log){o->log, o->log_user};
     return conure_engine_find(&r->engine, spec->engine, err);
 }
@@ -307,6 +309,8 @@ static conure_status run(conure_recognizer *r, utterance *u, uint32_t n, conure_
     if (status == CONURE_OK)
         status = decode(r, u, n, err);
     const double decoder_s = now_s();
+    if (status == CONURE_OK && conure_cancelled(r->cancel)) /* the last steps may be unfinished */
+        status = conure_fail(err, CONURE_CANCELLED, "cancelled while decoding");
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
         status = conure_result_build(&results[i], r->model, u[i].tdt.tokens, u[i].tdt.n_tokens, err);
         if (status != CONURE_OK)

@@ -55,6 +55,7 @@ static conure_status cpu_open(void **self, const conure_backend_options *options
         cpu_close(&made);
         return status;
     }
+    conure_pool_set_cancel(it->cpu.pool, options->cancel);
     char text[96];
     snprintf(it->cpu.description, sizeof it->cpu.description, "%s, %s, %u thread%s",
              conure_cpu_features_text(features, text, sizeof text),
