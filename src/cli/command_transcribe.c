@@ -8,6 +8,8 @@
 #include "cli/transcribe.h"
 #include "model/model.h"
 
+#define LABEL_CAP 512
+
 typedef struct settings {
     const char *model, *engine, *isa, *folder, *channel;
     int format, precision, mask, raw;
@@ -53,7 +55,8 @@ static int check(const settings *s, int n, char *const *files)
     return pipes > 1 ? usage("standard input (-) can be read only once") : CONURE_EXIT_GOOD;
 }
 
-static conure_status open_recognizer(const settings *s, const conure_model *model,
+/* label: what the progress line says in front of the per cent; changed by transcribe.c. */
+static conure_status open_recognizer(const settings *s, const conure_model *model, char *label,
                                      conure_recognizer **out, conure_error *err)
 {
     conure_recognizer_options o;
@@ -66,6 +69,10 @@ static conure_status open_recognizer(const settings *s, const conure_model *mode
     o.memory_bytes_max = s->memory_bytes;
     o.log = conure_log_to_terminal;
     o.cancel = &conure_interrupted;
+    if (conure_progress_shown()) {
+        o.progress = conure_progress_fraction;
+        o.progress_user = label;
+    }
     return conure_recognizer_open(out, model, &o, err);
 }
 
@@ -93,7 +100,7 @@ static void sum_up(const conure_transcribe_job *job, int n_files, double elapsed
 }
 
 static int transcribe(const settings *s, const conure_model *model, conure_recognizer *recognizer,
-                      int n, char *const *files)
+                      char *label, int n, char *const *files)
 {
     conure_error err = {""};
     conure_model_info info = {.struct_bytes = sizeof info};
@@ -104,7 +111,7 @@ static int transcribe(const settings *s, const conure_model *model, conure_recog
         .several = n > 1 || (s->channel && strcmp(s->channel, "each") == 0),
     };
     conure_transcribe_job job = {.recognizer = recognizer, .sink = &sink, .batch = (uint32_t)s->batch,
-                                 .cancel = &conure_interrupted};
+                                 .label = label, .label_cap = LABEL_CAP};
     const double start_s = conure_now_s();
     conure_status status = CONURE_OK;
     /* The hash of a .nemo file costs reading it once more: only for those who see it. */
@@ -139,6 +146,7 @@ static int run(const void *settings_, int n, char *const *files)
     conure_model *model = NULL;
     conure_recognizer *recognizer = NULL;
     conure_model_options options;
+    char label[LABEL_CAP] = "";
     conure_error err = {""};
     conure_status status;
     int code = check(s, n, files);
@@ -154,9 +162,9 @@ static int run(const void *settings_, int n, char *const *files)
     if (status == CONURE_OK)
         status = conure_models_open(&model, s->model, &options, &err);
     if (status == CONURE_OK)
-        status = open_recognizer(s, model, &recognizer, &err);
+        status = open_recognizer(s, model, label, &recognizer, &err);
     if (status == CONURE_OK) {
-        code = transcribe(s, model, recognizer, n, files);
+        code = transcribe(s, model, recognizer, label, n, files);
     } else {
         conure_say(CONURE_SAY_ERROR, "%s", err.text[0] ? err.text : conure_status_text(status));
         code = CONURE_EXIT_CANNOT;

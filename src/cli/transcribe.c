@@ -210,9 +210,10 @@ conure_status conure_transcribe_files(conure_transcribe_job *job, char *const *f
         job->audio.samples_max = longest;
     for (int i = 0; i < n_files && status == CONURE_OK; i++) {
         if (n_files > 1)
-            conure_progress("[%d/%d] %s", i + 1, n_files, files[i]);
+            snprintf(job->label, job->label_cap, "[%d/%d] %s", i + 1, n_files, files[i]);
         else
-            conure_progress("transcribing %s", files[i]);
+            snprintf(job->label, job->label_cap, "transcribing %s", files[i]);
+        conure_progress("%s", job->label);
         status = add_source(job, &g, files[i]);
         if (status == CONURE_OK && (g.n_sources == job->batch || g.n_audible >= job->batch))
             status = finish_group(job, &g, err);

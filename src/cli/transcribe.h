@@ -12,7 +12,8 @@ typedef struct conure_transcribe_job {
     conure_audio_options audio;  /* samples_max is set by conure_transcribe_files() */
     conure_sink *sink;
     uint32_t batch;              /* utterances in one pass at most */
-    const volatile int *cancel;
+    char *label;                 /* room for what the progress line says of the file at hand */
+    size_t label_cap;
     /* out */
     uint32_t n_good, n_damaged, n_failed; /* files; damaged ones are among the good */
     double audio_s;

@@ -293,11 +293,19 @@ class Terminal(Case):
         os.close(main)
         return process.returncode, out, seen
 
+    def long_pcm(self):
+        """Two minutes: enough for the progress line to change, at ten times a second."""
+        path = self.root / "long.pcm"
+        path.write_bytes(bytes(2 * 16000 * 120))
+        return path
+
     def test_progress_and_summary(self):
         code, out, seen = self.on_terminal("transcribe", "-m", self.model, SPEECH, SPEECH)
         self.assertEqual(code, 0)
         self.assertIn(b"loading the model", seen)
         self.assertIn(b"2 of 2 files", seen)
+        _, _, seen = self.on_terminal("transcribe", "-m", self.model, "--isa", "c", "--threads", 1, "--raw", "s16le", self.long_pcm())
+        self.assertRegex(seen, rb"transcribing \S+ +\d+ %")
         self.assertNotIn(b"\033", out)
         _, _, seen = self.on_terminal("transcribe", "-q", "-m", self.model, SPEECH, SPEECH)
         self.assertEqual(seen, b"")
