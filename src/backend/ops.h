@@ -118,6 +118,8 @@ typedef struct conure_ops {
     conure_status (*weight_create)(void *self, conure_weight **out, const conure_tensor *matrix,
                                    const float *bias, conure_error *err);
     void (*weight_free)(void *self, conure_weight **weight);
+    /* The weight refers to the tensor's memory; otherwise that may be given back. */
+    bool (*weight_borrows)(const conure_weight *weight);
 
     /* Every product of src [rows][k] with its weight. A row's result does not depend on the others. */
     conure_status (*linear)(void *self, conure_rows src, const conure_product *products,

@@ -77,7 +77,7 @@ conure_status conure_network_matrix(conure_network *net, const char *name, const
         net->ops->weight_free(net->backend, out);
     /* A matrix that was repacked is not needed in its old form: give its pages back, or a 2.4 GB
      * checkpoint would stand in memory twice. */
-    else if (tensor->layout == CONURE_ROWS)
+    else if (!net->ops->weight_borrows(*out))
         conure_model_forget(net->model, tensor);
     return status;
 }

@@ -116,6 +116,7 @@ const conure_ops conure_ops_cpu = {
     .zero = cpu_zero,
     .weight_create = conure_cpu_weight_create,
     .weight_free = conure_cpu_weight_free,
+    .weight_borrows = conure_cpu_weight_borrows,
     .linear = conure_cpu_linear,
     .layer_norm = conure_cpu_layer_norm,
     .attention = conure_cpu_attention,

@@ -23,6 +23,7 @@ typedef struct conure_cpu {
 conure_status conure_cpu_weight_create(void *self, conure_weight **out, const conure_tensor *matrix,
                                        const float *bias, conure_error *err);
 void conure_cpu_weight_free(void *self, conure_weight **weight);
+bool conure_cpu_weight_borrows(const conure_weight *weight);
 conure_status conure_cpu_linear(void *self, conure_rows src, const conure_product *products,
                                 uint32_t n_products, conure_error *err);
 conure_status conure_cpu_layer_norm(void *self, conure_rows dst, conure_rows src, const float *gamma,

@@ -162,6 +162,7 @@ static conure_status fill(conure_cpu *cpu, conure_weight *w, const conure_tensor
     w->scales = own_scales ? p.scales : tensor->scales;
     w->sums = own_sums ? p.sums : tensor->sums;
     w->panels = in_place ? tensor->data : p.panels;
+    w->borrows = in_place;
     if (!in_place)
         return pack(cpu, &p, err);
     for (size_t row = 0; own_sums && row < w->n; row += CONURE_PANEL_COLUMNS)
@@ -194,6 +195,11 @@ conure_status conure_cpu_weight_create(void *self, conure_weight **out, const co
     else
         conure_cpu_weight_free(self, &w);
     return status;
+}
+
+bool conure_cpu_weight_borrows(const conure_weight *weight)
+{
+    return weight->borrows;
 }
 
 void conure_cpu_weight_free(void *self, conure_weight **weight)

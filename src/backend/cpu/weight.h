@@ -13,6 +13,7 @@ struct conure_weight {
     const int32_t *sums;        /* INT8: [n]; likewise */
     const float *bias;          /* [n], zeros when there is none; in owned */
     void *owned;
+    bool borrows;               /* panels are the tensor's */
 };
 
 #endif
