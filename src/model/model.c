@@ -13,6 +13,8 @@
 
 void conure_model_options_init(conure_model_options *options)
 {
+    if (!options)
+        return;
     memset(options, 0, sizeof *options);
     options->struct_bytes = sizeof *options;
     options->check_finite = true;
