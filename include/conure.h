@@ -173,7 +173,9 @@ typedef struct conure_recognizer_options {
     conure_log_fn log;          /* NULL: silent */
     void *log_user;
     const volatile int *cancel; /* NULL, or a flag that ends a running call with CANCELLED once it
-                                   is not 0; looked at many times a second */
+                                   is not 0; looked at many times a second.  Set it from a signal
+                                   handler, or from another thread with an atomic store
+                                   (__atomic_store_n), and clear it only between calls */
     conure_progress_fn progress; /* NULL, or called between layers of a running transcription, from
                                    the thread that called */
     void *progress_user;
@@ -181,8 +183,8 @@ typedef struct conure_recognizer_options {
 
 CONURE_API void conure_recognizer_options_init(conure_recognizer_options *options);
 
-/* Returns OK, BAD_ARG, NO_MEMORY, UNSUPPORTED, BACKEND (an engine or instruction set that was asked
- * for by name and is not to be had is an error, never replaced silently). */
+/* Returns OK, BAD_ARG, NO_MEMORY, BAD_FILE, UNSUPPORTED, CANCELLED, BACKEND (an engine or instruction set
+ * that was asked for by name and is not to be had is an error, never replaced silently). */
 CONURE_API conure_status conure_recognizer_open(conure_recognizer **out, const conure_model *model,
                                                 const conure_recognizer_options *options,
                                                 conure_error *err);
@@ -229,7 +231,9 @@ typedef struct conure_result {
     double features_s, encoder_s, decoder_s; /* processing time; shared equally within a batch */
 } conure_result;
 
-/* Transcribe n utterances in one batch.  Each gives what it would give alone: the same tokens,
+#define CONURE_BATCH_MAX 1024
+
+/* Transcribe n utterances, at most CONURE_BATCH_MAX, in one batch.  Each gives what it would give alone: the same tokens,
  * frames and durations.
  *
  *   pcm        n pointers to mono float32 samples at the model's rate, nominal range [-1, 1];

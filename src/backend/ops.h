@@ -17,7 +17,7 @@ typedef struct conure_backend_options {
     const char *isa;            /* see conure_cpu_features() */
     conure_precision precision; /* of matrix products with weights; never DEFAULT */
     const volatile int *cancel; /* NULL, or a flag: once set, operations may leave their results
-                                   unfinished; callers look at it before they use any */
+                                   unfinished, and the next wait() says so */
     conure_log log;
 } conure_backend_options;
 
@@ -139,7 +139,8 @@ typedef struct conure_ops {
     /* dst[r] = max(a[r] + b[r], 0) */
     conure_status (*add_relu)(void *self, conure_rows dst, conure_rows a, conure_rows b,
                               conure_error *err);
-    /* Work queued before is done when this returns. (optional) NULL: calls are synchronous. */
+    /* Work queued before is done when this returns; CANCELLED when the cancel flag left some undone.
+     * (optional) NULL: calls are synchronous and never leave work undone. */
     conure_status (*wait)(void *self, conure_error *err);
 } conure_ops;
 

@@ -34,36 +34,74 @@ static uint64_t meminfo_available(void)
     return kilobytes ? kilobytes * 1024 : UINT64_MAX;
 }
 
-/* What a cgroup folder leaves: its limit less its use. */
-static uint64_t cgroup_left(const char *limit_path, const char *used_path)
+/* The number after a word at the beginning of a line of a file; 0 when it is not there. */
+static uint64_t read_field(const char *path, const char *word)
 {
-    const uint64_t limit = read_number(limit_path), used = read_number(used_path);
-    if (limit == UINT64_MAX || used == UINT64_MAX)
+    char line[256];
+    uint64_t value = 0;
+    const size_t n = strlen(word);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, word, n) == 0 && sscanf(line + n, " %" SCNu64, &value) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return value;
+}
+
+/* What the control group of a folder leaves: its limit less its use, where pages of files (a mapped model,
+ * for one) do not count, as the kernel drops them first. */
+static uint64_t group_left(const char *folder, const char *limit, const char *used, const char *prefix)
+{
+    char path[1400], active[64], inactive[64];
+    snprintf(path, sizeof path, "%s/%s", folder, limit);
+    const uint64_t most = read_number(path);
+    snprintf(path, sizeof path, "%s/%s", folder, used);
+    const uint64_t use = read_number(path);
+    if (most == UINT64_MAX || use == UINT64_MAX)
         return UINT64_MAX;
-    return limit > used ? limit - used : 0;
+    snprintf(path, sizeof path, "%s/memory.stat", folder);
+    snprintf(active, sizeof active, "%sactive_file ", prefix);
+    snprintf(inactive, sizeof inactive, "%sinactive_file ", prefix);
+    const uint64_t files = read_field(path, active) + read_field(path, inactive);
+    const uint64_t held = use > files ? use - files : 0;
+    return most > held ? most - held : 0;
+}
+
+/* The least that a version 2 group and those above it leave. */
+static uint64_t groups_left(const char *membership)
+{
+    char folder[1200];
+    uint64_t least = UINT64_MAX;
+    const int n = snprintf(folder, sizeof folder, "/sys/fs/cgroup%s", membership);
+    const size_t root = strlen("/sys/fs/cgroup");
+    for (size_t end = n > 0 && (size_t)n < sizeof folder ? (size_t)n : root; end >= root;) {
+        folder[end] = 0;
+        const uint64_t left = group_left(folder, "memory.max", "memory.current", "");
+        least = left < least ? left : least;
+        if (end == root)
+            break;
+        while (end > root && folder[--end] != '/')
+            ;
+    }
+    return least;
 }
 
 uint64_t conure_memory_free(void)
 {
     uint64_t least = meminfo_available();
     char line[1024];
-    /* Version 2: "0::/path"; inside a container the path is usually "/", so look at both. */
     FILE *file = fopen("/proc/self/cgroup", "re");
     while (file && fgets(line, sizeof line, file)) {
-        char limit[1200], used[1200];
         line[strcspn(line, "\n")] = 0;
         if (strncmp(line, "0::", 3) != 0)
             continue;
-        snprintf(limit, sizeof limit, "/sys/fs/cgroup%s/memory.max", line + 3);
-        snprintf(used, sizeof used, "/sys/fs/cgroup%s/memory.current", line + 3);
-        const uint64_t left = cgroup_left(limit, used);
+        const uint64_t left = groups_left(line + 3);
         least = left < least ? left : least;
     }
     if (file)
         fclose(file);
-    const uint64_t whole = cgroup_left("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current");
-    const uint64_t v1 = cgroup_left("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes");
-    least = whole < least ? whole : least;
+    const uint64_t v1 = group_left("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_");
     least = v1 < least ? v1 : least;
     return least == UINT64_MAX || least < LEAST ? LEAST : least;
 }

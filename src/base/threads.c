@@ -43,6 +43,7 @@ struct conure_pool {
     _Atomic bool stopping;
 
     const volatile int *cancel; /* set before the first run */
+    atomic_bool skipped;
     /* Of the run; written while no item is out. */
     _Alignas(CONURE_ALIGN) conure_task task;
     void *arg;
@@ -112,7 +113,9 @@ static void work(conure_pool *pool, uint32_t index)
 {
     uint32_t n_left;
     while (take_item(pool, &n_left)) {
-        if (!conure_cancelled(pool->cancel))
+        if (conure_cancelled(pool->cancel))
+            atomic_store_explicit(&pool->skipped, true, memory_order_relaxed);
+        else
             pool->task(pool->arg, pool->n_items - n_left, index);
         if (atomic_fetch_sub(&pool->n_pending, 1) == 1 && index != 0 &&
             atomic_load(&pool->caller_sleeps))
@@ -141,8 +144,11 @@ static void wait_for_done(conure_pool *pool)
 void conure_pool_run(conure_pool *pool, uint32_t n_items, conure_task task, void *arg)
 {
     if (pool->n_threads == 1 || n_items <= 1) {
-        for (uint32_t i = 0; i < n_items && !conure_cancelled(pool->cancel); i++)
-            task(arg, i, 0);
+        for (uint32_t i = 0; i < n_items; i++)
+            if (conure_cancelled(pool->cancel))
+                atomic_store_explicit(&pool->skipped, true, memory_order_relaxed);
+            else
+                task(arg, i, 0);
         return;
     }
     assert(atomic_load(&pool->n_pending) == 0); /* one run at a time, none from within a task */
@@ -243,6 +249,11 @@ void conure_pool_close(conure_pool **pool_)
 void conure_pool_set_cancel(conure_pool *pool, const volatile int *cancel)
 {
     pool->cancel = cancel;
+}
+
+bool conure_pool_skipped(conure_pool *pool)
+{
+    return atomic_exchange(&pool->skipped, false);
 }
 
 uint32_t conure_pool_threads(const conure_pool *pool)

@@ -21,10 +21,11 @@ conure_status conure_pool_open(conure_pool **out, uint32_t n_threads, conure_err
 void conure_pool_close(conure_pool **pool);
 uint32_t conure_pool_threads(const conure_pool *pool);
 
-/* A flag that, once not 0, makes runs skip the items that are not yet handed out: what they would have
- * computed is missing then, so the caller must look at the flag after a run and throw the result away.
- * NULL: none. */
+/* A flag that, once not 0, makes runs skip the items that are not yet handed out.  What they would have
+ * computed is missing then: conure_pool_skipped() tells, once, whether that happened since it was last
+ * asked, even if the flag is 0 again.  NULL: none. */
 void conure_pool_set_cancel(conure_pool *pool, const volatile int *cancel);
+bool conure_pool_skipped(conure_pool *pool);
 
 /* Run task for every item; returns when all are done.  The caller works too.  One run at a time. */
 void conure_pool_run(conure_pool *pool, uint32_t n_items, conure_task task, void *arg);

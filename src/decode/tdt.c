@@ -189,7 +189,7 @@ static conure_status advance(const conure_engine *engine, void *self, const conu
         room->outputs[i] = chunks[s].tdt->prediction;
     }
     conure_status status = engine->joint(self, room->frames, room->outputs, n_active, room->logits, err);
-    if (status == CONURE_OK && conure_cancelled(options->cancel)) /* the scores may be unfinished */
+    if (status == CONURE_OK && conure_cancelled(options->cancel))
         status = conure_fail(err, CONURE_CANCELLED, "cancelled while decoding");
     for (uint32_t i = 0; i < n_active && status == CONURE_OK; i++) {
         const uint32_t s = room->active[i];

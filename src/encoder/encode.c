@@ -76,7 +76,7 @@ static conure_status encode_spans(conure_network *net, conure_encode_row *rows, 
         if (rows[i].out)
             CONURE_TRY(net->ops->download(net->backend, rows[i].out, x.data + (size_t)spans[i].first_row * d,
                                           (size_t)spans[i].n_rows * d * sizeof(float), err));
-    return net->ops->wait ? net->ops->wait(net->backend, err) : CONURE_OK;
+    return conure_network_wait(net, err);
 }
 
 conure_status conure_network_encode(conure_network *net, conure_encode_row *rows, uint32_t n, conure_error *err)
@@ -102,7 +102,7 @@ conure_status conure_network_encode(conure_network *net, conure_encode_row *rows
     }
     if (status == CONURE_OK)
         status = encode_spans(net, rows, spans, n, (uint32_t)n_rows, err);
-    for (uint32_t i = 0; i < n && status == CONURE_OK; i++)
+    for (uint32_t i = 0; i < n && status == CONURE_OK && kv_rows; i++) /* without a row nothing has moved */
         if (rows[i].state)
             conure_state_commit(net, rows[i].state, spans[i].n_rows);
     free(spans);

@@ -134,9 +134,7 @@ static conure_status open_parts(conure_network *net, conure_error *err)
                                      &net->joint_encoder, err));
     CONURE_TRY(conure_network_matrix(net, "joint.joint_net.2.weight", out, 2, "joint.joint_net.2.bias",
                                      &net->joint_out, err));
-    if (conure_cancelled(net->cancel)) /* weights may be unfinished */
-        return conure_fail(err, CONURE_CANCELLED, "loading %s was cancelled", net->model->name);
-    return CONURE_OK;
+    return conure_network_wait(net, err);
 }
 
 conure_status conure_network_open(conure_network **out, const conure_model *model,

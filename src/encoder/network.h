@@ -5,7 +5,6 @@
 #include "encoder/encoder.h"
 
 #define CONURE_SUBSAMPLING_FACTOR 8
-#define CONURE_PREDICTOR_LAYERS_MAX 8
 #define CONURE_THREADS_ESTIMATE 8 /* threads that encode_bytes() counts scratch for */
 
 /* One Conformer layer (spec 3).  Vectors are in backend memory. */
@@ -136,6 +135,12 @@ conure_status conure_network_show(conure_network *net, const char *name, int32_t
 
 /* predictor.c */
 conure_status conure_predictor_open(conure_network *net, conure_error *err);
+
+/* Queued work is done, or CANCELLED when some of it was left undone. */
+static inline conure_status conure_network_wait(const conure_network *net, conure_error *err)
+{
+    return net->ops->wait ? net->ops->wait(net->backend, err) : CONURE_OK;
+}
 
 #define CONURE_TRY(call)                       \
     do {                                       \

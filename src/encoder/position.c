@@ -62,6 +62,7 @@ static conure_status grow_tables(conure_network *net, int64_t radius, conure_err
         net->layers[i].positions = table;
         CONURE_TRY(project(net, i, net->positions.data, table, n, err));
     }
+    CONURE_TRY(conure_network_wait(net, err)); /* unfinished tables must not be kept */
     net->positions_radius = (int32_t)radius;
     return CONURE_OK;
 }

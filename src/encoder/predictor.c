@@ -96,7 +96,8 @@ conure_status conure_network_predict(conure_network *net, const uint32_t *tokens
     const conure_rows projected = {gates.data, config->joint_hidden, n, config->joint_hidden};
     const conure_product p = {.weight = net->predictor.project, .dst = projected};
     CONURE_TRY(net->ops->linear(net->backend, x, &p, 1, err));
-    return net->ops->download(net->backend, out, projected.data, (size_t)n * config->joint_hidden * sizeof(float), err);
+    CONURE_TRY(net->ops->download(net->backend, out, projected.data, (size_t)n * config->joint_hidden * sizeof(float), err));
+    return conure_network_wait(net, err);
 }
 
 conure_status conure_network_project(conure_network *net, const float *encoder, uint32_t n, float *out, conure_error *err)
@@ -110,7 +111,8 @@ conure_status conure_network_project(conure_network *net, const float *encoder, 
     const conure_product p = {.weight = net->joint_encoder, .dst = dst};
     CONURE_TRY(net->ops->upload(net->backend, src.data, encoder, (size_t)n * d * sizeof(float), err));
     CONURE_TRY(net->ops->linear(net->backend, src, &p, 1, err));
-    return net->ops->download(net->backend, out, dst.data, (size_t)n * joint * sizeof(float), err);
+    CONURE_TRY(net->ops->download(net->backend, out, dst.data, (size_t)n * joint * sizeof(float), err));
+    return conure_network_wait(net, err);
 }
 
 conure_status conure_network_joint(conure_network *net, const float *const *frames, const float *const *predictions,
@@ -130,5 +132,6 @@ conure_status conure_network_joint(conure_network *net, const float *const *fram
     CONURE_TRY(net->ops->add_relu(net->backend, a, a, b, err));
     const conure_product p = {.weight = net->joint_out, .dst = out};
     CONURE_TRY(net->ops->linear(net->backend, a, &p, 1, err));
-    return net->ops->download(net->backend, logits, out.data, (size_t)n * outputs * sizeof(float), err);
+    CONURE_TRY(net->ops->download(net->backend, logits, out.data, (size_t)n * outputs * sizeof(float), err));
+    return conure_network_wait(net, err);
 }

@@ -49,7 +49,7 @@ static const field fields[] = {
     FIELD(pos_emb_max_len, "encoder.pos_emb_max_len", U32, 1, 100000000),
     FIELD(vocab_size, "decoder.vocab_size", U32, 1, CONURE_PIECES_MAX),
     FIELD(pred_hidden, "decoder.prednet.pred_hidden", U32, 1, 16384),
-    FIELD(pred_layers, "decoder.prednet.pred_rnn_layers", U32, 1, 16),
+    FIELD(pred_layers, "decoder.prednet.pred_rnn_layers", U32, 1, CONURE_PREDICTOR_LAYERS_MAX),
     FIELD(joint_hidden, "joint.jointnet.joint_hidden", U32, 1, 16384),
     FIELD(n_durations, "model_defaults.tdt_durations", U32, 1, CONURE_DURATIONS_MAX),
     FIELD(max_symbols, "decoding.greedy.max_symbols", U32, 1, 100000),

@@ -56,7 +56,8 @@ typedef struct conure_tensor {
 
 typedef enum conure_context_style { CONURE_REGULAR = 0, CONURE_CHUNKED_LIMITED = 1 } conure_context_style;
 
-#define CONURE_DURATIONS_MAX 16
+#define CONURE_DURATIONS_MAX        16
+#define CONURE_PREDICTOR_LAYERS_MAX 8
 
 /* Everything the configuration says that the mathematics needs; docs/model.md explains each.
  * Comments name the NeMo key. */

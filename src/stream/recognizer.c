@@ -10,7 +10,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { BATCH_MAX = 1024 };
 /* Loud is fine; but the transform of samples near the end of float's range would overflow. */
 static const float SAMPLE_MAX = 1e30f;
 
@@ -100,7 +99,7 @@ conure_status conure_recognizer_open(conure_recognizer **out, const conure_model
     *out = NULL;
     conure_recognizer_options_init(&o);
     if (given) {
-        if (given->struct_bytes < sizeof given->struct_bytes || given->struct_bytes > sizeof o)
+        if (given->struct_bytes != sizeof o) /* there is one version so far */
             return conure_fail(err, CONURE_BAD_ARG, "conure_recognizer_options: struct_bytes is %u, this library "
                                "knows %zu: call conure_recognizer_options_init()", given->struct_bytes, sizeof o);
         memcpy(&o, given, given->struct_bytes);
@@ -309,8 +308,6 @@ static conure_status run(conure_recognizer *r, utterance *u, uint32_t n, conure_
     if (status == CONURE_OK)
         status = decode(r, u, n, err);
     const double decoder_s = now_s();
-    if (status == CONURE_OK && conure_cancelled(r->cancel)) /* the last steps may be unfinished */
-        status = conure_fail(err, CONURE_CANCELLED, "cancelled while decoding");
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
         status = conure_result_build(&results[i], r->model, u[i].tdt.tokens, u[i].tdt.n_tokens, err);
         if (status != CONURE_OK)
@@ -328,10 +325,12 @@ static conure_status run(conure_recognizer *r, utterance *u, uint32_t n, conure_
 conure_status conure_transcribe(conure_recognizer *r, const float *const *pcm, const size_t *n_samples, uint32_t n,
                                 conure_result **results, conure_error *err)
 {
-    if (!r || !results || (n && (!pcm || !n_samples)) || n > BATCH_MAX)
-        return conure_fail(err, CONURE_BAD_ARG, "conure_transcribe: NULL argument, or a batch of %u (at most %u)", n, BATCH_MAX);
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; results && i < n; i++)
         results[i] = NULL;
+    if (!r || !results || (n && (!pcm || !n_samples)))
+        return conure_fail(err, CONURE_BAD_ARG, "conure_transcribe: recognizer, pcm, n_samples and results must not be NULL");
+    if (n > CONURE_BATCH_MAX)
+        return conure_fail(err, CONURE_BAD_ARG, "conure_transcribe: a batch of %u, at most %u are supported", n, CONURE_BATCH_MAX);
     if (n == 0)
         return CONURE_OK;
     utterance *u = conure_calloc(n, sizeof *u);

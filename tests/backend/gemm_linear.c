@@ -300,7 +300,7 @@ static void test_find(void)
     test_contains(err.text, "abacus");
     test_contains(err.text, "cpu");
     void *self = cpu_instance("c", CONURE_PRECISION_INT8, 1);
-    test_contains(conure_ops_cpu.describe(self), "int8, 1 thread");
+    test_contains(conure_ops_cpu.describe(self), "c, 1 thread");
     conure_ops_cpu.close(&self);
     conure_backend_options options = {.n_threads = 1, .precision = CONURE_PRECISION_DEFAULT};
     test_int(conure_ops_cpu.open(&self, &options, &err), CONURE_BAD_ARG);

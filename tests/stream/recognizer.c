@@ -4,6 +4,9 @@
 #include "audio/audio.h"
 #include "conure.h"
 
+#include <pthread.h>
+#include <unistd.h>
+
 static conure_model *model;
 
 static conure_recognizer *open_recognizer(conure_precision precision, uint32_t n_threads)
@@ -105,8 +108,50 @@ static void edges(void)
     test_int(conure_transcribe(r, &nothing, &n, 1, &result, &err), CONURE_BAD_ARG);
     test_int(conure_transcribe(NULL, &p, &n, 1, &result, &err), CONURE_BAD_ARG);
     test_int(conure_transcribe(r, NULL, NULL, 0, &result, &err), CONURE_OK);
+    conure_result **many = malloc((CONURE_BATCH_MAX + 1) * sizeof *many);
+    memset(many, 0xff, (CONURE_BATCH_MAX + 1) * sizeof *many);
+    test_int(conure_transcribe(r, &p, &n, CONURE_BATCH_MAX + 1, many, &err), CONURE_BAD_ARG);
+    test_true(many[0] == NULL && many[CONURE_BATCH_MAX] == NULL);
+    free(many);
     free(pcm);
     conure_recognizer_close(&r);
+}
+
+typedef struct setter {
+    int *flag;
+    unsigned after_us, for_us;
+} setter;
+
+static void *set_and_clear(void *arg)
+{
+    const setter *s = arg;
+    usleep(s->after_us);
+    __atomic_store_n(s->flag, 1, __ATOMIC_RELAXED);
+    usleep(s->for_us);
+    __atomic_store_n(s->flag, 0, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+/* A flag that is set for a moment, at any time: either CANCELLED, or the whole right result; and the call
+ * after it is not harmed. */
+static void cancel_anywhere(conure_recognizer *r, int *flag, const float *pcm, size_t n, const conure_result *want)
+{
+    for (unsigned i = 0; i < 60; i++) {
+        setter s = {flag, i * 150, 20};
+        pthread_t thread;
+        conure_result *result = NULL;
+        test_int(pthread_create(&thread, NULL, set_and_clear, &s), 0);
+        const conure_status status = conure_transcribe(r, &pcm, &n, 1, &result, NULL);
+        pthread_join(thread, NULL);
+        test_true(status == CONURE_OK || status == CONURE_CANCELLED);
+        if (status == CONURE_OK)
+            same_result(result, want);
+        conure_result_free(&result);
+    }
+    conure_result *result = NULL;
+    test_int(conure_transcribe(r, &pcm, &n, 1, &result, NULL), CONURE_OK);
+    same_result(result, want);
+    conure_result_free(&result);
 }
 
 static void limits(const conure_audio_clip *clip)
@@ -141,6 +186,7 @@ static void limits(const conure_audio_clip *clip)
     test_true(result == NULL);
     stop = 0;
     test_int(conure_transcribe(r, &pcm, &n, 1, &result, &err), CONURE_OK);
+    cancel_anywhere(r, &stop, pcm, n, result);
     conure_result_free(&result);
     conure_recognizer_close(&r);
 
@@ -153,6 +199,8 @@ static void limits(const conure_audio_clip *clip)
     test_int(conure_recognizer_open(&r, model, &o, &err), CONURE_BAD_ARG);
     o.isa = NULL;
     o.struct_bytes = 0;
+    test_int(conure_recognizer_open(&r, model, &o, &err), CONURE_BAD_ARG);
+    o.struct_bytes = 12;
     test_int(conure_recognizer_open(&r, model, &o, &err), CONURE_BAD_ARG);
     o.struct_bytes = sizeof o + 8;
     test_int(conure_recognizer_open(&r, model, &o, &err), CONURE_BAD_ARG);

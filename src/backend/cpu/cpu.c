@@ -12,13 +12,6 @@ typedef struct instance {
     conure_kernels kernels;
 } instance;
 
-static const char *precision_name(conure_precision precision)
-{
-    return precision == CONURE_PRECISION_INT8   ? "int8"
-           : precision == CONURE_PRECISION_BF16 ? "bf16"
-                                                : "f32";
-}
-
 static void cpu_close(void **self)
 {
     if (!self || !*self)
@@ -57,9 +50,8 @@ static conure_status cpu_open(void **self, const conure_backend_options *options
     }
     conure_pool_set_cancel(it->cpu.pool, options->cancel);
     char text[96];
-    snprintf(it->cpu.description, sizeof it->cpu.description, "%s, %s, %u thread%s",
-             conure_cpu_features_text(features, text, sizeof text),
-             precision_name(options->precision), options->n_threads,
+    snprintf(it->cpu.description, sizeof it->cpu.description, "%s, %u thread%s",
+             conure_cpu_features_text(features, text, sizeof text), options->n_threads,
              options->n_threads == 1 ? "" : "s");
     *self = made;
     return CONURE_OK;
@@ -103,6 +95,12 @@ static conure_status cpu_zero(void *self, void *dst, size_t bytes, conure_error 
     return CONURE_OK;
 }
 
+/* Every operation is done when it returns, unless the pool skipped items of it. */
+static conure_status cpu_wait(void *self, conure_error *err)
+{
+    return conure_pool_skipped(((conure_cpu *)self)->pool) ? conure_fail(err, CONURE_CANCELLED, "cancelled") : CONURE_OK;
+}
+
 const conure_ops conure_ops_cpu = {
     .name = "cpu",
     .open = cpu_open,
@@ -125,4 +123,5 @@ const conure_ops conure_ops_cpu = {
     .flatten = conure_cpu_flatten,
     .lstm_cell = conure_cpu_lstm_cell,
     .add_relu = conure_cpu_add_relu,
+    .wait = cpu_wait,
 };
