@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # valgrind.sh BUILD [LOGS [REGEX]] - run default tests under valgrind's memcheck; any error or leak fails.
 #
-# Only tests that are programs of BUILD and whose name matches REGEX.  memcheck is 20 to 50 times slower
-# than the program, so the default is a few that go through every part.  valgrind shows programs a
-# processor without AVX-512, so they take the AVX2 path.  CONURE_VALGRIND_JOBS: how many at a time.
+# Only tests that are programs of BUILD and whose name matches REGEX; and, without REGEX, the command on a
+# short clip and a tiny model, in float32 and in int8.  memcheck is 20 to 50 times slower than the program,
+# so the default is a few that go through every part.  valgrind knows no AVX-512: it shows programs a
+# processor without, and the command is told --isa avx2.  CONURE_VALGRIND_JOBS: how many at a time.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$(cd "${1:-$root/build}" && pwd)
 logs=${2:-$build/valgrind}
-regex=${3:-'^(base[._].*|memory|error|files|writer|threads|model_.*|tokenizer.*|words.*|tdt.*|fuzz\..*|alloc\..*)$'}
+regex=${3:-'^(base_(error|memory|threads|files|writer)|model\.(panels|config|nemo_(files|tar|zip|weights|config))|tokenizer|words|backend_weight|engine\.spec|audio_clips|cli\.(options|output)|wer_input|fuzz\..*)$'}
 mkdir -p "$logs"
 if ! command -v valgrind >/dev/null; then
     echo "valgrind.sh: valgrind is not installed; $root/scripts/packages.sh install ci" >&2
@@ -24,6 +25,12 @@ for test in json.load(sys.stdin)["tests"]:
     if re.search(regex, test["name"]) and test["command"][0].startswith(build):
         print(test["name"], folder, *test["command"], sep="\t")
 ' "$build" "$regex" >"$logs/list"
+if [ -z "${3:-}" ] && [ -x "$build/conure" ]; then
+    for precision in f32 int8; do
+        printf '%s\t' "transcribe.$precision" "$root" "$build/conure" transcribe --isa avx2 --threads 2 --precision $precision \
+            -f json -m tests/data/models/tiny-v3.nemo | sed 's/$/tests\/data\/audio\/cards_001.flac\n/'
+    done >>"$logs/list"
+fi
 [ -s "$logs/list" ] || { echo "valgrind.sh: no test matches $regex" >&2; exit 1; }
 
 one() {

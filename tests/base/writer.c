@@ -163,7 +163,7 @@ static void test_full_disk(void)
     const pid_t child = fork();
     if (child == 0) {
         const bool mounts = unshare(CLONE_NEWNS) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0;
-        if (!mounts || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        if (!mounts || mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) != 0 ||
             mount("tmpfs", "disk", "tmpfs", 0, "size=64k") != 0)
             _exit(NOT_ALLOWED);
         test_failures_ = 0;
