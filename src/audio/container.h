@@ -31,7 +31,7 @@ typedef struct conure_container {
  * or frame. */
 conure_status conure_container_check(conure_container *out, conure_bytes *bytes, conure_error *err);
 
-/* The walks, one for each family (container_chunks.c, container_flac.c, container_streams.c).
+/* The walks, one for each family (container_chunks.c, _flac.c, _ogg.c, _mp3.c).
  * offset: of the first byte after an ID3v2 tag. */
 void conure_check_riff(conure_container *c, conure_bytes *bytes);
 void conure_check_aiff(conure_container *c, conure_bytes *bytes);

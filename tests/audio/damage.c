@@ -1,5 +1,6 @@
 /* damage.c - files that are cut off, lie about themselves or hold what is no audio: used with a
  * warning or refused with a reason, never silently shorter than they say. */
+#include "audio/mp3_side.h"
 #include "make.h"
 #include "test.h"
 
@@ -265,6 +266,65 @@ static void test_mp3_tags(void)
     made_free(&m);
 }
 
+/* Set n bits that begin at a bit of a byte string. */
+static void put_bits(uint8_t *p, size_t at, int n, uint32_t value)
+{
+    for (int i = 0; i < n; i++, at++) {
+        const uint8_t bit = (uint8_t)(0x80 >> at % 8);
+        p[at / 8] = (uint8_t)((value >> (n - 1 - i) & 1) ? p[at / 8] | bit : p[at / 8] & ~bit);
+    }
+}
+
+/* Side information that cannot be true: decoders conceal it.  The fields of MPEG-2 mono, in bits. */
+static void test_mp3_side(void)
+{
+    enum { HEAD = 32, DATA_BITS = 9, BIG = 21, SCALE = 38, WINDOWED = 47, TABLE = 48, NOT = -1 };
+    static const struct {
+        int at, n;
+        uint32_t value;
+        int at_2, n_2;
+        uint32_t value_2;
+        const char *says;
+    } cases[] = {
+        {BIG, 9, 289, NOT, 0, 0, "it has more than 576 frequency lines"},
+        {WINDOWED, 3, 4, NOT, 0, 0, "its block type is reserved"},
+        {WINDOWED, 1, 0, TABLE, 5, 14, "its code table is reserved"},
+        {DATA_BITS, 12, 1, SCALE, 9, 319, "its scale factors are longer than its data"},
+        {DATA_BITS, 12, 4095, SCALE, 9, 0, "it has fewer bytes than it counts"},
+        {0, 8, 255, NOT, 0, 0, "its data begins within that of the frame before"},
+    };
+    made m = make_speech_like(SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 4 * N);
+    size_t frame = m.bytes / 2;
+    while (memcmp(m.data + frame, m.data, 2) != 0)
+        frame++;
+    test_int(m.data[1], 0xf3); /* version 2, layer III, no checksum */
+    test_int(m.data[frame + 3] >> 6, 3);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t *copy = malloc(m.bytes);
+        char text[128];
+        memcpy(copy, m.data, m.bytes);
+        put_bits(copy + frame, HEAD + (size_t)cases[i].at, cases[i].n, cases[i].value);
+        if (cases[i].at_2 != NOT)
+            put_bits(copy + frame, HEAD + (size_t)cases[i].at_2, cases[i].n_2, cases[i].value_2);
+        snprintf(text, sizeof text, "the MP3 frame at byte %zu is damaged: %s", frame,
+                 cases[i].says);
+        heard h = hear(copy, m.bytes, NULL);
+        test_int(h.status, CONURE_OK);
+        test_int(h.info.damaged, true);
+        test_text(h.info.damage, text);
+        heard_free(&h);
+        free(copy);
+    }
+    m.data[frame + 3] &= 0x3f; /* stereo */
+    heard h = hear(m.data, m.bytes, NULL);
+    test_contains(h.info.damage, "is damaged: it has another number of channels");
+    heard_free(&h);
+    made_free(&m);
+    /* the checksum of a frame that LAME wrote */
+    static const uint8_t side[9] = {0x00, 0x18, 0x98, 0xf6, 0x44, 0x14, 0x7b, 0x06, 0x0c};
+    test_int(mp3_side_crc(0xfff248c4, side), 0x0922);
+}
+
 static void test_ogg_structure(void)
 {
     made m = make_speech_like(SF_FORMAT_OGG | SF_FORMAT_OPUS, 8 * N);
@@ -364,6 +424,7 @@ int main(void)
     test_wav_lies();
     test_other_lies();
     test_mp3_tags();
+    test_mp3_side();
     test_ogg_structure();
     test_not_finite();
     test_no_audio();
