@@ -22,8 +22,13 @@ typedef struct conure_container {
     uint64_t frames_declared; /* by the header, whatever the file holds; CONURE_FRAMES_UNKNOWN */
     bool counted;             /* MP3: a tag counts its frames */
     uint64_t frames_least;    /* what its pieces must give at least; 0 when that cannot be told */
-    bool unusable;            /* the damage leaves nothing to decode */
-    char damage[224];         /* "" when the file agrees with itself */
+    bool has_rate;            /* WAV, AIFF, FLAC: a header gives the sample rate ... */
+    int64_t rate_hz;          /* ... which may be any number; FLAC: the frames' where they say */
+    bool has_md5;             /* FLAC: of all samples as integers of this size, little-endian */
+    uint8_t md5[16];
+    uint32_t md5_bits;
+    bool unusable;    /* the damage leaves nothing to decode */
+    char damage[224]; /* "" when the file agrees with itself */
 } conure_container;
 
 /* Returns OK (damage or not), UNSUPPORTED when the bytes are of no format that is read here,

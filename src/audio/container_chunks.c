@@ -130,6 +130,8 @@ void conure_check_riff(conure_container *c, conure_bytes *bytes)
         } else if (strcmp(at.id, "fmt ") == 0 && n >= 16) {
             f.tag = get16(&w, body);
             f.block_bytes = get16(&w, body + 12);
+            c->has_rate = true;
+            c->rate_hz = get32(&w, body + 4);
         }
         more = skip_chunk(&w, c, &at, at.bytes);
     }
@@ -148,9 +150,22 @@ static bool counts_samples(const uint8_t *type)
     return false;
 }
 
+/* A whole number from IEEE 754's 80-bit format; INT64_MAX for what is larger or no number. */
+static int64_t extended(const uint8_t *p)
+{
+    const int exponent = ((p[0] & 0x7f) << 8 | p[1]) - 16383;
+    const uint64_t mantissa = (uint64_t)conure_be32(p + 2) << 32 | conure_be32(p + 6);
+    if (exponent < 0 || mantissa == 0)
+        return 0;
+    if (exponent > 62)
+        return INT64_MAX;
+    const int64_t value = (int64_t)(mantissa >> (63 - exponent));
+    return p[0] & 0x80 ? -value : value;
+}
+
 void conure_check_aiff(conure_container *c, conure_bytes *bytes)
 {
-    uint8_t body[22] = {0}, form[12] = {0};
+    uint8_t body[26] = {0}, form[12] = {0};
     walk w = {.bytes = bytes, .big_endian = true, .at = 12};
     chunk at;
     conure_bytes_at(bytes, 0, form, sizeof form);
@@ -164,6 +179,10 @@ void conure_check_aiff(conure_container *c, conure_bytes *bytes)
         if (strcmp(at.id, "COMM") == 0 && n >= 18 &&
             (!is_aifc || (n >= 22 && counts_samples(body + 18))))
             c->frames_declared = conure_be32(body + 2);
+        if (strcmp(at.id, "COMM") == 0 && n >= 18) {
+            c->has_rate = true;
+            c->rate_hz = extended(body + 8);
+        }
         if (!skip_chunk(&w, c, &at, at.bytes))
             break;
     }

@@ -162,12 +162,22 @@ conure_status conure_decoder_open(conure_decoder *d, const conure_audio_options 
         status = conure_container_check(&d->container, &d->bytes, err);
     if (status != CONURE_OK)
         return status;
+    if (d->container.has_rate) /* libsndfile would refuse it in words of its own */
+        status = check_range(&d->bytes, d->container.rate_hz, 1, err);
+    if (status != CONURE_OK)
+        return status;
+    md5_init(&d->md5);
+    /* The sizes whose integers come back from floats as they were; libsndfile reads no other. */
+    const uint32_t bits = d->container.md5_bits;
+    d->container.has_md5 = d->container.has_md5 && (bits == 8 || bits == 16 || bits == 24);
     d->size_shown = d->bytes.size;
     if (d->container.kind == CONURE_CONTAINER_MP3 && !d->container.counted)
         d->size_shown *= UNCOUNTED_MP3_FACTOR;
     d->file = sf_open_virtual(&io, SFM_READ, &sf, d);
     if (!d->file)
         return fail_open(d, err);
+    if (d->container.kind == CONURE_CONTAINER_FLAC && d->container.has_rate)
+        sf.samplerate = (int)d->container.rate_hz;
     status = check_range(&d->bytes, sf.samplerate, sf.channels, err);
     if (status != CONURE_OK)
         return status;
@@ -223,6 +233,36 @@ static size_t read_raw(conure_decoder *d, conure_audio_info *info, float *dst, s
     return n;
 }
 
+/* FLAC: the samples as the integers they were, which floats of up to 24 bits give back exactly. */
+static void add_to_md5(conure_decoder *d, const float *samples, size_t n)
+{
+    uint8_t block[3 * 1024];
+    const uint32_t bits = d->container.md5_bits;
+    const size_t bytes = (bits + 7) / 8, step = sizeof block / 3;
+    const float scale = (float)(1u << (bits - 1));
+    for (size_t start = 0; start < n; start += step) {
+        const size_t end = n - start < step ? n : start + step;
+        uint8_t *p = block;
+        for (size_t i = start; i < end; i++) {
+            const uint32_t value = (uint32_t)(int32_t)(samples[i] * scale);
+            for (size_t b = 0; b < bytes; b++)
+                *p++ = (uint8_t)(value >> (8 * b));
+        }
+        md5_update(&d->md5, (size_t)(p - block), block);
+    }
+}
+
+static void compare_md5(conure_decoder *d, conure_audio_info *info)
+{
+    uint8_t got[16];
+    if (!d->container.has_md5)
+        return;
+    md5_digest(&d->md5, sizeof got, got);
+    if (memcmp(got, d->container.md5, sizeof got) != 0)
+        note(info, "the MD5 sum of its samples is not the one that its header declares");
+    d->container.has_md5 = false; /* compared once */
+}
+
 /* The decoder has nothing more: was that all? */
 static void compare(conure_decoder *d, conure_audio_info *info)
 {
@@ -240,6 +280,7 @@ static void compare(conure_decoder *d, conure_audio_info *info)
     if (decoded < d->container.frames_least)
         note(info, "decoding ended at sample %llu (%.3f s), before its last frame",
              (unsigned long long)decoded, (double)decoded / info->rate_hz);
+    compare_md5(d, info);
 }
 
 conure_status conure_decoder_read(conure_decoder *d, conure_audio_info *info, float *dst,
@@ -256,6 +297,8 @@ conure_status conure_decoder_read(conure_decoder *d, conure_audio_info *info, fl
     if (status != CONURE_OK)
         return status;
     info->frames_decoded += *n;
+    if (d->container.has_md5)
+        add_to_md5(d, dst, *n * d->n_channels);
     if (*n == 0 && d->file)
         compare(d, info);
     if (*n == 0 && info->damaged && info->frames_decoded == 0)

@@ -2,6 +2,7 @@
 #ifndef CONURE_AUDIO_DECODER_H
 #define CONURE_AUDIO_DECODER_H
 
+#include <nettle/md5.h>
 #include <sndfile.h>
 
 #include "audio/audio.h"
@@ -16,6 +17,7 @@ typedef struct conure_decoder {
     conure_audio_raw raw;
     uint64_t frames_expected; /* what the decoder itself announced; CONURE_FRAMES_UNKNOWN */
     uint8_t *raw_block;       /* [RAW_BLOCK_BYTES] */
+    struct md5_ctx md5;       /* of the samples so far, when the container has one */
     uint32_t n_channels;
 } conure_decoder;
 

@@ -168,9 +168,9 @@ static void test_wav_lies(void)
     put32(m.data + 4, 36 + 2 * N, false);
 
     put32(fmt + 12, 0, false); /* rate */
-    expect(&m, CONURE_BAD_FILE, 0, "clip: cannot be decoded as WAV: libsndfile says");
-    put32(fmt + 12, 0x80000000, false);
-    test_true(suspicious(m.data, m.bytes, "rate of 2^31", 0) == 0);
+    expect(&m, CONURE_UNSUPPORTED, 0, "clip: sample rate 0 Hz, expected 100 to 768000");
+    put32(fmt + 12, 0xffffffff, false);
+    expect(&m, CONURE_UNSUPPORTED, 0, "clip: sample rate 4294967295 Hz, expected 100 to 768000");
     put32(fmt + 12, RATE, false);
     fmt[10] = 0; /* channels */
     test_true(suspicious(m.data, m.bytes, "no channels", 0) == 0);
@@ -201,7 +201,13 @@ static void test_other_lies(void)
     put32(sound + 4, 8 + 2 * N, true);
     expect(&m, CONURE_OK, N, "");
     memset(common + 16, 0, 10); /* rate, an 80-bit float */
-    test_true(suspicious(m.data, m.bytes, "AIFF without rate", 0) == 0);
+    expect(&m, CONURE_UNSUPPORTED, 0, "clip: sample rate 0 Hz, expected");
+    common[16] = 0xc0; /* -2 */
+    common[18] = 0x80;
+    expect(&m, CONURE_UNSUPPORTED, 0, "clip: sample rate -2 Hz, expected");
+    common[16] = 0x7f; /* infinite */
+    common[17] = 0xff;
+    expect(&m, CONURE_UNSUPPORTED, 0, "clip: sample rate 9223372036854775807 Hz, expected");
     made_free(&m);
 
     m = make_speech_like(SF_FORMAT_FLAC | SF_FORMAT_PCM_16, N);
@@ -216,7 +222,7 @@ static void test_other_lies(void)
     expect(&m, CONURE_OK, N, "");
     m.data[4 + 4 + 10] = m.data[4 + 4 + 11] = 0; /* rate 0 */
     m.data[4 + 4 + 12] &= 0x0f;
-    test_true(suspicious(m.data, m.bytes, "FLAC without rate", 0) == 0);
+    expect(&m, CONURE_BAD_FILE, 0, "its header says a sample rate of 0 Hz, its frames 16000 Hz");
     made_free(&m);
 
     m = make_speech_like(SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, N);
@@ -229,6 +235,35 @@ static void test_other_lies(void)
     put32(m.data + tag + 8, n_frames - 10, true);
     suspicious(m.data, m.bytes, "MP3 of less", 0);
     made_free(&m);
+}
+
+/* STREAMINFO against the frames' headers and against the samples themselves. */
+static void test_flac_header(void)
+{
+    static const int formats_of[] = {SF_FORMAT_PCM_S8, SF_FORMAT_PCM_16, SF_FORMAT_PCM_24};
+    for (int i = 0; i < 3; i++) {
+        float samples[2 * 9000];
+        uint64_t seed = 3;
+        for (int s = 0; s < 2 * 9000; s++)
+            samples[s] = s == 7 ? -1 : test_uniform(&seed, -1, 1);
+        made m = make_file(SF_FORMAT_FLAC | formats_of[i], RATE, 2, samples, 9000);
+        uint8_t *const info = m.data + 8;
+        expect(&m, CONURE_OK, 9000, "");
+        info[18 + 5] ^= 0xff;
+        expect(&m, CONURE_OK, 9000, "the MD5 sum of its samples is not the one that its header");
+        memset(info + 18, 0, 16); /* not known to its writer */
+        expect(&m, CONURE_OK, 9000, "");
+        info[12] ^= 0x10; /* rate 16001: the output would be 2 samples shorter */
+        expect(&m, CONURE_OK, 9000,
+               "its header says a sample rate of 16001 Hz, its frames 16000 Hz, which is used");
+        info[12] ^= 0x10;
+        info[12] ^= 0x02; /* one channel */
+        expect(&m, CONURE_BAD_FILE, 0, "its header says 1 channels of");
+        info[12] ^= 0x02;
+        info[13] ^= 0x40; /* 4 bits more or less */
+        expect(&m, CONURE_BAD_FILE, 0, "its first frame 2 channels of");
+        made_free(&m);
+    }
 }
 
 /* MP3 frames without the tag that counts them are read to their end, whatever bitrates vary; ID3v1
@@ -423,6 +458,7 @@ int main(void)
     test_overwritten();
     test_wav_lies();
     test_other_lies();
+    test_flac_header();
     test_mp3_tags();
     test_mp3_side();
     test_ogg_structure();
