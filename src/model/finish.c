@@ -180,19 +180,41 @@ static bool harmless(const char *name)
            strcmp(name, "encoder.pos_enc.pe") == 0;
 }
 
-static void report_unused(const checking *c, const char *path)
+static bool begins_with(const char *text, const char *start)
 {
-    uint32_t n = 0, first = 0;
-    for (uint32_t i = c->model->n_tensors; i-- > 0;)
-        if (!c->used[i] && !harmless(c->model->tensors[i].name)) {
-            n++;
-            first = i;
-        }
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+/* What is left over.  An archive's state is exactly its model's, as NeMo's strict loading has it;
+ * elsewhere heads of other tasks may be there, but no layers beyond the configuration's. */
+static conure_status report_unused(const checking *c, const char *path)
+{
+    const conure_model *model = c->model;
+    const bool is_nemo = model->format == CONURE_FORMAT_NEMO;
+    const char *first = NULL, *first_refused = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < model->n_tensors; i++) {
+        const char *name = model->tensors[i].name;
+        if (c->used[i] || harmless(name))
+            continue;
+        n++;
+        first = first ? first : name;
+        if (!first_refused && (is_nemo || begins_with(name, "encoder.layers.") ||
+                               begins_with(name, "decoder.prediction.dec_rnn.")))
+            first_refused = name;
+    }
+    if (first_refused)
+        return conure_fail(c->err, CONURE_BAD_FILE,
+                           "%s is no part of the model that the configuration describes, with "
+                           "%s %u and %u layers of the decoder",
+                           first_refused, is_nemo ? "encoder.n_layers" : "num_hidden_layers",
+                           model->config.n_layers, model->config.pred_layers);
     if (n)
         conure_log_write(
-            &c->model->log, CONURE_LOG_WARNING,
+            &model->log, CONURE_LOG_WARNING,
             "%s: %u tensors are not part of the model and are ignored, the first is %s", path, n,
-            c->model->tensors[first].name);
+            first);
+    return CONURE_OK;
 }
 
 /* The start of decoding looks this row up, or takes zeros for it: both must be the same (spec 6.1). */
@@ -237,7 +259,7 @@ static conure_status check_all(checking *c, const char *path)
         status = check_blank_row(model, c->err);
     }
     if (status == CONURE_OK)
-        report_unused(c, path);
+        status = report_unused(c, path);
     free(c->used);
     return status;
 }

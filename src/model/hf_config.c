@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define U32_MAX_JSON 0x7fffffffu
+#define MEL_BINS_MAX 1024 /* as conure_config_check() has it */
 
 /* Reads one object after another; after the first failure nothing more is read. */
 typedef struct reader {
@@ -60,7 +61,10 @@ static void read_encoder(reader *r, conure_config *c)
     read_u32(r, "num_hidden_layers", CONURE_REQUIRED, &c->n_layers);
     read_u32(r, "num_attention_heads", CONURE_REQUIRED, &c->n_heads);
     expect_u32(r, "num_key_value_heads", c->n_heads);
-    read_u32(r, "num_mel_bins", CONURE_REQUIRED, &c->mel_bins);
+    if (r->status ==
+        CONURE_OK) /* here, or the processor's file would be blamed for the difference */
+        r->status = conure_json_u32(r->object, "num_mel_bins", CONURE_REQUIRED, 1, MEL_BINS_MAX,
+                                    &c->mel_bins, r->where, r->err);
     read_u32(r, "conv_kernel_size", CONURE_REQUIRED, &c->conv_kernel);
     read_u32(r, "subsampling_conv_channels", CONURE_REQUIRED, &c->subsampling_channels);
     expect_u32(r, "subsampling_factor", 8);

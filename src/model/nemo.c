@@ -83,7 +83,8 @@ static conure_status tokenizer_open(conure_model *model, const conure_tar *tar,
     return status;
 }
 
-static conure_status config_open(conure_model *model, const conure_tar *tar, conure_error *err)
+static conure_status config_open(conure_model *model, const conure_tar *tar, const char *path,
+                                 conure_error *err)
 {
     const conure_tar_member *member;
     conure_nemo_config config;
@@ -96,6 +97,9 @@ static conure_status config_open(conure_model *model, const conure_tar *tar, con
         return status;
     }
     model->config = config.config;
+    if (config.note[0])
+        conure_log_write(&model->log, CONURE_LOG_WARNING, "%s: model_config.yaml: %s", path,
+                         config.note);
     status = tokenizer_open(model, tar, &config, err);
     conure_nemo_config_free(&config);
     return status;
@@ -120,7 +124,7 @@ conure_status conure_nemo_open(conure_model *model, const char *path, conure_err
     if (status == CONURE_OK)
         status = conure_tar_read(&tar, model->map.data, model->map.bytes, err);
     if (status == CONURE_OK)
-        status = config_open(model, &tar, err);
+        status = config_open(model, &tar, path, err);
     if (status == CONURE_OK)
         status = weights_open(model, &tar, err);
     conure_tar_free(&tar);

@@ -7,6 +7,7 @@
 #include "model/nemo_keys.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -272,9 +273,48 @@ static void decoder_read(conure_keys *keys, conure_config *c, const sections *s)
     same(keys, s->jointnet, "pred_hidden", c->pred_hidden, "decoder.prednet.pred_hidden");
 }
 
-/* NeMo's order: the loss's, when it is the tdt loss, then decoding's, then model_defaults'. */
-static void durations_read(conure_keys *keys, conure_config *c, const sections *s)
+typedef struct durations {
+    uint32_t n, frames[CONURE_DURATIONS_MAX];
+} durations;
+
+/* The list of this key; false when it is absent. */
+static bool durations_list(conure_keys *keys, conure_section in, const char *key, durations *out)
 {
+    const conure_yaml_node list = conure_keys_find(keys, in, key);
+    *out = (durations){0};
+    if (!list)
+        return false;
+    if (conure_yaml_kind_of(keys->yaml, list) != CONURE_YAML_SEQUENCE ||
+        conure_yaml_count(keys->yaml, list) > CONURE_DURATIONS_MAX)
+        conure_keys_refuse(keys, in, key, "a list of at most 16 numbers");
+    for (conure_yaml_node at = conure_yaml_first(keys->yaml, list); at && keys->status == CONURE_OK;
+         at = conure_yaml_next(keys->yaml, at)) {
+        int64_t frames;
+        if (!conure_yaml_int(keys->yaml, at, &frames) || frames < 0 || frames > SIZE_MAX_ANY)
+            conure_keys_fail(keys, CONURE_BAD_FILE, "%s%s: an item is not a number of frames",
+                             in.path, key);
+        else
+            out->frames[out->n++] = (uint32_t)frames;
+    }
+    return true;
+}
+
+/* "[0, 1, 2]" into text. */
+static const char *durations_text(char *text, size_t cap, const durations *d)
+{
+    size_t used = (size_t)snprintf(text, cap, "[");
+    for (uint32_t i = 0; i < d->n && used < cap; i++)
+        used += (size_t)snprintf(text + used, cap - used, "%s%u", i ? ", " : "", d->frames[i]);
+    if (used < cap)
+        snprintf(text + used, cap - used, "]");
+    return text;
+}
+
+/* NeMo's order: the loss's, when it is the tdt loss, then decoding's, then model_defaults'.  The first
+ * is used, the others are read too: they should say the same. */
+static void durations_read(conure_keys *keys, conure_nemo_config *out, const sections *s)
+{
+    conure_config *c = &out->config;
     const conure_section loss = conure_keys_section(keys, s->top, "loss", "loss.", false);
     const conure_section tdt =
         conure_keys_section(keys, loss, "tdt_kwargs", "loss.tdt_kwargs.", false);
@@ -287,28 +327,27 @@ static void durations_read(conure_keys *keys, conure_config *c, const sections *
         const char *key;
     } places[] = {{tdt, "durations"}, {decoding, "durations"}, {defaults, "tdt_durations"}};
     const bool has_loss = conure_keys_find(keys, loss, "loss_name") != 0;
+    durations used = {0}, other;
+    size_t from = 0;
     conure_keys_choice(keys, loss, "loss_name", 0, "tdt");
     if (!has_loss) /* with the tdt loss NeMo sets it, whatever stands there */
         conure_keys_choice(keys, decoding, "model_type", 0, "tdt");
-    for (size_t i = 0; i < sizeof places / sizeof *places && keys->status == CONURE_OK; i++) {
-        const conure_section in = places[i].section;
-        const conure_yaml_node list = conure_keys_find(keys, in, places[i].key);
-        if (!list)
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char text[2][64];
+        if (!durations_list(keys, places[i].section, places[i].key, &other))
             continue;
-        if (conure_yaml_kind_of(keys->yaml, list) != CONURE_YAML_SEQUENCE ||
-            conure_yaml_count(keys->yaml, list) > CONURE_DURATIONS_MAX)
-            conure_keys_refuse(keys, in, places[i].key, "a list of at most 16 numbers");
-        for (conure_yaml_node at = conure_yaml_first(keys->yaml, list);
-             at && keys->status == CONURE_OK; at = conure_yaml_next(keys->yaml, at)) {
-            int64_t frames;
-            if (!conure_yaml_int(keys->yaml, at, &frames) || frames < 0 || frames > SIZE_MAX_ANY)
-                conure_keys_fail(keys, CONURE_BAD_FILE, "%s%s: an item is not a number of frames",
-                                 in.path, places[i].key);
-            else
-                c->durations[c->n_durations++] = (uint32_t)frames;
+        if (!used.n) {
+            used = other;
+            from = i;
+        } else if (memcmp(&used, &other, sizeof used) != 0 && !out->note[0]) {
+            snprintf(out->note, sizeof out->note, "%s%s is %s, but %s%s, which is used, is %s",
+                     places[i].section.path, places[i].key,
+                     durations_text(text[0], sizeof text[0], &other), places[from].section.path,
+                     places[from].key, durations_text(text[1], sizeof text[1], &used));
         }
-        break;
     }
+    c->n_durations = used.n;
+    memcpy(c->durations, used.frames, sizeof used.frames);
     if (c->n_durations == 0)
         conure_keys_fail(keys, CONURE_UNSUPPORTED,
                          "loss.tdt_kwargs.durations: missing, also as decoding.durations and "
@@ -427,7 +466,7 @@ conure_status conure_nemo_config_read(conure_nemo_config *out, const uint8_t *te
     preprocessor_read(&keys, &out->config, &s);
     encoder_read(&keys, &out->config, &s);
     decoder_read(&keys, &out->config, &s);
-    durations_read(&keys, &out->config, &s);
+    durations_read(&keys, out, &s);
     decoding_read(&keys, &out->config, &s);
     pieces_read(&keys, out, &s);
     tokenizer_read(&keys, out, &s);

@@ -9,6 +9,7 @@ typedef struct conure_nemo_config {
     char *tokenizer_member; /* tokenizer.model_path without "nemo:"; NULL when absent */
     char **pieces;          /* [n_pieces] joint.vocabulary, else labels; NULL when absent */
     uint32_t n_pieces;
+    char note[256]; /* a contradiction that changes nothing, for the log; "" when there is none */
 } conure_nemo_config;
 
 /* Read the YAML.  A key that is absent has the value that NeMo's Python gives it.  Every key

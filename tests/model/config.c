@@ -275,6 +275,8 @@ static void test_huggingface(void)
     refused("scale_input", NULL, true, CONURE_BAD_FILE, "scale_input is missing");
     refused("scale_input", json_integer(1), true, CONURE_BAD_FILE, "expected true or false");
     refused("conv_kernel_size", json_integer(8), true, CONURE_UNSUPPORTED, "supported: odd");
+    refused("num_mel_bins", json_integer(0), true, CONURE_UNSUPPORTED,
+            "config.json: encoder_config: num_mel_bins is 0, supported: 1 to 1024");
     refused("hidden_size", json_real(1024.5), true, CONURE_BAD_FILE, "hidden_size is a number");
     refused("hidden_size", json_integer(-1024), true, CONURE_UNSUPPORTED, "hidden_size is -1024");
     refused("num_hidden_layers", json_integer(100000), true, CONURE_UNSUPPORTED,

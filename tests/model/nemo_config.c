@@ -146,6 +146,31 @@ static void test_understood(void)
              2);
 }
 
+/* Lists of durations that disagree: the first in NeMo's order is used, and the other is named. */
+static void test_disagreement(void)
+{
+    static const struct {
+        const char *from, *to, *note;
+    } cases[] = {
+        {"train_ds", "train_ds", ""},
+        {"tdt_durations: [0, 1, 2]", "tdt_durations: [0, 1, 4]",
+         "model_defaults.tdt_durations is [0, 1, 4], but loss.tdt_kwargs.durations, which is used, "
+         "is [0, 1, 2]"},
+        {"  durations: [0, 1, 2]\n  greedy", "  durations: [0]\n  greedy",
+         "decoding.durations is [0], but loss.tdt_kwargs.durations, which is used, is [0, 1, 2]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        conure_nemo_config out;
+        conure_error err;
+        char *text = changed(cases[i].from, cases[i].to);
+        test_int(read_text(&out, text, &err), CONURE_OK);
+        test_text(out.note, cases[i].note);
+        test_int(out.config.durations[2], 2);
+        conure_nemo_config_free(&out);
+        free(text);
+    }
+}
+
 /* The whole model under "model:", as in training configurations; the member's name. */
 static void test_subtree(void)
 {
@@ -290,6 +315,10 @@ static void test_refused_contradictions(void)
          "preprocessor.log_zero_guard_value: 'eps'"},
         {"durations: [0, 1, 2]\ntarget", "durations: [0, -1]\ntarget",
          "loss.tdt_kwargs.durations: an item is not"},
+        {"tdt_durations: [0, 1, 2]", "tdt_durations: [0, 1, -2]",
+         "model_defaults.tdt_durations: an item is not"},
+        {"  durations: [0, 1, 2]\n  greedy", "  durations: [0, 1, -2]\n  greedy",
+         "decoding.durations: an item is not"},
         {"max_symbols: 7", "max_symbols: 0", "decoding.greedy.max_symbols: '0'"},
         {"  jointnet:\n", "  jointnet_:\n", "joint.jointnet: missing"},
         {"encoder:\n", "encoder_:\n", "encoder: missing"},
@@ -360,6 +389,7 @@ int main(void)
     test_base();
     test_defaults();
     test_understood();
+    test_disagreement();
     test_subtree();
     test_refused_mathematics();
     test_refused_contradictions();

@@ -172,6 +172,62 @@ static void check_gzip(const char *folder)
     remove(zipped);
 }
 
+static void note(void *user, conure_log_level level, const char *text)
+{
+    test_int(level, CONURE_LOG_WARNING);
+    snprintf(user, 512, "%s", text);
+}
+
+/* The configuration of a whole archive changed in place, by a text of the same length. */
+static conure_status open_changed(const char *from, const char *to, char noted[512],
+                                  conure_error *err)
+{
+    char path[4096];
+    const char *changed = "nemo_files.nemo";
+    conure_model *model = NULL;
+    conure_model_options options;
+    conure_map map;
+    conure_model_options_init(&options);
+    options.log = note;
+    options.log_user = noted;
+    noted[0] = err->text[0] = '\0';
+    test_true(conure_path_join(path, sizeof path, TEST_DATA "/models", "tiny-alt.nemo"));
+    test_int(conure_map_open(&map, path, err), CONURE_OK);
+    uint8_t *copy = malloc(map.bytes);
+    memcpy(copy, map.data, map.bytes);
+    uint8_t *at = memmem(copy, map.bytes, from, strlen(from));
+    test_true(at != NULL);
+    if (at)
+        memcpy(at, to, strlen(to));
+    FILE *file = fopen(changed, "wb");
+    test_true(file && fwrite(copy, 1, map.bytes, file) == map.bytes);
+    test_true(file && fclose(file) == 0);
+    free(copy);
+    conure_map_close(&map);
+    const conure_status status = conure_model_open(&model, changed, &options, err);
+    conure_model_close(&model);
+    remove(changed);
+    return status;
+}
+
+/* Weights beyond the configuration's are refused as by NeMo's strict loading. */
+static void check_contradictions(void)
+{
+    char noted[512];
+    conure_error err;
+    test_int(open_changed("n_layers: 2", "n_layers: 2", noted, &err), CONURE_OK);
+    test_text(noted, "");
+    test_int(open_changed("n_layers: 2", "n_layers: 1", noted, &err), CONURE_BAD_FILE);
+    test_contains(err.text, "nemo_files.nemo: encoder.layers.1.");
+    test_contains(err.text, "is no part of the model that the configuration describes, with "
+                            "encoder.n_layers 1 ");
+    test_int(open_changed("tdt_durations:\n  - 0\n  - 1\n  - 2",
+                          "tdt_durations:\n  - 0\n  - 1\n  - 4", noted, &err),
+             CONURE_OK);
+    test_contains(noted, "nemo_files.nemo: model_config.yaml: model_defaults.tdt_durations is [0, "
+                         "1, 4], but loss.tdt_kwargs.durations, which is used, is [0, 1, 2]");
+}
+
 int main(int argc, char **argv)
 {
     test_begin("nemo_files");
@@ -189,5 +245,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof fixtures / sizeof *fixtures; i++)
         check_file(TEST_DATA "/models", &fixtures[i]);
     check_gzip(TEST_DATA "/models");
+    check_contradictions();
     return test_end();
 }
