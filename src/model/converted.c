@@ -213,6 +213,23 @@ static conure_status check_header_hash(const conure_safetensors *st, conure_erro
                        st->where, got, want ? want : "nothing");
 }
 
+/* Entries beyond the model's are not used, but a span outside the data is damage wherever it is. */
+static conure_status check_spans(const conure_safetensors *st, conure_error *err)
+{
+    const char *name;
+    json_t *entry;
+    json_object_foreach(st->header, name, entry)
+    {
+        conure_tensor tensor;
+        if (conure_safetensors_is_metadata(name))
+            continue;
+        const conure_status status = conure_safetensors_entry(st, name, entry, &tensor, err);
+        if (status != CONURE_OK)
+            return status;
+    }
+    return CONURE_OK;
+}
+
 conure_status conure_converted_open(conure_model *model, const char *path, conure_error *err)
 {
     conure_safetensors st = {0};
@@ -228,6 +245,8 @@ conure_status conure_converted_open(conure_model *model, const char *path, conur
         status = read_metadata(&o);
     if (status == CONURE_OK)
         status = conure_config_tensors(&model->config, take_one, &o);
+    if (status == CONURE_OK)
+        status = check_spans(&st, err);
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* or a fuzzer would never get further */
     if (status == CONURE_OK)
         status = check_header_hash(&st, err);

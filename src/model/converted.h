@@ -35,9 +35,4 @@ conure_dtype conure_converted_dtype(const char *name);
 void conure_converted_shape(uint64_t shape[CONURE_RANK_MAX], conure_dtype dtype, uint64_t n,
                             uint64_t k);
 
-/* What conure_model_verify() does for a converted file beyond recomputing its hash and what opening
- * checks. */
-conure_status conure_converted_verify(const conure_model *model, conure_progress_fn progress,
-                                      void *user, conure_error *err);
-
 #endif

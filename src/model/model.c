@@ -162,7 +162,10 @@ conure_status conure_model_open(conure_model **out, const char *path,
         status = conure_model_new(&model, &o, name_of(path), err);
     if (status != CONURE_OK)
         return status;
-    if (conure_path_is_folder(path)) {
+    model->path = conure_block_text(&model->arena, path, strlen(path));
+    if (!model->path) {
+        status = conure_fail_memory(err, "a path", strlen(path));
+    } else if (conure_path_is_folder(path)) {
         model->format = CONURE_FORMAT_HUGGINGFACE;
         status = conure_huggingface_open(model, path, err);
     } else {

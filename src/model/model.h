@@ -92,6 +92,7 @@ struct conure_model {
     conure_tokenizer *tokenizer;
     conure_format format;
     char *name;
+    const char *path;       /* as it was opened, in the arena; NULL for a model that has no file */
     char sha256[65];        /* filled at open for converted files, on first request otherwise: use
                                conure_model_hash() */
     pthread_mutex_t lock;   /* guards sha256, the one thing that changes after open */

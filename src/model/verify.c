@@ -82,12 +82,11 @@ static conure_status check_data_hash(const conure_safetensors *st, part *p, conu
         return CONURE_OK;
     return conure_fail(
         err, CONURE_BAD_FILE,
-        "%s: the data has SHA-256 %s, the header says %.64s: damaged, convert or fetch "
-        "it again",
-        st->where, got, want ? want : "nothing");
+        "the data has SHA-256 %s, the header says %.64s: damaged, convert or fetch it again", got,
+        want ? want : "nothing");
 }
 
-conure_status conure_converted_verify(const conure_model *model, conure_progress_fn progress,
+static conure_status converted_verify(const conure_model *model, conure_progress_fn progress,
                                       void *user, conure_error *err)
 {
     conure_safetensors st = {0};
@@ -128,7 +127,7 @@ conure_status conure_model_verify(const conure_model *model, conure_progress_fn 
     const bool converted = model->format == CONURE_FORMAT_CONURE && model->map.data;
     conure_status status = CONURE_OK;
     if (converted)
-        status = conure_converted_verify(model, progress, user, err);
+        status = converted_verify(model, progress, user, err);
     if (status == CONURE_OK)
         status = conure_model_plan(model, &entries, &n, err);
     if (status == CONURE_OK)
@@ -136,9 +135,10 @@ conure_status conure_model_verify(const conure_model *model, conure_progress_fn 
     if (status == CONURE_OK)
         status = conure_hash_model(model, hex, part_progress, &hash, err);
     if (status == CONURE_OK && converted && strcmp(hex, model->sha256) != 0)
-        status =
-            conure_fail(err, CONURE_BAD_FILE, "%s: the weights have SHA-256 %s, the header says %s",
-                        model->name, hex, model->sha256);
+        status = conure_fail(err, CONURE_BAD_FILE,
+                             "the weights have SHA-256 %s, the header says %s", hex, model->sha256);
+    if (status != CONURE_OK) /* the texts name tensors and sums, not their file */
+        conure_error_prefix(err, model->path ? model->path : model->name);
     if (status == CONURE_OK && progress)
         progress(user, 1);
     free(entries);

@@ -299,6 +299,11 @@ static void test_bad_weights(void)
     model = open_ok(folder);
     test_same(model, mini, CONURE_F32);
     conure_model_close(&model);
+    patch_weights("encoder.layers.0.conv.norm.num_batches_tracked",
+                  "encoder.layers.4.norm_out.bias", 0);
+    expect_open(folder, CONURE_BAD_FILE,
+                "encoder.layers.4.norm_out.bias is no part of the model that the configuration "
+                "describes, with num_hidden_layers 4 and 2 layers of the decoder");
     /* Data at odd addresses is copied to where it can be read; what is left over is named. */
     conure_model_options_init(&options);
     options.log = log;
@@ -550,9 +555,78 @@ static void test_forged(void)
         seal(file, bytes);
         test_int(conure_model_verify(model, NULL, NULL, &err), CONURE_BAD_FILE);
         test_contains(err.text, says[i]);
+        test_true(strncmp(err.text, "m: ", 3) == 0);
         conure_model_close(&model);
         free(file);
     }
+}
+
+/* What verify says of a file begins with its path. */
+static void test_verify_path(void)
+{
+    size_t bytes;
+    conure_error err;
+    conure_model *model = NULL;
+    char want[512];
+    const char *path = in_folder(FOLDER, "damaged.safetensors");
+    test_int(conure_model_convert(mini, path, "int8", NULL, NULL, NULL), CONURE_OK);
+    uint8_t *file = read_file(path, &bytes);
+    file[bytes - 100] ^= 1;
+    FILE *out = fopen(path, "wb");
+    test_true(out && fwrite(file, 1, bytes, out) == bytes && fclose(out) == 0);
+    test_int(conure_model_open(&model, path, NULL, NULL), CONURE_OK);
+    test_int(conure_model_verify(model, NULL, NULL, &err), CONURE_BAD_FILE);
+    snprintf(want, sizeof want, "%s: the data has SHA-256 ", path);
+    test_true(strncmp(err.text, want, strlen(want)) == 0);
+    conure_model_close(&model);
+    free(file);
+}
+
+/* An entry that is no part of the model: ignored with a warning, unless it points outside. */
+static void test_extra_entry(void)
+{
+    static const struct {
+        const char *entry;
+        conure_status status;
+        const char *says;
+    } cases[] = {
+        {"\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},", CONURE_OK,
+         "1 tensors are not part"},
+        {"\"x\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[999999996,1000000000]},",
+         CONURE_BAD_FILE, "x: bytes 999999996 .. 1000000000 lie beyond"},
+        {"\"x\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]},", CONURE_BAD_FILE,
+         "x: data_offsets give 4 bytes, the shape needs 8"},
+    };
+    enum { ADDED = 128 }; /* keeps the data aligned */
+    size_t bytes;
+    const char *path = in_folder(FOLDER, "extra.safetensors");
+    test_int(conure_model_convert(mini, path, "int8", NULL, NULL, NULL), CONURE_OK);
+    uint8_t *file = read_file(path, &bytes);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const size_t n = strlen(cases[i].entry);
+        conure_model *model = NULL;
+        conure_error err = {""};
+        char noted[512] = "";
+        uint64_t header_bytes;
+        conure_model_options options;
+        conure_model_options_init(&options);
+        options.log = note;
+        options.log_user = noted;
+        uint8_t *copy = conure_alloc_aligned(bytes + ADDED);
+        memcpy(&header_bytes, file, 8);
+        header_bytes += ADDED;
+        memcpy(copy, &header_bytes, 8);
+        copy[8] = '{';
+        memcpy(copy + 9, cases[i].entry, n);
+        memset(copy + 9 + n, ' ', ADDED - n);
+        memcpy(copy + 9 + ADDED, file + 9, bytes - 9);
+        test_int(conure_model_open_memory(&model, copy, bytes + ADDED, "m", &options, &err),
+                 cases[i].status);
+        test_contains(cases[i].status == CONURE_OK ? noted : err.text, cases[i].says);
+        conure_model_close(&model);
+        free(copy);
+    }
+    free(file);
 }
 
 /* Files that are no model; each says what it looks like. */
@@ -623,6 +697,8 @@ int main(void)
     test_memory("int8");
     test_metadata();
     test_forged();
+    test_verify_path();
+    test_extra_entry();
     test_strangers();
     conure_model_close(&mini);
     return test_end();
