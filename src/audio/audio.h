@@ -12,10 +12,12 @@
  * chunks, pages or frames, what follows the audio, what the decoder gave.  A file that contradicts
  * itself is refused when nothing of it can be decoded; otherwise the samples are used and
  * info->damaged says so: look at it after the last read (or conure_audio_load()).
+ * Beyond that only checksums tell, where a format has them: docs/audio.md says what stays unseen.
  *
  * Threads: one thread at a time on one object.  libsndfile keeps the reason of a failed open in a
  * global: when two threads fail to open at once, a reason may be the other's; nothing else is shared.
- * Quiet, but for libmpg123, which notes damage in MP3 data on stderr and cannot be told not to. */
+ * Quiet, but for libmpg123, which notes damage in MP3 data on stderr and cannot be told not to; as it
+ * tells its caller nothing, the data is checked before it sees it (mp3_side.h). */
 #ifndef CONURE_AUDIO_AUDIO_H
 #define CONURE_AUDIO_AUDIO_H
 

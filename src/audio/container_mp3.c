@@ -80,6 +80,7 @@ typedef struct mp3 {
     uint32_t n_counted; /* by the tag in the first frame; 0: no tag, or it does not count */
     bool is_tag;
     mp3_reservoir reservoir;
+    mp3_codes codes;
     uint64_t n_right, n_wrong, first_wrong; /* checksums; where the first wrong one is */
 } mp3;
 
@@ -87,7 +88,7 @@ typedef struct mp3 {
 static void check_frame(conure_container *c, conure_bytes *bytes, uint64_t at, const mpeg *frame,
                         mp3 *m)
 {
-    uint8_t data[2 + MP3_SIDE_BYTES_MAX];
+    uint8_t data[MP3_FRAME_BYTES_MAX];
     const bool has_crc = !(frame->head >> 16 & 1);
     const size_t before = has_crc ? 2 : 0;
     const size_t side = before + mp3_side_bytes(frame->version_1, frame->mono);
@@ -96,11 +97,12 @@ static void check_frame(conure_container *c, conure_bytes *bytes, uint64_t at, c
         return;
     if (frame->mono != m->first.mono)
         wrong = "it has another number of channels";
-    else if (frame->bytes < 4 + side || conure_bytes_at(bytes, at + 4, data, side) < side)
+    else if (frame->bytes < 4 + side || frame->bytes > sizeof data ||
+             conure_bytes_at(bytes, at + 4, data, frame->bytes - 4) < frame->bytes - 4)
         wrong = "it is too short";
     else
-        wrong = mp3_side_check(&m->reservoir, frame->head, data + before,
-                               frame->bytes - 4 - (uint32_t)side);
+        wrong = mp3_side_check(&m->reservoir, &m->codes, frame->head, data + before, data + side,
+                               frame->bytes - 4 - side);
     if (wrong)
         conure_container_note(c, "the MP3 frame at byte %llu is damaged: %s",
                               (unsigned long long)at, wrong);
@@ -121,7 +123,7 @@ static uint64_t walk_frame(conure_container *c, conure_bytes *bytes, uint64_t at
     const unsigned long long byte = at, left = bytes->size - at;
     const bool is_frame = conure_bytes_at(bytes, at, head, 4) == 4 &&
                           parse_mpeg(conure_be32(head), &frame) &&
-                          (!m->n_frames || frame.same == m->first.same);
+                          (!m->n_frames || (frame.same == m->first.same && !frame.free_format));
     if (!is_frame) {
         const uint64_t skip = tag_bytes(bytes, at);
         if (!skip)
@@ -161,6 +163,7 @@ void conure_check_mp3(conure_container *c, conure_bytes *bytes, uint64_t offset)
 {
     mp3 m = {0};
     bool free_format = false;
+    mp3_codes_build(&m.codes);
     for (uint64_t at = offset, n = 1; at < bytes->size && n; at += n) {
         if (conure_bytes_cancelled(bytes) || bytes->failed)
             return;

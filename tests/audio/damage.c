@@ -326,6 +326,8 @@ static void test_mp3_side(void)
         {WINDOWED, 1, 0, TABLE, 5, 14, "its code table is reserved"},
         {DATA_BITS, 12, 1, SCALE, 9, 319, "its scale factors are longer than its data"},
         {DATA_BITS, 12, 4095, SCALE, 9, 0, "it has fewer bytes than it counts"},
+        {DATA_BITS, 21, 100 << 9 | 288, SCALE, 25, 24 << 10 | 24 << 5 | 24,
+         "its codes are longer than its data"},
         {0, 8, 255, NOT, 0, 0, "its data begins within that of the frame before"},
     };
     made m = make_speech_like(SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 4 * N);
@@ -350,14 +352,48 @@ static void test_mp3_side(void)
         heard_free(&h);
         free(copy);
     }
-    m.data[frame + 3] &= 0x3f; /* stereo */
+    const uint8_t kept = m.data[frame + 2];
+    m.data[frame + 2] &= 0x0f; /* a bit rate of 0: not written there */
     heard h = hear(m.data, m.bytes, NULL);
+    test_contains(h.info.damage, "bytes are not an MP3 frame");
+    heard_free(&h);
+    m.data[frame + 2] = kept;
+    m.data[frame + 3] &= 0x3f; /* stereo */
+    h = hear(m.data, m.bytes, NULL);
     test_contains(h.info.damage, "is damaged: it has another number of channels");
     heard_free(&h);
     made_free(&m);
     /* the checksum of a frame that LAME wrote */
     static const uint8_t side[9] = {0x00, 0x18, 0x98, 0xf6, 0x44, 0x14, 0x7b, 0x06, 0x0c};
     test_int(mp3_side_crc(0xfff248c4, side), 0x0922);
+}
+
+/* Code words of ISO/IEC 11172-3, table B.7, with the signs and escapes that follow them. */
+static void test_mp3_codes(void)
+{
+    static const struct {
+        uint32_t table;
+        uint8_t word;
+        uint32_t n_bits;
+    } cases[] = {
+        {0, 0x00, 0},           {1, 0x80, 1},
+        {1, 0x40, 2 + 1},       {1, 0x00, 3 + 2},
+        {2, 0x08, 5 + 2},       {3, 0xc0, 2},
+        {13, 0x80, 1},          {16, 0x03, 8 + 2 + 2 * 1},
+        {23, 0x03, 8 + 28},     {24, 0x30, 4 + 2 + 8},
+        {31, 0x30, 4 + 2 + 26},
+    };
+    mp3_codes codes;
+    mp3_codes_build(&codes);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const uint8_t data[8] = {cases[i].word};
+        uint32_t at = 0;
+        test_true(mp3_codes_fit(&codes, data, &at, 64, cases[i].table, 1));
+        test_int(at, cases[i].n_bits);
+        at = 0;
+        test_true(!cases[i].n_bits ||
+                  !mp3_codes_fit(&codes, data, &at, cases[i].n_bits - 1, cases[i].table, 1));
+    }
 }
 
 static void test_ogg_structure(void)
@@ -461,6 +497,7 @@ int main(void)
     test_flac_header();
     test_mp3_tags();
     test_mp3_side();
+    test_mp3_codes();
     test_ogg_structure();
     test_not_finite();
     test_no_audio();
