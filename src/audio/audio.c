@@ -110,6 +110,7 @@ static conure_status open_resampler(conure_audio *a, conure_error *err)
 static conure_status open_stages(conure_audio *a, conure_error *err)
 {
     a->decoder.bytes.cancel = a->options.cancel;
+    a->decoder.bytes.end = a->options.end;
     conure_status status = conure_decoder_open(&a->decoder, &a->options, &a->info, err);
     if (status == CONURE_OK)
         status = check_channel(a, err);

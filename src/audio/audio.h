@@ -46,6 +46,8 @@ typedef struct conure_audio_options {
     uint64_t samples_max;       /* output samples of a channel: more is LIMIT; 24 h */
     uint64_t spool_bytes_max;   /* of a pipe that must be kept in memory: more is LIMIT; 1 GiB */
     const volatile int *cancel; /* NULL, or a flag that ends a call with CANCELLED once not 0 */
+    const volatile int *end;    /* NULL, or a flag that ends a pipe or a terminal once not 0, as if its
+                                   writer had closed it; what it holds by then is still read */
 } conure_audio_options;
 
 typedef struct conure_audio_info {

@@ -16,6 +16,9 @@
 /* How long a read from a silent pipe may keep us from looking at the cancel flag. */
 #define POLL_MS 100
 
+/* What a pipe may hold when it is ended: Linux lets a process make it no larger. */
+#define DRAIN_BYTES (1 << 20)
+
 static conure_status fail_errno(const conure_bytes *bytes, const char *what, int why,
                                 conure_error *err)
 {
@@ -97,17 +100,23 @@ conure_status conure_bytes_status(const conure_bytes *bytes, conure_error *err)
     return CONURE_OK;
 }
 
-/* Read what a pipe has, waiting for it; 0 at its end, after an error, or when cancelled. */
+/* Read what a pipe has, waiting for it; 0 at its end, after an error, or when cancelled.  Once bytes->end
+ * is set only what is there already: a writer that goes on is not waited for. */
 static size_t read_pipe(conure_bytes *bytes, uint8_t *dst, size_t n)
 {
     while (!conure_bytes_cancelled(bytes) && !bytes->failed) {
         struct pollfd ready = {.fd = bytes->fd, .events = POLLIN};
-        const int n_ready = poll(&ready, 1, POLL_MS);
+        const bool ended = conure_cancelled(bytes->end);
+        const int n_ready = poll(&ready, 1, ended ? 0 : POLL_MS);
+        if (ended && (n_ready == 0 || bytes->drained >= DRAIN_BYTES))
+            return 0;
         if (n_ready == 0 || (n_ready < 0 && errno == EINTR))
             continue;
         const ssize_t got = n_ready < 0 ? -1 : read(bytes->fd, dst, n);
-        if (got >= 0)
+        if (got >= 0) {
+            bytes->drained += ended ? (size_t)got : 0;
             return (size_t)got;
+        }
         if (errno != EINTR && errno != EAGAIN)
             bytes->failed = errno;
     }

@@ -18,6 +18,8 @@ typedef struct conure_bytes {
     uint64_t position;          /* of conure_bytes_next() */
     int failed;                 /* errno of a read that failed */
     const volatile int *cancel; /* may be NULL */
+    const volatile int *end;    /* may be NULL; a pipe ends once it is not 0 */
+    size_t drained;             /* bytes read since it was */
     uint64_t window_start;      /* small reads go through a window */
     size_t window_bytes;
     uint8_t window[BYTES_WINDOW];
