@@ -3,6 +3,7 @@
 #include "decode/tdt.h"
 #include "features/mel.h"
 #include "base/system.h"
+#include "stream/recognizer.h"
 #include "stream/result.h"
 
 #include <math.h>
@@ -190,6 +191,13 @@ uint64_t conure_recognizer_samples_max(const conure_recognizer *r)
             high = middle;
     }
     return low ? (low - 1) * r->model->config.hop_samples : 0;
+}
+
+uint64_t conure_recognizer_bytes(const conure_recognizer *r, uint64_t n_samples)
+{
+    const uint64_t frames = n_samples / r->model->config.hop_samples + 2;
+    const uint32_t n = (uint32_t)frames;
+    return frames < 1u << 24 ? batch_bytes(r, &n, 1) : UINT64_MAX;
 }
 
 static conure_status check_pcm(const float *pcm, uint64_t n, uint32_t i, uint32_t rate_hz, conure_error *err)
