@@ -36,6 +36,7 @@ typedef struct job {
     char part[PATH_MAX], etag_path[PATH_MAX];
     char etag[CONURE_ETAG_BYTES];
     int fd;
+    bool locked; /* the part is ours */
 } job;
 
 conure_status conure_pull_url(char *out, size_t cap, const char *base, const char *repo,
@@ -126,6 +127,7 @@ static conure_status open_part(job *j, conure_error *err)
                            j->fd < 0 ? strerror(errno) : "not a plain file");
     if (flock(j->fd, LOCK_EX | LOCK_NB) != 0)
         return conure_fail(err, CONURE_IO, "%s: another conure is fetching this file", j->part);
+    j->locked = true;
     return CONURE_OK;
 }
 
@@ -307,6 +309,10 @@ conure_status conure_pull_file(const conure_pull_request *request, conure_pull_r
         unlink(j.etag_path);
     }
 done:
+    if (status != CONURE_OK && j.locked && fstat(j.fd, &st) == 0 && st.st_size == 0) {
+        unlink(j.part); /* nothing has come that could be gone on with */
+        unlink(j.etag_path);
+    }
     if (j.fd >= 0)
         close(j.fd);
     return status;
