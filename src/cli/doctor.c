@@ -22,6 +22,7 @@
 
 #include "base/cpu.h"
 #include "base/files.h"
+#include "base/memory.h"
 #include "base/processors.h"
 #include "base/system.h"
 #include "base/threads.h"
@@ -29,6 +30,7 @@
 #include "cli/measure.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
+#include "stream/random.h"
 
 #define FREE_BYTES_LOW ((uint64_t)1 << 30)
 
@@ -187,6 +189,30 @@ static void embedded(conure_findings *f)
                "this build has none: -m or CONURE_MODEL must name one");
 }
 
+/* Do what `conure transcribe` does, in small: damaged weights may show nowhere else. */
+static void check(conure_findings *f, conure_recognizer *r, uint32_t rate_hz)
+{
+    const size_t n = rate_hz / 2;
+    float *pcm = conure_calloc(n, sizeof *pcm);
+    const float *list = pcm;
+    conure_result *result = NULL;
+    conure_error err = {""};
+    const double start_s = conure_now_s();
+    conure_status status = CONURE_NO_MEMORY;
+    if (pcm) {
+        conure_synthetic_speech(pcm, n, 1);
+        status = conure_transcribe(r, &list, &n, 1, &result, &err);
+    }
+    if (status == CONURE_OK)
+        add(f, "check", CONURE_FINDING_GOOD, "half a second of synthetic speech took %.0f ms, the first "
+            "and slowest", 1000 * (conure_now_s() - start_s));
+    else
+        advise(add(f, "check", CONURE_FINDING_MISSING, "half a second of synthetic speech fails"), "%s",
+               err.text[0] ? err.text : conure_status_text(status));
+    conure_result_free(&result);
+    free(pcm);
+}
+
 /* Open what `conure transcribe` would use, and say what would run. */
 static void model(conure_findings *f, const char *given, const char *isa)
 {
@@ -221,6 +247,7 @@ static void model(conure_findings *f, const char *given, const char *isa)
         conure_text_seconds((double)conure_recognizer_samples_max(r) / info.sample_rate_hz, longest);
         add(f, "longest", CONURE_FINDING_GOOD, "%s of audio in one file, within the memory limit",
             longest);
+        check(f, r, info.sample_rate_hz);
     }
     conure_recognizer_close(&r);
     conure_model_close(&m);

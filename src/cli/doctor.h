@@ -24,7 +24,8 @@ typedef struct conure_findings {
     uint32_t n;
 } conure_findings;
 
-/* model and isa as on the command line or NULL.  Opens the model, to see that it works. */
+/* model and isa as on the command line or NULL.  Opens the model and transcribes half a second, to see
+ * that it works. */
 void conure_doctor_examine(conure_findings *findings, const char *model, const char *isa);
 
 #endif
