@@ -3,12 +3,10 @@
 
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/files.h"
-#include "cli/models.h"
 #include "cli/terminal.h"
 
 bool conure_sink_name(char *out, size_t cap, const char *file, int channel,
@@ -28,56 +26,6 @@ bool conure_sink_name(char *out, size_t cap, const char *file, int channel,
         snprintf(middle, sizeof middle, ".ch%d", channel);
     n = snprintf(out, cap, "%.*s%s.%s", (int)stem, base, middle, conure_output_endings[format]);
     return stem > 0 && n > 0 && (size_t)n < cap;
-}
-
-typedef struct target {
-    char *name;
-    const char *file;
-} target;
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const target *)a)->name, ((const target *)b)->name);
-}
-
-static conure_status check_collisions(const conure_sink *sink, target *targets, char *const *files,
-                                      int n_files, conure_error *err)
-{
-    for (int i = 0; i < n_files; i++) {
-        char name[NAME_MAX + 1];
-        if (!conure_sink_name(name, sizeof name, files[i], 0, sink->format))
-            return conure_fail(err, CONURE_BAD_ARG, "%s: no name for a file in %s can be made of it",
-                               files[i], sink->folder);
-        targets[i].file = files[i];
-        targets[i].name = conure_strdup(name);
-        if (!targets[i].name)
-            return conure_fail_memory(err, "file names", sizeof name);
-    }
-    qsort(targets, (size_t)n_files, sizeof *targets, by_name);
-    for (int i = 1; i < n_files; i++)
-        if (strcmp(targets[i - 1].name, targets[i].name) == 0)
-            return conure_fail(err, CONURE_BAD_ARG,
-                               "%s and %s would both be written to %s/%s: give them to two runs with "
-                               "different folders",
-                               targets[i - 1].file, targets[i].file, sink->folder, targets[i].name);
-    return CONURE_OK;
-}
-
-conure_status conure_sink_prepare(const conure_sink *sink, char *const *files, int n_files,
-                                  conure_error *err)
-{
-    conure_status status;
-    target *targets;
-    if (!sink->folder)
-        return CONURE_OK;
-    targets = conure_calloc((size_t)n_files + 1, sizeof *targets);
-    if (!targets)
-        return conure_fail_memory(err, "file names", (size_t)n_files * sizeof *targets);
-    status = check_collisions(sink, targets, files, n_files, err);
-    for (int i = 0; i < n_files; i++)
-        free(targets[i].name);
-    free(targets);
-    return status == CONURE_OK ? conure_make_folders(sink->folder, err) : status;
 }
 
 static bool is_array(const conure_sink *sink)

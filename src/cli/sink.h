@@ -9,6 +9,7 @@ typedef struct conure_sink {
     const char *folder; /* NULL: standard output */
     bool timestamps;
     bool several;       /* more than one input: text gets labels, JSON is an array */
+    bool each;          /* every channel has a transcript of its own */
     uint32_t n_written; /* array elements so far */
 } conure_sink;
 
@@ -17,9 +18,17 @@ typedef struct conure_sink {
 bool conure_sink_name(char *out, size_t cap, const char *file, int channel,
                       conure_output_format format);
 
-/* Make the folder, and see that no two inputs would be written to one file.  BAD_ARG names both; IO. */
+/* ---- sink_check.c */
+
+/* Make the folder, after seeing that no two inputs would be written to one file and that none would be
+ * replaced by a transcript.  BAD_ARG names both, and nothing was written; IO; NO_MEMORY. */
 conure_status conure_sink_prepare(const conure_sink *sink, char *const *files, int n_files,
                                   conure_error *err);
+
+/* BAD_ARG, with the reason, when this input's transcript can have no name in the folder. */
+conure_status conure_sink_place(const conure_sink *sink, const char *file, conure_error *err);
+
+/* ---- sink.c */
 
 conure_status conure_sink_begin(conure_sink *sink);
 /* IO: the output could not be written; more would not help.  err stays empty when that is standard output, of
