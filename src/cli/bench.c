@@ -123,7 +123,7 @@ static conure_status measure(bench_state *st, uint64_t n, const char *what, uint
 {
     conure_status status = make_pcm(st, n, err);
     for (int i = -1; status == CONURE_OK && i < (int)st->bench->runs; i++) {
-        conure_progress("%s, run %d of %u", what, i + 1, st->bench->runs);
+        conure_progress_more("%s, run %d of %u", what, i + 1, st->bench->runs);
         status = once(st, (size_t)n, i, n_tokens, n_words, err);
     }
     return status;

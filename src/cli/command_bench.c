@@ -4,6 +4,7 @@
 
 #include "cli/bench.h"
 #include "cli/command.h"
+#include "cli/engines.h"
 #include "cli/terminal.h"
 
 typedef struct settings {
@@ -80,10 +81,15 @@ static int run(const void *settings_, int n, char *const *arguments)
     b.recognizer.memory_bytes_max = s->memory_bytes;
     b.recognizer.log = conure_log_to_terminal;
     b.recognizer.cancel = &conure_interrupted;
+    conure_engines_warn(&b.recognizer);
     status = conure_bench_run(&b, &err);
+    if (status == CONURE_CANCELLED) {
+        conure_say(CONURE_SAY_PLAIN, "conure: interrupted");
+        return CONURE_EXIT_INTERRUPTED;
+    }
     if (status != CONURE_OK) {
         conure_say(CONURE_SAY_ERROR, "%s", err.text[0] ? err.text : conure_status_text(status));
-        return status == CONURE_CANCELLED ? CONURE_EXIT_INTERRUPTED : CONURE_EXIT_CANNOT;
+        return CONURE_EXIT_CANNOT;
     }
     if (s->json ? conure_bench_print_json(&b) : conure_bench_print_text(&b))
         return CONURE_EXIT_GOOD;
@@ -106,7 +112,8 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "P", AT(precision),
      .choices = precisions, .help = "f32, bf16 or int8 (default: as conure transcribe)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
-     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu)"},
+     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu); what it says wins over "
+             "--precision, --threads and --isa"},
     {.kind = CONURE_OPTION_TEXT, .name = "isa", .value = "NAME", AT(isa),
      .help = "instructions to use at most: c, avx2, avx512, vnni, bf16, amx, native (default: native)"},
     {.kind = CONURE_OPTION_BYTES, .name = "memory", .value = "SIZE", .min = 1 << 20, AT(memory_bytes),

@@ -18,9 +18,11 @@ static const char *const mask_names[] = {"", "nemo", "exact"};
 static int fail(conure_status status, const conure_error *err)
 {
     conure_progress_clear();
-    conure_say(CONURE_SAY_ERROR, "%s", err->text[0] ? err->text : conure_status_text(status));
-    if (status == CONURE_CANCELLED)
+    if (status == CONURE_CANCELLED) {
+        conure_say(CONURE_SAY_PLAIN, "conure: interrupted");
         return CONURE_EXIT_INTERRUPTED;
+    }
+    conure_say(CONURE_SAY_ERROR, "%s", err->text[0] ? err->text : conure_status_text(status));
     if (status == CONURE_BAD_ARG)
         return CONURE_EXIT_USAGE;
     return status == CONURE_BAD_FILE ? CONURE_EXIT_SOME : CONURE_EXIT_CANNOT;

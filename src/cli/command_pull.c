@@ -46,12 +46,12 @@ static void show_progress(void *user, const conure_pull_progress *p)
     conure_text_bytes(p->bytes, done);
     conure_text_bytes((uint64_t)p->bytes_per_s, speed);
     if (!p->total_bytes)
-        conure_progress("%s  %s  %s/s", name, done, speed);
+        conure_progress_more("%s  %s  %s/s", name, done, speed);
     else
-        conure_progress("%s %3.0f %%  %s of %s  %s/s  %s left", name,
-                        100.0 * (double)p->bytes / (double)p->total_bytes, done,
-                        conure_text_bytes(p->total_bytes, total), speed,
-                        p->left_s >= 0 ? conure_text_seconds(p->left_s, left) : "?");
+        conure_progress_more("%s %3.0f %%  %s of %s  %s/s  %s left", name,
+                             100.0 * (double)p->bytes / (double)p->total_bytes, done,
+                             conure_text_bytes(p->total_bytes, total), speed,
+                             p->left_s >= 0 ? conure_text_seconds(p->left_s, left) : "?");
 }
 
 static void show_note(void *user, const char *text)

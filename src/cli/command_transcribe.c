@@ -3,12 +3,11 @@
 #include <string.h>
 
 #include "cli/command.h"
+#include "cli/engines.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
 #include "cli/transcribe.h"
 #include "model/model.h"
-
-#define LABEL_CAP 512
 
 typedef struct settings {
     const char *model, *engine, *isa, *folder, *channel;
@@ -35,19 +34,23 @@ static int usage(const char *text)
     return CONURE_EXIT_USAGE;
 }
 
+static bool is_each(const settings *s)
+{
+    return s->channel && strcmp(s->channel, "each") == 0;
+}
+
 /* Combinations that the table cannot express. */
 static int check(const settings *s, int n, char *const *files)
 {
     const bool cues = s->format == CONURE_OUTPUT_SRT || s->format == CONURE_OUTPUT_VTT ||
                       s->format == CONURE_OUTPUT_TSV;
-    const bool each = s->channel && strcmp(s->channel, "each") == 0;
     int pipes = 0;
     int32_t channel;
     if (s->channel && !conure_audio_parse_channel(s->channel, &channel))
         return usage("--channel is neither mix nor each nor a number from 1");
     if (!s->raw && (s->rate_hz || s->n_channels))
         return usage("--rate and --channels describe raw audio: they need --raw");
-    if (cues && (n > 1 || each) && !s->folder)
+    if (cues && (n > 1 || is_each(s)) && !s->folder)
         return usage("several transcripts in one stream are not a valid file of this format: add "
                      "--output-dir");
     for (int i = 0; i < n; i++)
@@ -55,9 +58,9 @@ static int check(const settings *s, int n, char *const *files)
     return pipes > 1 ? usage("standard input (-) can be read only once") : CONURE_EXIT_GOOD;
 }
 
-/* label: what the progress line says in front of the per cent; changed by transcribe.c. */
-static conure_status open_recognizer(const settings *s, const conure_model *model, char *label,
-                                     conure_recognizer **out, conure_error *err)
+static conure_status open_recognizer(const settings *s, const conure_model *model,
+                                     conure_transcribe_progress *progress, conure_recognizer **out,
+                                     conure_error *err)
 {
     conure_recognizer_options o;
     conure_recognizer_options_init(&o);
@@ -70,9 +73,10 @@ static conure_status open_recognizer(const settings *s, const conure_model *mode
     o.log = conure_log_to_terminal;
     o.cancel = &conure_interrupted;
     if (conure_progress_shown()) {
-        o.progress = conure_progress_fraction;
-        o.progress_user = label;
+        o.progress = conure_transcribe_show;
+        o.progress_user = progress;
     }
+    conure_engines_warn(&o);
     return conure_recognizer_open(out, model, &o, err);
 }
 
@@ -88,6 +92,7 @@ static void set_audio(const settings *s, uint32_t rate_hz, conure_audio_options 
     if (s->n_channels)
         audio->raw_channels = (uint32_t)s->n_channels;
     audio->cancel = &conure_interrupted;
+    audio->end = &conure_input_ended;
 }
 
 static void sum_up(const conure_transcribe_job *job, int n_files, double elapsed_s)
@@ -99,8 +104,14 @@ static void sum_up(const conure_transcribe_job *job, int n_files, double elapsed
                conure_text_seconds(job->audio_s, audio), conure_text_seconds(elapsed_s, work));
 }
 
+static int interrupted(uint32_t n_done, int n)
+{
+    conure_say(CONURE_SAY_PLAIN, "conure: interrupted: %u of %d files done", n_done, n);
+    return CONURE_EXIT_INTERRUPTED;
+}
+
 static int transcribe(const settings *s, const conure_model *model, conure_recognizer *recognizer,
-                      char *label, int n, char *const *files)
+                      conure_transcribe_progress *progress, int n, char *const *files)
 {
     conure_error err = {""};
     conure_model_info info = {.struct_bytes = sizeof info};
@@ -108,10 +119,11 @@ static int transcribe(const settings *s, const conure_model *model, conure_recog
         .format = (conure_output_format)s->format,
         .folder = s->folder,
         .timestamps = s->timestamps,
-        .several = n > 1 || (s->channel && strcmp(s->channel, "each") == 0),
+        .several = n > 1 || is_each(s),
+        .each = is_each(s),
     };
     conure_transcribe_job job = {.recognizer = recognizer, .sink = &sink, .batch = (uint32_t)s->batch,
-                                 .label = label, .label_cap = LABEL_CAP};
+                                 .progress = progress};
     const double start_s = conure_now_s();
     conure_status status = CONURE_OK;
     /* The hash of a .nemo file costs reading it once more: only for those who see it. */
@@ -129,7 +141,7 @@ static int transcribe(const settings *s, const conure_model *model, conure_recog
             status = CONURE_IO;
     }
     if (status == CONURE_CANCELLED)
-        return CONURE_EXIT_INTERRUPTED;
+        return interrupted(job.n_good, n);
     if (status != CONURE_OK) {
         if (err.text[0])
             conure_say(CONURE_SAY_ERROR, "%s", err.text);
@@ -142,11 +154,12 @@ static int transcribe(const settings *s, const conure_model *model, conure_recog
 static int run(const void *settings_, int n, char *const *files)
 {
     const settings *s = settings_;
-    const conure_sink sink = {.format = (conure_output_format)s->format, .folder = s->folder};
+    const conure_sink sink = {
+        .format = (conure_output_format)s->format, .folder = s->folder, .each = is_each(s)};
     conure_model *model = NULL;
     conure_recognizer *recognizer = NULL;
     conure_model_options options;
-    char label[LABEL_CAP] = "";
+    conure_transcribe_progress progress = {.label = ""};
     conure_error err = {""};
     conure_status status;
     int code = check(s, n, files);
@@ -162,9 +175,11 @@ static int run(const void *settings_, int n, char *const *files)
     if (status == CONURE_OK)
         status = conure_models_open(&model, s->model, &options, &err);
     if (status == CONURE_OK)
-        status = open_recognizer(s, model, label, &recognizer, &err);
+        status = open_recognizer(s, model, &progress, &recognizer, &err);
     if (status == CONURE_OK) {
-        code = transcribe(s, model, recognizer, label, n, files);
+        code = transcribe(s, model, recognizer, &progress, n, files);
+    } else if (status == CONURE_CANCELLED) {
+        code = interrupted(0, n);
     } else {
         conure_say(CONURE_SAY_ERROR, "%s", err.text[0] ? err.text : conure_status_text(status));
         code = CONURE_EXIT_CANNOT;
@@ -195,7 +210,8 @@ static const conure_option options[] = {
      .choices = precisions,
      .help = "compute in f32, bf16 or int8 (default: f32, but int8 for a file with int8 weights)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
-     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu)"},
+     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu); what it says wins over "
+             "--precision, --threads and --isa"},
     {.kind = CONURE_OPTION_CHOICE, .name = "mask", .value = "MASK", AT(mask), .choices = masks,
      .help = "attention mask convention, nemo or exact (default: the checkpoint's own)"},
     {.kind = CONURE_OPTION_TEXT, .name = "isa", .value = "NAME", AT(isa),
@@ -205,7 +221,8 @@ static const conure_option options[] = {
              "counted from 1 (default: mix)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "raw", .value = "TYPE", AT(raw), .choices = raws,
      .help = "the input is PCM without a header: s16le or f32le"},
-    {.kind = CONURE_OPTION_COUNT, .name = "rate", .value = "HZ", .min = 1,
+    {.kind = CONURE_OPTION_COUNT, .name = "rate", .value = "HZ",
+     .min = CONURE_AUDIO_RATE_MIN_HZ,
      .max = CONURE_AUDIO_RATE_MAX_HZ, AT(rate_hz), .help = "samples a second of raw input (default: 16000)"},
     {.kind = CONURE_OPTION_COUNT, .name = "channels", .value = "N", .min = 1,
      .max = CONURE_AUDIO_CHANNELS_MAX, AT(n_channels),
@@ -243,6 +260,9 @@ const conure_command conure_command_transcribe = {
         "file that failed has a member \"error\". Times are seconds in JSON, milliseconds in TSV. A "
         "token's confidence is its probability among labels and blank; a word's is the smallest of "
         "its tokens', a segment's the smallest of its words'.\n\n"
+        "Ctrl-C while a pipe or a terminal is read ends that input: what came until then is transcribed, "
+        "and the command stops with exit status 130. A second Ctrl-C, and any other, stops at once; what "
+        "was finished is kept.\n\n"
         "The whole of a file is looked at at once, so the memory limit bounds its length; a longer file "
         "is refused with a message that names the longest possible.",
     .options = options,

@@ -120,11 +120,11 @@ static conure_status measure(conure_wer_report *report, const settings *s, conur
     const conure_wer_counts *counts[HYPOTHESES_MAX];
 
     conure_status status = read_references(report, s, err);
-    for (uint32_t i = 0; i < report->n_systems && status == CONURE_OK; i++) {
+    for (uint32_t i = 0; i < report->n_systems && status == CONURE_OK && !conure_interrupted; i++) {
         status = score(&report->systems[i], report, s, err);
         counts[i] = report->systems[i].counts;
     }
-    if (status == CONURE_OK)
+    if (status == CONURE_OK && !conure_interrupted)
         status = conure_wer_estimate_all(report->estimates, counts, report->n_systems,
                                          report->references.n, report->resamples, report->seed, err);
     return status;
@@ -203,7 +203,10 @@ static int run(const void *settings_, int n, char *const *arguments)
         report.systems[i].path = arguments[i + 1];
     if (report.systems && report.estimates)
         status = measure(&report, s, &err);
-    if (status == CONURE_OK) {
+    if (conure_interrupted) { /* a read that a signal ended looks like a short file */
+        conure_say(CONURE_SAY_PLAIN, "conure: interrupted");
+        exit_status = CONURE_EXIT_INTERRUPTED;
+    } else if (status == CONURE_OK) {
         tell_oddities(&report);
         exit_status = print(&report, s->json);
     } else {

@@ -16,6 +16,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/completion.c
     ${CMAKE_CURRENT_LIST_DIR}/doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/embedded.c
+    ${CMAKE_CURRENT_LIST_DIR}/engines.c
     ${CMAKE_CURRENT_LIST_DIR}/flops.c
     ${CMAKE_CURRENT_LIST_DIR}/help.c
     ${CMAKE_CURRENT_LIST_DIR}/known.c
@@ -29,6 +30,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/output_text.c
     ${CMAKE_CURRENT_LIST_DIR}/peak.c
     ${CMAKE_CURRENT_LIST_DIR}/sink.c
+    ${CMAKE_CURRENT_LIST_DIR}/sink_check.c
     ${CMAKE_CURRENT_LIST_DIR}/terminal.c
     ${CMAKE_CURRENT_LIST_DIR}/transcribe.c)
 set(CONURE_CLI_DEFINITIONS)

@@ -11,6 +11,9 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+#include <utf8proc.h>
+
+#define TEXT_BYTES_MAX 6144
 
 static struct {
     bool terminal, colours, quiet, debug;
@@ -20,7 +23,8 @@ static struct {
     pthread_mutex_t lock;
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-volatile int conure_interrupted;
+volatile int conure_interrupted, conure_input_ended;
+static volatile sig_atomic_t input_open;
 
 void conure_terminal_init(void)
 {
@@ -43,12 +47,31 @@ double conure_now_s(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Bytes that could move the cursor or ring the bell become '?'; UTF-8 passes. */
-static void tame(char *text)
+/* Formatted text, made harmless: what could move the cursor or ring the bell becomes '?', what is no UTF-8
+ * U+FFFD.  out holds TEXT_BYTES_MAX. */
+static void tame(char *out, const char *format, va_list args)
 {
-    for (unsigned char *c = (unsigned char *)text; *c; c++)
-        if ((*c < 0x20 && *c != '\n' && *c != '\t') || *c == 0x7f)
-            *c = '?';
+    char text[TEXT_BYTES_MAX / 3]; /* a byte may become three */
+    const utf8proc_uint8_t *from = (const utf8proc_uint8_t *)text;
+    int bytes = vsnprintf(text, sizeof text, format, args);
+    utf8proc_ssize_t left = bytes < 0 ? 0 : bytes < (int)sizeof text ? bytes : (int)sizeof text - 1;
+    while (left > 0) {
+        utf8proc_int32_t c = 0;
+        const utf8proc_ssize_t n = utf8proc_iterate(from, left, &c);
+        const size_t used = n > 0 ? (size_t)n : 1;
+        if (n <= 0) {
+            memcpy(out, "\xEF\xBF\xBD", 3);
+            out += 3;
+        } else if (c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029) {
+            *out++ = '?';
+        } else {
+            memcpy(out, from, used);
+            out += used;
+        }
+        from += used;
+        left -= (utf8proc_ssize_t)used;
+    }
+    *out = '\0';
 }
 
 static void wipe(void)
@@ -62,14 +85,13 @@ void conure_say(conure_say_kind kind, const char *format, ...)
 {
     static const char *const before[] = {"", "conure: error: ", "conure: warning: ", "conure: "};
     static const char *const colour[] = {"", "\033[1;31m", "\033[1;33m", ""};
-    char text[2048];
+    char text[TEXT_BYTES_MAX];
     va_list args;
     if (kind == CONURE_SAY_NOTE && state.quiet)
         return;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    tame(text, format, args);
     va_end(args);
-    tame(text);
     pthread_mutex_lock(&state.lock);
     wipe();
     if (state.colours && *colour[kind])
@@ -99,25 +121,36 @@ static void fit(char *text)
         }
 }
 
-void conure_progress(const char *format, ...)
+static void show(const char *format, va_list args)
 {
-    char text[1024];
-    va_list args;
-    const double now_s = conure_now_s();
-    if (!conure_progress_shown() || (state.line_shown && now_s < state.line_s + 0.1))
-        return;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    tame(text);
+    char text[TEXT_BYTES_MAX];
+    tame(text, format, args);
     fit(text);
     pthread_mutex_lock(&state.lock);
     wipe();
     fputs(text, stderr);
     fflush(stderr);
     state.line_shown = true;
-    state.line_s = now_s;
+    state.line_s = conure_now_s();
     pthread_mutex_unlock(&state.lock);
+}
+
+void conure_progress(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (conure_progress_shown())
+        show(format, args);
+    va_end(args);
+}
+
+void conure_progress_more(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (conure_progress_shown() && !(state.line_shown && conure_now_s() < state.line_s + 0.1))
+        show(format, args);
+    va_end(args);
 }
 
 void conure_progress_clear(void)
@@ -130,7 +163,7 @@ void conure_progress_clear(void)
 
 bool conure_progress_fraction(void *user, double fraction)
 {
-    conure_progress("%s %3.0f %%", (const char *)user, 100 * fraction);
+    conure_progress_more("%s %3.0f %%", (const char *)user, 100 * fraction);
     return !conure_interrupted;
 }
 
@@ -145,8 +178,33 @@ void conure_log_to_terminal(void *user, conure_log_level level, const char *text
 
 static void on_interrupt(int signal_number)
 {
-    (void)signal_number;
+    if (signal_number == SIGINT && input_open && !conure_input_ended) {
+        conure_input_ended = 1;
+        return;
+    }
     conure_interrupted = 1;
+    signal(signal_number, SIG_DFL); /* who asks again does not want to wait */
+}
+
+void conure_input_begin(void)
+{
+    input_open = 1;
+}
+
+void conure_input_finish(void)
+{
+    input_open = 0;
+}
+
+static void catch(int signal_number)
+{
+    struct sigaction action;
+    if (sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+        return;
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
+    action.sa_handler = on_interrupt; /* no SA_RESTART: a read from a pipe ends too */
+    sigaction(signal_number, &action, NULL);
 }
 
 void conure_signals_init(void)
@@ -154,12 +212,9 @@ void conure_signals_init(void)
     struct sigaction action;
     memset(&action, 0, sizeof action);
     sigemptyset(&action.sa_mask);
-    action.sa_handler = on_interrupt;
-    action.sa_flags = (int)SA_RESETHAND; /* no SA_RESTART: a read from a pipe ends too */
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    catch(SIGINT);
+    catch(SIGTERM);
     action.sa_handler = SIG_IGN;
-    action.sa_flags = 0;
     sigaction(SIGPIPE, &action, NULL);
 }
 

@@ -23,12 +23,15 @@ void conure_terminal_init(void);
 void conure_terminal_quiet(bool quiet); /* no notes and no progress; warnings and errors stay */
 
 /* One line on standard error; the progress line is wiped before it.  Control characters that a file name
- * may carry come out as '?', so that they cannot drive the terminal. */
+ * may carry (C1 too) come out as '?', so that they cannot drive the terminal, and bytes that are no
+ * UTF-8 as U+FFFD. */
 __attribute__((format(printf, 2, 3))) void conure_say(conure_say_kind kind, const char *format, ...);
 
-/* Replace the progress line (only on a terminal, not when quiet, at most ten times a second unless
- * it is the first); conure_progress_clear() wipes it. */
+/* Replace the progress line (only on a terminal, not when quiet); conure_progress_clear() wipes it.
+ * conure_progress() is for what is going on now and always shows; conure_progress_more() for how far it
+ * is: at most ten times a second. */
 __attribute__((format(printf, 1, 2))) void conure_progress(const char *format, ...);
+__attribute__((format(printf, 1, 2))) void conure_progress_more(const char *format, ...);
 void conure_progress_clear(void);
 bool conure_progress_shown(void); /* whether progress goes anywhere */
 
@@ -38,10 +41,17 @@ bool conure_progress_fraction(void *user, double fraction);
 /* A conure_log_fn that prints warnings, and with CONURE_DEBUG set in the environment everything. */
 void conure_log_to_terminal(void *user, conure_log_level level, const char *text);
 
-/* From now on SIGINT and SIGTERM set the flag, the second one ends the process; SIGPIPE is ignored,
- * so that a closed pipe is a write error like any other. */
+/* From now on SIGINT and SIGTERM set conure_interrupted, and the next one ends the process; but those
+ * that the parent ignores (nohup, a job in the background) stay ignored.  SIGPIPE is ignored, so that a
+ * closed pipe is a write error like any other. */
 void conure_signals_init(void);
 extern volatile int conure_interrupted;
+
+/* Between input_begin() and input_finish() a stream is being read that may have no end of its own: the
+ * first SIGINT there sets conure_input_ended, and only the next one conure_interrupted. */
+void conure_input_begin(void);
+void conure_input_finish(void);
+extern volatile int conure_input_ended;
 
 /* Bring what was printed on its way; false when that or something before failed. */
 bool conure_stdout_flush(void);

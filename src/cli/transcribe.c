@@ -8,9 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "cli/terminal.h"
+#include "stream/recognizer.h"
 
 /* What one file on the command line gave. */
 typedef struct source {
@@ -35,16 +38,109 @@ typedef struct group {
     uint32_t n_audible; /* items that have audio */
 } group;
 
+/* ---- progress */
+
+#define NAME_BYTES 64
+
+/* A file's name without folders, cut so that what stands behind it stays on the line. */
+static const char *short_name(const char *file, char name[NAME_BYTES])
+{
+    const char *slash = strrchr(file, '/');
+    const char *base = strcmp(file, "-") == 0 ? "standard input" : slash && slash[1] ? slash + 1 : file;
+    size_t bytes = strlen(base);
+    if (bytes < 40)
+        return memcpy(name, base, bytes + 1);
+    for (bytes = 36; bytes && ((unsigned char)base[bytes] & 0xc0) == 0x80;)
+        bytes--;
+    snprintf(name, NAME_BYTES, "%.*s...", (int)bytes, base);
+    return name;
+}
+
+static void label(conure_transcribe_job *job, const char *file, int i, int n_files)
+{
+    char name[NAME_BYTES];
+    conure_transcribe_progress *p = job->progress;
+    if (n_files > 1)
+        snprintf(p->label, sizeof p->label, "[%d/%d] %s", i + 1, n_files, short_name(file, name));
+    else
+        snprintf(p->label, sizeof p->label, "transcribing %s", short_name(file, name));
+    conure_progress("%s", p->label);
+}
+
+bool conure_transcribe_show(void *user, double fraction)
+{
+    conure_transcribe_progress *p = user;
+    const double now_s = conure_now_s();
+    char left[32];
+    if (fraction <= 0)
+        p->start_s = now_s;
+    if (fraction > 0 && now_s > p->start_s + 1)
+        conure_progress_more("%s %.0f %%, %s left", p->label, 100 * fraction,
+                             conure_text_seconds((now_s - p->start_s) * (1 - fraction) / fraction, left));
+    else
+        conure_progress_more("%s %.0f %%", p->label, 100 * fraction);
+    return !conure_interrupted;
+}
+
 /* ---- loading */
 
 static void tell_limit(const conure_transcribe_job *job, source *s)
 {
     char longest[32];
+    if (job->audio.samples_max < job->audio.rate_hz) {
+        conure_text_bytes(conure_recognizer_bytes(job->recognizer, job->audio.rate_hz), longest);
+        conure_fail(&s->error, CONURE_LIMIT,
+                    "%s: does not fit the memory limit, as not even one second of audio does: that takes "
+                    "%s; raise --memory", s->file, longest);
+        return;
+    }
     conure_text_seconds((double)job->audio.samples_max / job->audio.rate_hz, longest);
     conure_fail(&s->error, CONURE_LIMIT,
                 "%s: longer than the %s that fit the memory limit, as the whole file is looked at at "
                 "once; raise --memory if there is more, or cut the file into pieces",
                 s->file, longest);
+}
+
+/* Something that may never end by itself: a pipe, a terminal, a device. */
+static bool is_stream(const char *file)
+{
+    struct stat st;
+    const bool known = strcmp(file, "-") == 0 ? fstat(STDIN_FILENO, &st) == 0 : stat(file, &st) == 0;
+    return known && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static void tell_ended(const conure_transcribe_job *job, const source *s)
+{
+    char heard[32];
+    conure_text_seconds((double)s->clip.n_samples / job->audio.rate_hz, heard);
+    conure_say(CONURE_SAY_NOTE, "the input ends here, after %s of audio, which is now transcribed; "
+               "Ctrl-C again stops at once", heard);
+}
+
+static conure_status load(conure_transcribe_job *job, source *s)
+{
+    const bool stream = is_stream(s->file);
+    conure_status status;
+    if (!*s->file)
+        return conure_fail(&s->error, CONURE_IO, "'': an empty name is that of no file");
+    status = conure_sink_place(job->sink, s->file, &s->error);
+    if (status != CONURE_OK)
+        return status;
+    if (stream) {
+        conure_progress("reading %s; Ctrl-C ends it", short_name(s->file, (char[NAME_BYTES]){""}));
+        conure_input_begin();
+    }
+    status = conure_audio_load(&s->clip, s->file, &job->audio, &s->error);
+    if (stream)
+        conure_input_finish();
+    if (status == CONURE_OK && conure_input_ended)
+        tell_ended(job, s);
+    if (status == CONURE_OK && s->clip.n_samples == 0 && !s->clip.info.damaged) {
+        s->clip.info.damaged = true;
+        snprintf(s->clip.info.damage, sizeof s->clip.info.damage, "is empty: there is no audio in it");
+    }
+    conure_progress("%s", job->progress->label);
+    return status;
 }
 
 static conure_status add_source(conure_transcribe_job *job, group *g, const char *file)
@@ -53,7 +149,7 @@ static conure_status add_source(conure_transcribe_job *job, group *g, const char
     uint32_t rows = 1;
     memset(s, 0, sizeof *s);
     s->file = file;
-    s->status = conure_audio_load(&s->clip, file, &job->audio, &s->error);
+    s->status = load(job, s);
     if (s->status == CONURE_CANCELLED || s->status == CONURE_NO_MEMORY)
         return s->status;
     if (s->status == CONURE_LIMIT)
@@ -208,18 +304,16 @@ conure_status conure_transcribe_files(conure_transcribe_job *job, char *const *f
     const uint64_t longest = conure_recognizer_samples_max(job->recognizer);
     if (longest < job->audio.samples_max)
         job->audio.samples_max = longest;
-    for (int i = 0; i < n_files && status == CONURE_OK; i++) {
-        if (n_files > 1)
-            snprintf(job->label, job->label_cap, "[%d/%d] %s", i + 1, n_files, files[i]);
-        else
-            snprintf(job->label, job->label_cap, "transcribing %s", files[i]);
-        conure_progress("%s", job->label);
+    for (int i = 0; i < n_files && status == CONURE_OK && !conure_input_ended; i++) {
+        label(job, files[i], i, n_files);
         status = add_source(job, &g, files[i]);
         if (status == CONURE_OK && (g.n_sources == job->batch || g.n_audible >= job->batch))
             status = finish_group(job, &g, err);
     }
     if (status == CONURE_OK && g.n_items)
         status = finish_group(job, &g, err);
+    if (status == CONURE_OK && conure_input_ended)
+        status = CONURE_CANCELLED;
     clear(&g);
     free(g.items);
     free(g.sources);

@@ -6,21 +6,30 @@
 #include "cli/sink.h"
 #include "conure.h"
 
+/* What the progress line says of the files at hand. */
+typedef struct conure_transcribe_progress {
+    char label[256];
+    double start_s; /* when the pass that is running began */
+} conure_transcribe_progress;
+
+/* A conure_progress_fn for the recognizer; user is a conure_transcribe_progress. */
+bool conure_transcribe_show(void *user, double fraction);
+
 typedef struct conure_transcribe_job {
     conure_recognizer *recognizer;
     const char *model_name, *model_sha256; /* for formats that tell them, else NULL */
     conure_audio_options audio;  /* samples_max is set by conure_transcribe_files() */
     conure_sink *sink;
     uint32_t batch;              /* utterances in one pass at most */
-    char *label;                 /* room for what the progress line says of the file at hand */
-    size_t label_cap;
+    conure_transcribe_progress *progress;
     /* out */
     uint32_t n_good, n_damaged, n_failed; /* files; damaged ones are among the good */
     double audio_s;
 } conure_transcribe_job;
 
 /* Transcribe files in their order.  A file that cannot be used is told on standard error and counted; the
- * others go on.  Returns OK also then; CANCELLED; IO when the sink failed; NO_MEMORY. */
+ * others go on.  Returns OK also then; IO when the sink failed; NO_MEMORY; CANCELLED: also when
+ * conure_input_ended has ended a stream, after what came of it was transcribed and written. */
 conure_status conure_transcribe_files(conure_transcribe_job *job, char *const *files, int n_files,
                                       conure_error *err);
 

@@ -17,6 +17,7 @@ import wave
 CONURE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
 AUDIO = SOURCE / "tests/data/audio"
 SPEECH = str(AUDIO / "goforward.flac")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits "ignore", and would pass it on
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("CONURE_", "XDG_")) and k != "NO_COLOR"}
 
 
@@ -76,6 +77,7 @@ class Words(Case):
             (["transcribe", "--fromat", "json", "x"], "did you mean '--format'"), (["transcribe", "-f", "xml", "x"], "text, json, srt"),
             (["transcribe", "--threads", "0", "x"], "from 1 to 64"), (["transcribe", "--threads"], "needs a value"),
             (["transcribe", "-Z", "x"], "'-Z'"), (["transcribe", "--rate", "8000", "x"], "--raw"),
+            (["transcribe", "--raw", "s16le", "--rate", "99", "x"], "from 100 to"),
             (["transcribe", "--channel", "0", "x"], "--channel"), (["transcribe", "--channel", "left", "x"], "--channel"),
             (["transcribe", "-", "-"], "only once"), (["transcribe", "-f", "srt", "a", "b"], "--output-dir"),
             (["transcribe", "-f", "vtt", "--channel", "each", "a"], "--output-dir"), (["model", "convert", "x"], "--out"),
@@ -205,9 +207,41 @@ class Transcribing(Case):
         self.assertEqual(json.loads(out)["tokens"], want["tokens"])
 
     def test_empty_audio(self):
-        out, _ = self.transcribe("-f", "json", "--raw", "s16le", "-", input=b"")
-        self.assertEqual((json.loads(out)["text"], json.loads(out)["duration"]), ("", 0))
-        self.assertEqual(self.transcribe("--raw", "f32le", "-", input=b"")[0], "\n")
+        """Nothing is no transcript in silence: text, JSON and the exit status say so, raw or not."""
+        out, err = self.transcribe("-f", "json", "--raw", "s16le", "-", input=b"", code=1)
+        one = json.loads(out)
+        self.assertEqual((one["text"], one["duration"], len(one["warnings"])), ("", 0, 1))
+        self.assertIn("empty", one["warnings"][0])
+        self.assertIn("-: is empty", err)
+        self.assertEqual(self.transcribe("--raw", "f32le", "-", input=b"", code=1)[0], "\n")
+        with wave.open(str(self.root / "nothing.wav"), "wb") as w:
+            w.setparams((1, 2, 16000, 0, "NONE", ""))
+        self.assertIn("nothing.wav: is empty", self.transcribe(self.root / "nothing.wav", code=1)[1])
+        self.assertIn("is empty", self.transcribe("/dev/null", code=1)[1])
+
+    def test_odd_names(self):
+        self.assertIn("''", self.transcribe("", code=1)[1])
+        for name, shown in ((b"bad\xff.wav", "bad\ufffd.wav"), ("c1\u009b31m.wav".encode(), "c1?31m.wav"), (b"a\nb.wav", "a?b.wav")):
+            _, err = self.transcribe(os.fsdecode(name), code=1)
+            self.assertIn(shown, err)
+            self.assertEqual(err.count("\n"), 1)
+
+    def test_names_too_long_for_the_folder(self):
+        for bytes_ in (243, 255):  # the transcript's own name fits a file system, that of its temporary file does not
+            name = self.root / ("a" * (bytes_ - 4) + ".wav")
+            name.write_bytes((self.root / "stereo.wav").read_bytes())
+            folder = self.root / ("long%d" % bytes_)
+            _, err = self.transcribe("-f", "json", "-o", folder, name, SPEECH, code=1)
+            self.assertIn("too long", err)
+            self.assertEqual(os.listdir(folder), ["goforward.json"])
+
+    def test_settings_that_contradict(self):
+        out, err = self.transcribe("--engine", "cpu:int8@threads=2,isa=c", "--threads", 1, "--isa", "avx2", "--precision", "f32", SPEECH)
+        self.assertEqual(len(err.splitlines()), 3)
+        for option in ("--threads 1", "--isa avx2", "--precision f32"):
+            self.assertIn(option + " is not used", err)
+        self.assertEqual(self.transcribe("--engine", "cpu@threads=1", "--threads", 1, SPEECH)[1], "")
+        self.assertIn("wins over", re.sub(r"\s+", " ", self.conure("transcribe", "--help")[0]))
 
     def test_not_a_number(self):
         _, err = self.transcribe("--raw", "f32le", "-", input=struct.pack("<100f", *([0.0] * 99 + [float("nan")])), code=1)
@@ -231,6 +265,26 @@ class Transcribing(Case):
         self.assertIn("goforward.wav", err)
         self.assertFalse((self.root / "collide").exists())
 
+    def test_inputs_are_not_overwritten(self):
+        folder = self.root / "inputs"
+        folder.mkdir()
+        whole = (self.root / "stereo.wav").read_bytes()
+        for name in ("x.json", "y.ch2.json"):
+            (folder / name).write_bytes(whole)
+        os.symlink(folder / "x.json", folder / "link.json")
+        os.symlink(self.root / "stereo.wav", folder / "y.wav")
+        (self.root / "link.wav").write_bytes(whole)
+        for arguments, names in ((["x.json"], ("x.json",)), (["y.wav", "y.ch2.json", "--channel", "each"], ("y.wav", "y.ch2.json")),
+                                 ([self.root / "link.wav", "x.json"], ("link.wav", "x.json"))):
+            _, err = self.transcribe("-f", "json", "-o", ".", *arguments, cwd=folder, code=2)
+            for name in names:
+                self.assertIn(name, err)
+        with open(folder / "x.json", "rb") as stdin:
+            os.link(folder / "x.json", folder / "stdin.json")
+            self.assertIn("standard input", self.transcribe("-f", "json", "-o", folder, "-", stdin=stdin, code=2)[1])
+        for name in ("x.json", "y.ch2.json"):
+            self.assertEqual((folder / name).read_bytes(), whole)
+
     def test_output_folder_not_writable(self):
         (self.root / "plain").write_bytes(b"")
         _, err = self.transcribe("-o", self.root / "plain", SPEECH, code=3)
@@ -251,9 +305,11 @@ class Transcribing(Case):
 
     def test_too_long_for_the_memory(self):
         pcm = b"\0\0" * (16000 * 600)
-        _, err = self.transcribe("--raw", "s16le", "--memory", "2M", "-", input=pcm, code=1)
+        _, err = self.transcribe("--raw", "s16le", "--memory", "32M", "-", input=pcm, code=1)
         self.assertIn("--memory", err)
         self.assertRegex(err, r"longer than the \d")
+        out, err = self.transcribe("--memory", "1M", "-m", SOURCE / "models/embedded.conure", SPEECH, code=1)
+        self.assertRegex(err, r"not even one second .* takes \d+\.\d MiB; raise --memory")
 
     def test_cannot_run(self):
         for arguments, text in ((["--isa", "nonsense"], "nonsense"), (["--engine", "nonsense"], "nonsense"),
@@ -305,7 +361,9 @@ class Terminal(Case):
         self.assertIn(b"loading the model", seen)
         self.assertIn(b"2 of 2 files", seen)
         _, _, seen = self.on_terminal("transcribe", "-m", self.model, "--isa", "c", "--threads", 1, "--raw", "s16le", self.long_pcm())
-        self.assertRegex(seen, rb"transcribing \S+ +\d+ %")
+        self.assertRegex(seen, rb"transcribing long\.pcm \d+ %")
+        for state in (b"loading the model", b"transcribing long.pcm"):
+            self.assertIn(state, seen)
         self.assertNotIn(b"\033", out)
         _, _, seen = self.on_terminal("transcribe", "-q", "-m", self.model, SPEECH, SPEECH)
         self.assertEqual(seen, b"")
@@ -324,16 +382,96 @@ class Terminal(Case):
 
 
 class Interrupting(Case):
-    def test_finished_results_are_kept(self):
-        process = subprocess.Popen([CONURE, "transcribe", "-m", self.model, "-f", "json", SPEECH, "/dev/stdin", "--raw", "s16le"],
-                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, bufsize=0)
-        first = process.stdout.readline() + process.stdout.readline()  # "[" and the first file's beginning
-        time.sleep(0.2)  # it waits for standard input now, which does not end
-        process.send_signal(signal.SIGINT)
+    def start(self, *arguments, command="transcribe", **options):
+        return subprocess.Popen([CONURE, command, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, env=ENVIRONMENT, bufsize=0, **options)
+
+    def read_until(self, stream, text):
+        seen = b""
+        while text not in seen:
+            piece = stream.readline()
+            self.assertTrue(piece, seen)
+            seen += piece
+        return seen
+
+    def start_streaming(self, *arguments):
+        """A process that has written the first file's JSON and now reads standard input, which does not end."""
+        process = self.start("-m", self.model, "-f", "json", *arguments, SPEECH, "/dev/stdin", SPEECH, "--raw", "s16le")
+        first = self.read_until(process.stdout, b"}")
+        time.sleep(0.2)
+        return process, first
+
+    def finish(self, process):
         out, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 130, err)
+        return out, err.decode()
+
+    def test_the_first_ends_the_input(self):
+        with wave.open(str(self.root / "stereo.wav")) as w:
+            pcm = w.readframes(w.getnframes())
+        want = json.loads(self.transcribe("-f", "json", "--raw", "s16le", "-", input=pcm)[0])
+        process, first = self.start_streaming()
+        process.stdin.write(pcm)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        out, err = self.finish(process)
         array = json.loads(first + out)  # a whole document
-        self.assertEqual([a["file"] for a in array], [SPEECH])
+        self.assertEqual([a["file"] for a in array], [SPEECH, "/dev/stdin"])
+        self.assertEqual(array[1]["tokens"], want["tokens"])
+        self.assertIn("1.5 s of audio", err)
+        self.assertIn("Ctrl-C again stops at once", err)
+        self.assertIn("interrupted: 2 of 3 files done", err)
+
+    def test_wave_on_standard_input_ends_too(self):
+        process = self.start("-m", self.model, "-")
+        process.stdin.write((self.root / "stereo.wav").read_bytes())
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        out, err = self.finish(process)
+        self.assertEqual(out.decode(), self.transcribe(self.root / "stereo.wav")[0])
+        self.assertIn("interrupted: 1 of 1 files done", err)
+
+    def test_the_second_stops(self):
+        process = self.start("-m", self.model, "--isa", "c", "--threads", 1, "--raw", "s16le", "-f", "json", "-")
+        process.stdin.write(bytes(2 * 16000 * 120))
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        self.read_until(process.stderr, b"stops at once")
+        process.send_signal(signal.SIGINT)
+        out, err = self.finish(process)
+        self.assertEqual(out, b"")
+        self.assertIn("interrupted: 0 of 1 files done", err)
+
+    def test_files_are_stopped_at_once(self):
+        long = self.root / "long.pcm"
+        long.write_bytes(bytes(2 * 16000 * 240))
+        process = self.start("-m", self.model, "--isa", "c", "--threads", 1, "--raw", "s16le", long, long)
+        time.sleep(0.4)
+        process.send_signal(signal.SIGINT)
+        out, err = self.finish(process)
+        self.assertEqual((out, err), (b"", "conure: interrupted: 0 of 2 files done\n"))
+
+    def test_bench_and_wer_say_so(self):
+        process = self.start("-m", self.model, "--runs", "100000", command="bench")
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(self.finish(process), (b"", "conure: interrupted\n"))
+        process = self.start("/dev/stdin", "/dev/stdin", command="wer")
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        self.assertEqual(self.finish(process), (b"", "conure: interrupted\n"))
+
+    def test_ignored_stays_ignored(self):
+        process = self.start("-m", self.model, "--raw", "s16le", "-",
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        process.stdin.write(bytes(32000))
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        process.stdin.write(bytes(32000))
+        out, err = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, err), (0, b""))
 
 
 class Models(Case):
@@ -394,12 +532,25 @@ class Models(Case):
         self.assertIn("audio to text", text)
         self.conure("bench", "-m", self.model, self.root / "noise.wav", code=3)
 
+    def with_broken_scales(self):
+        """A converted model whose scales are not numbers: it opens, as opening does not read the weights."""
+        content = bytearray(pathlib.Path(self.model).read_bytes())
+        start = 8 + struct.unpack("<Q", content[:8])[0]
+        for name, tensor in json.loads(content[8:start]).items():
+            if name.endswith(".scales"):
+                first, end = (start + at for at in tensor["data_offsets"])
+                content[first:end] = struct.pack("<f", float("nan")) * ((end - first) // 4)
+        path = self.root / "broken.conure"
+        path.write_bytes(content)
+        return path
+
     def test_doctor(self):
         report = json.loads(self.conure("doctor", "--json", "-m", self.model)[0])
         rows = {row["name"]: row for row in report}
-        for name in ("program", "processor", "instructions", "threads", "memory", "libraries", "audio", "cache", "embedded", "model", "engine"):
+        for name in ("program", "processor", "instructions", "threads", "memory", "libraries", "audio", "cache", "embedded", "model", "engine", "check"):
             self.assertIn(name, rows)
-        self.assertEqual(rows["model"]["state"], "good")
+        self.assertEqual((rows["model"]["state"], rows["check"]["state"]), ("good", "good"))
+        self.assertRegex(self.conure("doctor", "-m", self.with_broken_scales(), code=3)[0], r"(?m)^! check .* fails\n +\S")
         out, _ = self.conure("doctor", "-m", "/none", code=3)
         self.assertRegex(out, r"(?m)^! model +/none")
         out, _ = self.conure("doctor", "-m", self.model, environment={"XDG_CACHE_HOME": str(self.root / "noise.wav")})
