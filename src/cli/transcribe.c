@@ -131,15 +131,16 @@ static conure_status load(conure_transcribe_job *job, source *s)
         conure_input_begin();
     }
     status = conure_audio_load(&s->clip, s->file, &job->audio, &s->error);
-    if (stream)
+    if (stream) {
         conure_input_finish();
+        conure_progress("%s", job->progress->label);
+    }
     if (status == CONURE_OK && conure_input_ended)
         tell_ended(job, s);
     if (status == CONURE_OK && s->clip.n_samples == 0 && !s->clip.info.damaged) {
         s->clip.info.damaged = true;
         snprintf(s->clip.info.damage, sizeof s->clip.info.damage, "is empty: there is no audio in it");
     }
-    conure_progress("%s", job->progress->label);
     return status;
 }
 
