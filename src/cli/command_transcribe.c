@@ -242,8 +242,8 @@ static const conure_example examples[] = {
     {"conure transcribe -m parakeet-tdt-0.6b-v3 -f srt -o subtitles *.mp3",
      "subtitles of many files with a fetched model"},
     {"conure transcribe -f json talk.wav | jq .words", "words with their times and confidences"},
-    {"arecord -f S16_LE -r 16000 | conure transcribe --raw s16le --rate 16000 -",
-     "raw PCM from a pipe, until it ends"},
+    {"arecord -f S16_LE -r 16000 -t raw | conure transcribe --raw s16le -",
+     "what the microphone hears, until Ctrl-C"},
     {NULL, NULL},
 };
 

@@ -1,5 +1,6 @@
 """The command as its users see it: exit codes, outputs, messages.  command.py CONURE SOURCE_DIR"""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 import wave
@@ -394,11 +396,17 @@ class Interrupting(Case):
             seen += piece
         return seen
 
+    def send(self, process, content):
+        """Write to its standard input, and wait until it has been read."""
+        process.stdin.write(content)
+        left = bytearray(4)
+        while fcntl.ioctl(process.stdin, termios.FIONREAD, left) == 0 and any(left):
+            time.sleep(0.01)
+
     def start_streaming(self, *arguments):
         """A process that has written the first file's JSON and now reads standard input, which does not end."""
         process = self.start("-m", self.model, "-f", "json", *arguments, SPEECH, "/dev/stdin", SPEECH, "--raw", "s16le")
         first = self.read_until(process.stdout, b"}")
-        time.sleep(0.2)
         return process, first
 
     def finish(self, process):
@@ -411,8 +419,7 @@ class Interrupting(Case):
             pcm = w.readframes(w.getnframes())
         want = json.loads(self.transcribe("-f", "json", "--raw", "s16le", "-", input=pcm)[0])
         process, first = self.start_streaming()
-        process.stdin.write(pcm)
-        time.sleep(0.3)
+        self.send(process, pcm)
         process.send_signal(signal.SIGINT)
         out, err = self.finish(process)
         array = json.loads(first + out)  # a whole document
@@ -424,8 +431,7 @@ class Interrupting(Case):
 
     def test_wave_on_standard_input_ends_too(self):
         process = self.start("-m", self.model, "-")
-        process.stdin.write((self.root / "stereo.wav").read_bytes())
-        time.sleep(0.3)
+        self.send(process, (self.root / "stereo.wav").read_bytes())
         process.send_signal(signal.SIGINT)
         out, err = self.finish(process)
         self.assertEqual(out.decode(), self.transcribe(self.root / "stereo.wav")[0])
@@ -433,8 +439,7 @@ class Interrupting(Case):
 
     def test_the_second_stops(self):
         process = self.start("-m", self.model, "--isa", "c", "--threads", 1, "--raw", "s16le", "-f", "json", "-")
-        process.stdin.write(bytes(2 * 16000 * 120))
-        time.sleep(0.2)
+        self.send(process, bytes(2 * 16000 * 120))
         process.send_signal(signal.SIGINT)
         self.read_until(process.stderr, b"stops at once")
         process.send_signal(signal.SIGINT)
@@ -465,8 +470,7 @@ class Interrupting(Case):
     def test_ignored_stays_ignored(self):
         process = self.start("-m", self.model, "--raw", "s16le", "-",
                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
-        process.stdin.write(bytes(32000))
-        time.sleep(0.3)
+        self.send(process, bytes(32000))
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
         process.stdin.write(bytes(32000))
