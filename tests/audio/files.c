@@ -229,6 +229,28 @@ static void test_cancel(void)
     free(samples);
 }
 
+/* The flag that ends a pipe: what came is used as if the writer had closed it. */
+static void test_end_flag(void)
+{
+    float *samples = make_sine(300, 16000, 0.5, 5000);
+    made m = make_file(SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 16000, 1, samples, 5000);
+    for (int raw = 0; raw < 2; raw++) {
+        volatile int end = 0;
+        conure_audio_options o = defaults();
+        conure_audio_clip clip;
+        conure_error err = {""};
+        o.raw = raw ? CONURE_AUDIO_S16LE : CONURE_AUDIO_HEADER;
+        o.end = &end;
+        feed f = {.data = m.data, .bytes = m.bytes & ~(size_t)raw, .wait_ms = 30, .cancel = &end};
+        test_int(load_piped(&clip, f, &o, &err), CONURE_OK);
+        test_int(clip.n_samples, raw ? m.bytes / 2 : 5000);
+        test_false(clip.info.damaged);
+        conure_audio_clip_free(&clip);
+    }
+    made_free(&m);
+    free(samples);
+}
+
 /* ---- whole files ----------------------------------------------------------------------------- */
 
 static void test_load(void)
@@ -315,6 +337,7 @@ int main(void)
     test_standard_input();
     test_redirected();
     test_cancel();
+    test_end_flag();
     test_load();
     test_declares_much();
     test_shrinks();
