@@ -146,7 +146,4 @@ typedef struct conure_ops {
 
 extern const conure_ops conure_ops_cpu;
 
-/* By name; BACKEND error names those that exist. */
-conure_status conure_ops_find(const conure_ops **out, const char *name, conure_error *err);
-
 #endif

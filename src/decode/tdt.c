@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TOKENS_MAX = 1 << 24 }; /* months of speech */
+
 /* Where a stream stands within the chunk. */
 struct conure_tdt_cursor {
     uint64_t t;      /* frame of the chunk */
@@ -27,15 +29,6 @@ conure_status conure_tdt_open(conure_tdt *tdt, const conure_config *config, conu
     tdt->c = tdt->h + state;
     tdt->prediction = tdt->c + state;
     return CONURE_OK;
-}
-
-void conure_tdt_reset(conure_tdt *tdt, const conure_config *config)
-{
-    const size_t floats = 2 * (size_t)config->pred_layers * config->pred_hidden;
-    memset(tdt->h, 0, floats * sizeof *tdt->h);
-    tdt->started = false;
-    tdt->jump = tdt->offset = tdt->n_blanks = 0;
-    tdt->n_tokens = 0;
 }
 
 void conure_tdt_close(conure_tdt *tdt)
@@ -136,6 +129,8 @@ static conure_status predict(const conure_engine *engine, void *self, const conu
 
 static conure_status add_token(conure_tdt *tdt, conure_tdt_token token, conure_error *err)
 {
+    if (tdt->n_tokens >= TOKENS_MAX)
+        return conure_fail(err, CONURE_LIMIT, "more than %u tokens in one stream: reset it at a pause", TOKENS_MAX);
     if (tdt->n_tokens == tdt->tokens_cap) {
         const uint32_t cap = tdt->tokens_cap ? 2 * tdt->tokens_cap : 64;
         conure_tdt_token *grown = realloc(tdt->tokens, cap * sizeof *grown);

@@ -22,7 +22,6 @@ typedef struct conure_tdt {
 } conure_tdt;
 
 conure_status conure_tdt_open(conure_tdt *tdt, const conure_config *config, conure_error *err);
-void conure_tdt_reset(conure_tdt *tdt, const conure_config *config);
 void conure_tdt_close(conure_tdt *tdt);
 
 /* One chunk of one stream. */

@@ -1,5 +1,5 @@
 /* model.h - a checkpoint in memory: configuration, named tensors, tokenizer.  Whatever file it came
- * from, tensors carry NeMo's names (docs/model.md lists them) and the encoder asks for them by name. */
+ * from, tensors carry NeMo's names (spec.c lists them) and the encoder asks for them by name. */
 #ifndef CONURE_MODEL_MODEL_H
 #define CONURE_MODEL_MODEL_H
 
@@ -59,8 +59,8 @@ typedef enum conure_context_style { CONURE_REGULAR = 0, CONURE_CHUNKED_LIMITED =
 #define CONURE_DURATIONS_MAX        16
 #define CONURE_PREDICTOR_LAYERS_MAX 8
 
-/* Everything the configuration says that the mathematics needs; docs/model.md explains each.
- * Comments name the NeMo key. */
+/* Everything the configuration says that the mathematics needs; docs/model.md has the
+ * formulas. Comments name the NeMo key. */
 typedef struct conure_config {
     /* preprocessor.* */
     uint32_t sample_rate_hz, window_samples, hop_samples, n_fft, mel_bins;

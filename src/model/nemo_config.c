@@ -1,6 +1,6 @@
 /* nemo_config.c - model_config.yaml to conure_config. Keys and their defaults: the constructors
  * of NeMo's AudioToMelSpectrogramPreprocessor, ConformerEncoder, RNNTDecoder and RNNTJoint
- * (2.7.3); docs/model.md says what each does. */
+ * (2.7.3). */
 #include "model/nemo_config.h"
 
 #include "base/memory.h"

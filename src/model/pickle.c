@@ -1,5 +1,5 @@
 /* pickle.c - a stack machine with a memo that reads torch.save()'s pickles and executes nothing.
- * Operations: those of pickle protocol 2 that a dictionary of tensors uses (docs/model.md). */
+ * Operations: those of pickle protocol 2 that a dictionary of tensors uses. */
 #include "model/pickle.h"
 
 #include "base/memory.h"

@@ -1,5 +1,5 @@
-/* zip.c - the records of a stored zip archive.  Format: PKWARE APPNOTE 6.3; what torch.save()
- * writes is in docs/model.md. */
+/* zip.c - the records of a stored zip archive.  Format: PKWARE APPNOTE 6.3, as torch.save()
+ * writes it: nothing compressed, sizes in the central directory. */
 #include "model/zip.h"
 
 #include "base/memory.h"

@@ -121,6 +121,8 @@ conure_status conure_recognizer_open(conure_recognizer **out, const conure_model
         status = r->engine->open(&r->self, model, &engine, err);
     if (status == CONURE_OK)
         status = conure_pool_open(&r->pool, engine.n_threads, err);
+    if (status == CONURE_OK)
+        conure_pool_set_cancel(r->pool, o.cancel);
     if (status != CONURE_OK) {
         conure_recognizer_close(&r);
         return status;
@@ -305,9 +307,9 @@ static conure_status run(conure_recognizer *r, utterance *u, uint32_t n, conure_
     const double start_s = now_s();
     conure_status status = CONURE_OK;
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
-        if (conure_cancelled(r->cancel))
-            return conure_fail(err, CONURE_CANCELLED, "cancelled before utterance %u", i);
         status = features(r, &u[i], err);
+        if (conure_pool_skipped(r->pool) || conure_cancelled(r->cancel))
+            return conure_fail(err, CONURE_CANCELLED, "cancelled in the features of utterance %u", i);
     }
     const double features_s = now_s();
     if (status == CONURE_OK)

@@ -289,16 +289,9 @@ static void test_residual_and_nan(conure_precision precision)
     free(x);
 }
 
-static void test_find(void)
+static void test_instance(void)
 {
-    const conure_ops *ops;
     conure_error err;
-    test_int(conure_ops_find(&ops, "cpu", &err), CONURE_OK);
-    test_true(ops == &conure_ops_cpu);
-    test_int(conure_ops_find(&ops, "abacus", &err), CONURE_BACKEND);
-    test_true(ops == NULL);
-    test_contains(err.text, "abacus");
-    test_contains(err.text, "cpu");
     void *self = cpu_instance("c", CONURE_PRECISION_INT8, 1);
     test_contains(conure_ops_cpu.describe(self), "c, 1 thread");
     conure_ops_cpu.close(&self);
@@ -324,6 +317,6 @@ int main(void)
     check_shape(2, 1027, 900, CONURE_STORE);
     for (int precision = CONURE_PRECISION_F32; precision <= CONURE_PRECISION_INT8; precision++)
         test_residual_and_nan((conure_precision)precision);
-    test_find();
+    test_instance();
     return test_end();
 }

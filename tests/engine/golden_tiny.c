@@ -63,6 +63,57 @@ static void hostile(const char *isa)
     golden_close(&mels);
 }
 
+/* Rows of a batch, bit by bit what each is alone: three clips in one step, in every precision. */
+static void batch(const char *name, conure_precision precision)
+{
+    char path[4096], rest[128];
+    golden g;
+    opened o;
+    float *mels[3], *alone[3], *together[3];
+    uint32_t n_frames[3];
+    conure_encode_row rows[3];
+    conure_error err = {""};
+    int n = 0;
+    snprintf(rest, sizeof rest, "golden/%s.golden.safetensors", name);
+    test_true(golden_open(&g, data_path(path, sizeof path, rest)));
+    snprintf(rest, sizeof rest, "models/%s.nemo", name);
+    test_true(open_engine(&o, data_path(path, sizeof path, rest), precision, CONURE_MASK_DEFAULT, 2, NULL));
+    if (!o.self)
+        return;
+    const conure_config *c = &o.model->config;
+    for (int i = 0; i < 3; i += 2) { /* short, masked, and a part of masked */
+        char key[64];
+        snprintf(key, sizeof key, "%s.mel", clips[i]);
+        const uint32_t columns = (uint32_t)golden_dim(&g, key, 1);
+        for (uint32_t part = 0; part <= (i == 2); part++, n++) {
+            n_frames[n] = part ? columns / 3 : columns;
+            mels[n] = turned(golden_f32(&g, key, c->mel_bins, columns), c->mel_bins, columns);
+        }
+    }
+    test_int(n, 3);
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < n; i++) {
+            const uint32_t cap = n_frames[i] / 8 + 1;
+            float *out = calloc((size_t)cap * c->d_model, sizeof *out);
+            *(pass ? &together[i] : &alone[i]) = out;
+            rows[i] = (conure_encode_row){.mel = mels[i], .n_frames = n_frames[i], .n_valid = n_frames[i] - 1, .out = out, .n_out_cap = cap};
+            if (!pass)
+                test_int(o.engine->encode(o.self, &rows[i], 1, &err), CONURE_OK);
+        }
+        if (pass)
+            test_int(o.engine->encode(o.self, rows, (uint32_t)n, &err), CONURE_OK);
+    }
+    for (int i = 0; i < n; i++) {
+        test_true(rows[i].n_out > 8);
+        test_true(memcmp(alone[i], together[i], (size_t)rows[i].n_out * c->d_model * sizeof(float)) == 0);
+        free(mels[i]);
+        free(alone[i]);
+        free(together[i]);
+    }
+    close_engine(&o);
+    golden_close(&g);
+}
+
 int main(void)
 {
     test_begin("engine.golden");
@@ -74,6 +125,10 @@ int main(void)
         one_model("tiny-v3", levels[i]);
         one_model("tiny-alt", levels[i]);
         hostile(levels[i]);
+    }
+    for (int p = CONURE_PRECISION_F32; p <= CONURE_PRECISION_INT8; p++) {
+        batch("tiny-v3", (conure_precision)p);
+        batch("tiny-alt", (conure_precision)p);
     }
     test_true(compare_checks > 50);
     test_int(compare_failures, 0);

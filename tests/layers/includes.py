@@ -20,7 +20,7 @@ OUTSIDE = {
     "curl/": set(),
     "jansson.h": {"model"},
     "kiss_fft": {"features"},
-    "nettle/": {"base"},
+    "nettle/": {"base", "audio"},
     "protobuf-c": {"model"},
     "sndfile.h": {"audio"},
     "soxr.h": {"audio"},

@@ -206,6 +206,78 @@ static void limits(const conure_audio_clip *clip)
     test_int(conure_recognizer_open(&r, model, &o, &err), CONURE_BAD_ARG);
 }
 
+typedef struct sharer {
+    const conure_audio_clip *clip;
+    conure_mask mask;
+    conure_result *result;
+} sharer;
+
+static void *transcribe_alone(void *arg)
+{
+    sharer *s = arg;
+    conure_recognizer *r = NULL;
+    conure_recognizer_options o;
+    const float *pcm = s->clip->pcm;
+    const size_t n = s->clip->n_samples;
+    conure_recognizer_options_init(&o);
+    o.n_threads = 2;
+    o.mask = s->mask;
+    if (conure_recognizer_open(&r, model, &o, NULL) == CONURE_OK)
+        (void)conure_transcribe(r, &pcm, &n, 1, &s->result, NULL);
+    conure_recognizer_close(&r);
+    return NULL;
+}
+
+/* Several recognizers on one model, each in a thread of its own, masks mixed: what each gives alone. */
+static void share(const conure_audio_clip *clips)
+{
+    enum { SHARERS = 6 };
+    sharer sharers[SHARERS];
+    pthread_t threads[SHARERS];
+    for (int i = 0; i < SHARERS; i++) {
+        sharers[i] = (sharer){&clips[i % 3], i % 2 ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, NULL};
+        test_int(pthread_create(&threads[i], NULL, transcribe_alone, &sharers[i]), 0);
+    }
+    for (int i = 0; i < SHARERS; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0; i < SHARERS; i++) {
+        sharer again = {sharers[i].clip, sharers[i].mask, NULL};
+        transcribe_alone(&again);
+        test_true(again.result && sharers[i].result);
+        if (again.result && sharers[i].result)
+            same_result(sharers[i].result, again.result);
+        conure_result_free(&again.result);
+        conure_result_free(&sharers[i].result);
+    }
+}
+
+/* Never more than max_symbols tokens on one frame; with 1, exactly one. */
+static void symbols(const conure_audio_clip *clip)
+{
+    const float *pcm = clip->pcm;
+    const size_t n = clip->n_samples;
+    uint32_t before = UINT32_MAX;
+    for (uint32_t most = 10; most >= 1; most -= most > 4 ? 3 : 1) {
+        conure_recognizer *r = NULL;
+        conure_recognizer_options o;
+        conure_result *result = NULL;
+        uint32_t on_frame = 0, longest = 0;
+        conure_recognizer_options_init(&o);
+        o.max_symbols = most;
+        test_int(conure_recognizer_open(&r, model, &o, NULL), CONURE_OK);
+        test_int(conure_transcribe(r, &pcm, &n, 1, &result, NULL), CONURE_OK);
+        for (uint32_t i = 0; result && i < result->n_tokens; i++) {
+            on_frame = i && result->tokens[i].frame == result->tokens[i - 1].frame ? on_frame + 1 : 1;
+            longest = on_frame > longest ? on_frame : longest;
+        }
+        test_true(longest >= 1 && longest <= most);
+        test_true(result && result->n_tokens <= before);
+        before = result ? result->n_tokens : 0;
+        conure_result_free(&result);
+        conure_recognizer_close(&r);
+    }
+}
+
 int main(void)
 {
     static const char *const models[] = {"tiny-v3", "tiny-alt", "tiny-hostile"};
@@ -229,6 +301,9 @@ int main(void)
         batches(clips, CONURE_PRECISION_F32);
         batches(clips, CONURE_PRECISION_BF16);
         batches(clips, CONURE_PRECISION_INT8);
+        share(clips);
+        if (m == 1)
+            symbols(&clips[1]); /* tiny-alt runs into the limit often */
         if (m == 0) {
             edges();
             limits(&clips[1]);

@@ -5,8 +5,7 @@ target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/gemm_choose.c
     ${CMAKE_CURRENT_LIST_DIR}/kernels.c
     ${CMAKE_CURRENT_LIST_DIR}/linear.c
-    ${CMAKE_CURRENT_LIST_DIR}/weight.c
-    ${CMAKE_CURRENT_LIST_DIR}/../ops.c)
+    ${CMAKE_CURRENT_LIST_DIR}/weight.c)
 
 # Files with instructions that not every processor has: each with its own flags, none called unless
 # conure_cpu_features() found them.  -O3: the register blocks must be unrolled whole; under a sanitizer
