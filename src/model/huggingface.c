@@ -160,8 +160,8 @@ static conure_status read_shards(conure_model *model, const char *folder, const 
     return status;
 }
 
-static conure_status read_index(conure_model *model, const char *folder, const char *index_path,
-                                conure_error *err)
+conure_status conure_huggingface_shards(conure_model *model, const char *folder, const char *index_path,
+                                        conure_error *err)
 {
     char *text = NULL;
     size_t bytes;
@@ -193,7 +193,7 @@ static conure_status read_weights(conure_model *model, const char *folder, conur
         !conure_path_join(index_path, sizeof index_path, folder, "model.safetensors.index.json"))
         return conure_fail(err, CONURE_BAD_ARG, "%.64s...: path too long", folder);
     if (!present(path) && present(index_path))
-        return read_index(model, folder, index_path, err);
+        return conure_huggingface_shards(model, folder, index_path, err);
     model->map_owned = true;
     const conure_status status = conure_map_open(&model->map, path, err);
     return status == CONURE_OK ? read_file(model, &model->map, path, NULL, NULL, err) : status;

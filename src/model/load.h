@@ -18,6 +18,11 @@ conure_status conure_model_new(conure_model **out, const conure_model_options *o
 /* A folder with config.json, tokenizer.json and model.safetensors (or its index and shards). */
 conure_status conure_huggingface_open(conure_model *model, const char *folder, conure_error *err);
 
+/* The weights of a folder that has them in several files: every tensor of every shard that the index
+ * (model.safetensors.index.json) names.  Shards must lie in the folder itself. */
+conure_status conure_huggingface_shards(conure_model *model, const char *folder, const char *index_path,
+                                        conure_error *err);
+
 /* Only the configuration, from the texts of config.json and processor_config.json (NULL: absent).
  * where begins the error texts: the folder. */
 conure_status conure_huggingface_config(conure_config *config, const char *json, size_t bytes,

@@ -1,0 +1,1 @@
+conure_fuzz(hf_index ${PROJECT_SOURCE_DIR}/fuzz/hf_index.c)
