@@ -1,9 +1,11 @@
-/* system.c - what the machine has to spare: /proc/meminfo, and the limits of this process's cgroups. */
+/* system.c - what the machine has to spare: /proc/meminfo, and the limits of this process's cgroups.
+ * And the monotonic clock. */
 #include "base/system.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 static const uint64_t LEAST = 64u << 20;
 
@@ -104,4 +106,11 @@ uint64_t conure_memory_free(void)
     const uint64_t v1 = group_left("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_");
     least = v1 < least ? v1 : least;
     return least == UINT64_MAX || least < LEAST ? LEAST : least;
+}
+
+double conure_now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }

@@ -2,6 +2,7 @@
  *
  * The clip is repeated to the length asked for.  Every size is run once before it is measured: position
  * tables and buffers are made then. */
+#include "base/system.h"
 #include "cli/bench.h"
 
 #include <stdio.h>

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/system.h"
 #include "cli/command.h"
 #include "cli/engines.h"
 #include "cli/models.h"

@@ -3,6 +3,7 @@
  * Twelve sums hide the latency of every known processor (4 to 6 cycles, two units).  The functions carry
  * their target as an attribute, not as flags of the file: each is ten lines, and only
  * conure_peak_measure() calls them. */
+#include "base/system.h"
 #include "cli/peak.h"
 
 #include <string.h>

@@ -3,6 +3,7 @@
  * PATH.part holds what has come and PATH.part.etag the server's name for that version, so that a later
  * run goes on only if the file is still the same.  Whatever the server says on the way, the file gets
  * its name only after its hash (or, where none is known, its size) was checked. */
+#include "base/system.h"
 #include "cli/pull.h"
 #include "base/threads.h"
 

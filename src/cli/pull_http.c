@@ -2,6 +2,7 @@
  *
  * The callbacks decide as early as they can: a size that is too large or not the expected one ends the
  * transfer before the first byte is kept. */
+#include "base/system.h"
 #include "cli/pull_http.h"
 #include "base/threads.h"
 

@@ -1,4 +1,5 @@
 /* terminal.c - standard error and standard output of the command; see terminal.h. */
+#include "base/system.h"
 #include "cli/terminal.h"
 
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 #include <utf8proc.h>
 
@@ -38,13 +38,6 @@ void conure_terminal_init(void)
 void conure_terminal_quiet(bool quiet)
 {
     state.quiet = quiet;
-}
-
-double conure_now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* Formatted text, made harmless: what could move the cursor or ring the bell becomes '?', what is no UTF-8

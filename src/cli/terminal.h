@@ -63,6 +63,5 @@ bool conure_stdout_close(void);
 const char *conure_text_bytes(uint64_t bytes, char *text);
 const char *conure_text_seconds(double seconds, char *text);
 
-double conure_now_s(void); /* monotonic */
 
 #endif

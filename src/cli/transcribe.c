@@ -3,6 +3,7 @@
  * A group of items (an item is one channel of one file, or one file that failed) is gathered, recognized in
  * one batch, written, and freed, so that memory holds one group at a time.  When a batch fails each item
  * is tried alone: only the one at fault is lost. */
+#include "base/system.h"
 #include "cli/transcribe.h"
 
 #include <stdio.h>

@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Loud is fine; but the transform of samples near the end of float's range would overflow. */
 static const float SAMPLE_MAX = 1e30f;
@@ -162,13 +161,6 @@ typedef struct utterance {
     conure_tdt tdt;
 } utterance;
 
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Bytes that utterances of these mel frame counts take in all. */
 static uint64_t batch_bytes(const conure_recognizer *r, const uint32_t *frames, uint32_t n)
 {
@@ -304,20 +296,20 @@ static conure_status decode(conure_recognizer *r, utterance *u, uint32_t n, conu
 
 static conure_status run(conure_recognizer *r, utterance *u, uint32_t n, conure_result **results, conure_error *err)
 {
-    const double start_s = now_s();
+    const double start_s = conure_now_s();
     conure_status status = CONURE_OK;
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
         status = features(r, &u[i], err);
         if (conure_pool_skipped(r->pool) || conure_cancelled(r->cancel))
             return conure_fail(err, CONURE_CANCELLED, "cancelled in the features of utterance %u", i);
     }
-    const double features_s = now_s();
+    const double features_s = conure_now_s();
     if (status == CONURE_OK)
         status = encode(r, u, n, err);
-    const double encoder_s = now_s();
+    const double encoder_s = conure_now_s();
     if (status == CONURE_OK)
         status = decode(r, u, n, err);
-    const double decoder_s = now_s();
+    const double decoder_s = conure_now_s();
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
         status = conure_result_build(&results[i], r->model, u[i].tdt.tokens, u[i].tdt.n_tokens, err);
         if (status != CONURE_OK)
