@@ -58,6 +58,15 @@ static conure_status cpu_open(void **self, const conure_model *model, const conu
     return native_open(self, &conure_ops_cpu, model, options, err);
 }
 
+/* A call that failed may leave word of items that a cancel flag skipped, which only wait() takes back: it
+ * belongs to that call, and the next one must not hear of it. */
+static conure_status settled(const native *n, conure_status status)
+{
+    if (status != CONURE_OK && n->ops->wait)
+        (void)n->ops->wait(n->backend, NULL);
+    return status;
+}
+
 static const char *native_describe(const void *self)
 {
     return ((const native *)self)->description;
@@ -75,7 +84,7 @@ static uint64_t native_encode_bytes(const void *self, const uint32_t *mel_frames
 
 static conure_status native_encode(void *self, conure_encode_row *rows, uint32_t n, conure_error *err)
 {
-    return conure_network_encode(((native *)self)->network, rows, n, err);
+    return settled(self, conure_network_encode(((native *)self)->network, rows, n, err));
 }
 
 static conure_status native_state_open(void *self, conure_state **out, const conure_cache_options *options,
@@ -108,19 +117,19 @@ static conure_status native_state_import(void *self, conure_state *state, const 
 
 static conure_status native_project(void *self, const float *encoder, uint32_t n, float *out, conure_error *err)
 {
-    return conure_network_project(((native *)self)->network, encoder, n, out, err);
+    return settled(self, conure_network_project(((native *)self)->network, encoder, n, out, err));
 }
 
 static conure_status native_predict(void *self, const uint32_t *tokens, float *h, float *c, uint32_t n,
                                     float *out, conure_error *err)
 {
-    return conure_network_predict(((native *)self)->network, tokens, h, c, n, out, err);
+    return settled(self, conure_network_predict(((native *)self)->network, tokens, h, c, n, out, err));
 }
 
 static conure_status native_joint(void *self, const float *const *frames, const float *const *predictions,
                                   uint32_t n, float *logits, conure_error *err)
 {
-    return conure_network_joint(((native *)self)->network, frames, predictions, n, logits, err);
+    return settled(self, conure_network_joint(((native *)self)->network, frames, predictions, n, logits, err));
 }
 
 const conure_engine conure_engine_native_cpu = {

@@ -154,6 +154,45 @@ static void cancel_anywhere(conure_recognizer *r, int *flag, const float *pcm, s
     conure_result_free(&result);
 }
 
+typedef struct stopper {
+    int flag;
+    bool armed;
+} stopper;
+
+static bool stop_when_armed(void *user, double fraction)
+{
+    stopper *s = user;
+    (void)fraction;
+    if (s->armed)
+        __atomic_store_n(&s->flag, 1, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* A call that a flag ended in the middle of a layer, with items skipped, leaves nothing for the next. */
+static void cancel_within(const float *pcm, size_t n, const conure_result *want)
+{
+    stopper s = {0, false};
+    conure_recognizer *r = NULL;
+    conure_recognizer_options o;
+    conure_result *result = NULL;
+    conure_recognizer_options_init(&o);
+    o.cancel = &s.flag;
+    o.progress = stop_when_armed;
+    o.progress_user = &s;
+    test_int(conure_recognizer_open(&r, model, &o, NULL), CONURE_OK);
+    for (int i = 0; i < 3; i++) {
+        s.armed = true;
+        test_int(conure_transcribe(r, &pcm, &n, 1, &result, NULL), CONURE_CANCELLED);
+        test_true(result == NULL);
+        s = (stopper){0, false};
+        test_int(conure_transcribe(r, &pcm, &n, 1, &result, NULL), CONURE_OK);
+        if (result)
+            same_result(result, want);
+        conure_result_free(&result);
+    }
+    conure_recognizer_close(&r);
+}
+
 static void limits(const conure_audio_clip *clip)
 {
     conure_recognizer *r = NULL;
@@ -187,6 +226,7 @@ static void limits(const conure_audio_clip *clip)
     stop = 0;
     test_int(conure_transcribe(r, &pcm, &n, 1, &result, &err), CONURE_OK);
     cancel_anywhere(r, &stop, pcm, n, result);
+    cancel_within(pcm, n, result);
     conure_result_free(&result);
     conure_recognizer_close(&r);
 
