@@ -128,6 +128,26 @@ void conure_buffer_format(conure_buffer *buffer, const char *format, ...)
     buffer->bytes += (size_t)n;
 }
 
+const void *conure_read_span(conure_reader *reader, size_t bytes)
+{
+    if (reader->failed || bytes > reader->bytes - reader->at) {
+        reader->failed = true;
+        return NULL;
+    }
+    const uint8_t *span = reader->data + reader->at;
+    reader->at += bytes;
+    return span;
+}
+
+void conure_read(conure_reader *reader, void *dst, size_t bytes)
+{
+    const void *span = conure_read_span(reader, bytes);
+    if (span && bytes)
+        memcpy(dst, span, bytes);
+    else if (bytes)
+        memset(dst, 0, bytes);
+}
+
 void conure_buffer_free(conure_buffer *buffer)
 {
     free(buffer->data);

@@ -33,6 +33,17 @@ __attribute__((format(printf, 2, 3))) void conure_buffer_format(conure_buffer *b
                                                                 const char *format, ...);
 void conure_buffer_free(conure_buffer *buffer);
 
+/* Reading back what a buffer collected: snapshots.  Bytes are hostile, sizes checked. */
+typedef struct conure_reader {
+    const uint8_t *data;
+    size_t bytes, at;
+    bool failed; /* a read went beyond the end; it and later ones give zeros: check once at the end */
+} conure_reader;
+
+void conure_read(conure_reader *reader, void *dst, size_t bytes);
+/* The next bytes where they lie, unaligned; NULL beyond the end. */
+const void *conure_read_span(conure_reader *reader, size_t bytes);
+
 /* Room for the temporaries of one step: taken in order, given back all at once by restoring the mark.
  *     const size_t mark = arena->used;  ... conure_arena_take(...) ...;  arena->used = mark; */
 typedef struct conure_arena {

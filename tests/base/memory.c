@@ -64,6 +64,25 @@ static void test_blocks(void)
     free(none);
 }
 
+static void test_reader(void)
+{
+    conure_buffer buffer = {0};
+    uint32_t number = 7, got = 0;
+    conure_buffer_add(&buffer, &number, sizeof number);
+    conure_buffer_text(&buffer, "text");
+    conure_reader reader = {.data = (const uint8_t *)buffer.data, .bytes = buffer.bytes};
+    conure_read(&reader, &got, sizeof got);
+    test_int(got, 7);
+    test_true(memcmp(conure_read_span(&reader, 4), "text", 4) == 0);
+    test_true(conure_read_span(&reader, 0) != NULL && !reader.failed);
+    got = 9;
+    conure_read(&reader, &got, sizeof got); /* beyond the end: zeros, and every later read too */
+    test_true(got == 0 && reader.failed && conure_read_span(&reader, 0) == NULL);
+    reader = (conure_reader){.data = (const uint8_t *)buffer.data, .bytes = buffer.bytes, .at = 1};
+    test_true(conure_read_span(&reader, SIZE_MAX) == NULL && reader.failed);
+    conure_buffer_free(&buffer);
+}
+
 static void test_buffer(void)
 {
     conure_buffer buffer = {0};
@@ -161,6 +180,7 @@ int main(void)
     test_sizes();
     test_blocks();
     test_buffer();
+    test_reader();
     test_arena();
 #ifdef WITH_ASAN
     test_poison();
