@@ -1,0 +1,1 @@
+conure_fuzz(resample ${PROJECT_SOURCE_DIR}/fuzz/resample.c)
