@@ -69,7 +69,7 @@ static size_t next_char(const char *text, size_t bytes, int32_t *code)
     return (size_t)n;
 }
 
-static bool valid_text(const char *text, size_t bytes)
+bool conure_text_valid(const char *text, size_t bytes)
 {
     for (size_t i = 0; i < bytes;) {
         int32_t code;
@@ -110,101 +110,131 @@ static bool is_mark(const conure_tokenizer *tokenizer, int32_t code)
 
 /* ---- decoding -------------------------------------------------------------------------------- */
 
+/* Append whole characters of valid text.  Where whitespace before marks is left out, each whitespace character waits
+ * for the character behind it. */
+static void emit(const conure_tokenizer *tokenizer, conure_decoding *d, const char *chars, size_t bytes,
+                 conure_buffer *text)
+{
+    if (bytes)
+        d->any = true;
+    if (!d->strip || !tokenizer->n_marks) {
+        conure_buffer_add(text, chars, bytes);
+        return;
+    }
+    for (size_t at = 0; at < bytes;) {
+        int32_t code;
+        size_t n = next_char(chars + at, bytes - at, &code);
+        if (!n)
+            n = 1; /* cannot be: pieces and surfaces are valid */
+        if (!is_mark(tokenizer, code))
+            conure_buffer_add(text, d->space, d->n_space);
+        d->n_space = 0;
+        if (is_space(code))
+            memcpy(d->space, chars + at, d->n_space = (uint8_t)n);
+        else
+            conure_buffer_add(text, chars + at, n);
+        at += n;
+    }
+}
+
 /* The piece with spaces for its marks.  While the text is empty a leading mark is left out: every time
  * with remove_extra_whitespaces, once with add_dummy_prefix alone. */
-static void add_piece(const conure_tokenizer *tokenizer, const conure_piece *piece,
-                      conure_buffer *text, bool *first_space_seen)
+static void add_piece(const conure_tokenizer *tokenizer, conure_decoding *d, const conure_piece *piece,
+                      conure_buffer *text)
 {
     const char *from = piece->text, *const end = piece->text + piece->bytes;
     const bool strip = tokenizer->remove_extra_whitespaces ||
-                       (tokenizer->add_dummy_prefix && !*first_space_seen);
+                       (tokenizer->add_dummy_prefix && !d->first_space_seen);
 
-    if (strip && text->bytes == 0 && starts_with(from, piece->bytes, SPACE_MARK)) {
+    if (strip && !d->any && starts_with(from, piece->bytes, SPACE_MARK)) {
         from += SPACE_MARK_SIZE;
-        *first_space_seen = true;
+        d->first_space_seen = true;
     }
     while (from < end) {
         const char *mark = strstr(from, SPACE_MARK);
-        conure_buffer_add(text, from, (size_t)((mark ? mark : end) - from));
+        emit(tokenizer, d, from, (size_t)((mark ? mark : end) - from), text);
         if (!mark)
             break;
-        conure_buffer_add(text, " ", 1);
+        emit(tokenizer, d, " ", 1, text);
         from = mark + SPACE_MARK_SIZE;
     }
 }
 
-/* Decode one character at the start of ids[0 .. n), a run of BYTE pieces at least one long.  Returns the
- * number of tokens used. */
-static size_t add_bytes(const conure_tokenizer *tokenizer, const uint32_t *ids, size_t n,
-                        conure_buffer *text)
+/* Decode the characters that the bytes held make; what may still become one stays, unless the run is over. */
+static void settle_bytes(const conure_tokenizer *tokenizer, conure_decoding *d, bool run_over, conure_buffer *text)
 {
-    char bytes[4];
-    size_t n_bytes = 0;
+    while (d->n_bytes) {
+        int32_t code;
+        size_t used = next_char(d->bytes, d->n_bytes, &code);
+        if (used && code != 0) {
+            emit(tokenizer, d, d->bytes, used, text);
+        } else if (run_over || d->n_bytes == sizeof d->bytes) {
+            emit(tokenizer, d, REPLACEMENT, strlen(REPLACEMENT), text);
+            used = 1;
+        } else {
+            return;
+        }
+        d->n_bytes = (uint8_t)(d->n_bytes - used);
+        memmove(d->bytes, d->bytes + used, d->n_bytes);
+    }
+}
+
+void conure_decoding_add(conure_decoding *decoding, const conure_tokenizer *tokenizer, uint32_t id,
+                         conure_buffer *text)
+{
+    const conure_piece *piece = &tokenizer->pieces[id];
+
+    if (piece->type == CONURE_PIECE_BYTE)
+        decoding->bytes[decoding->n_bytes++] = (char)piece->byte;
+    settle_bytes(tokenizer, decoding, piece->type != CONURE_PIECE_BYTE, text);
+    if (piece->type == CONURE_PIECE_UNKNOWN)
+        emit(tokenizer, decoding, tokenizer->unk_surface, strlen(tokenizer->unk_surface), text);
+    else if (piece->type != CONURE_PIECE_BYTE && piece->type != CONURE_PIECE_CONTROL)
+        add_piece(tokenizer, decoding, piece, text);
+}
+
+void conure_decoding_end(conure_decoding *decoding, const conure_tokenizer *tokenizer, conure_buffer *text)
+{
+    settle_bytes(tokenizer, decoding, true, text);
+    conure_buffer_add(text, decoding->space, decoding->n_space);
+    *decoding = (conure_decoding){.strip = decoding->strip};
+}
+
+void conure_decoding_save(const conure_decoding *decoding, conure_buffer *buffer)
+{
+    const uint8_t numbers[5] = {decoding->strip, decoding->any, decoding->first_space_seen, decoding->n_bytes,
+                                decoding->n_space};
+    conure_buffer_add(buffer, numbers, sizeof numbers);
+    conure_buffer_add(buffer, decoding->bytes, decoding->n_bytes);
+    conure_buffer_add(buffer, decoding->space, decoding->n_space);
+}
+
+bool conure_decoding_load(conure_decoding *decoding, conure_reader *reader)
+{
+    uint8_t numbers[5];
     int32_t code;
 
-    while (n_bytes < sizeof bytes && n_bytes < n &&
-           tokenizer->pieces[ids[n_bytes]].type == CONURE_PIECE_BYTE) {
-        bytes[n_bytes] = (char)tokenizer->pieces[ids[n_bytes]].byte;
-        n_bytes++;
-    }
-    const size_t used = next_char(bytes, n_bytes, &code);
-    if (used && code != 0) {
-        conure_buffer_add(text, bytes, used);
-        return used;
-    }
-    conure_buffer_text(text, REPLACEMENT);
-    return 1;
+    conure_read(reader, numbers, sizeof numbers);
+    if (reader->failed || numbers[0] > 1 || numbers[1] > 1 || numbers[2] > 1 ||
+        numbers[3] >= sizeof decoding->bytes || numbers[4] > sizeof decoding->space)
+        return false;
+    *decoding = (conure_decoding){.strip = numbers[0], .any = numbers[1], .first_space_seen = numbers[2],
+                                  .n_bytes = numbers[3], .n_space = numbers[4]};
+    conure_read(reader, decoding->bytes, decoding->n_bytes);
+    conure_read(reader, decoding->space, decoding->n_space);
+    return !reader->failed && next_char(decoding->space, decoding->n_space, &code) == decoding->n_space &&
+           (!decoding->n_space || is_space(code));
 }
 
 /* All ids are in range. */
-static void join(const conure_tokenizer *tokenizer, const uint32_t *ids, size_t n,
+static void join(const conure_tokenizer *tokenizer, const uint32_t *ids, size_t n, bool strip,
                  conure_buffer *text)
 {
-    bool first_space_seen = false;
+    conure_decoding decoding = {.strip = strip};
 
-    for (size_t i = 0; i < n;) {
-        const conure_piece *piece = &tokenizer->pieces[ids[i]];
-        switch (piece->type) {
-        case CONURE_PIECE_CONTROL:
-            i++;
-            break;
-        case CONURE_PIECE_UNKNOWN:
-            conure_buffer_text(text, tokenizer->unk_surface);
-            i++;
-            break;
-        case CONURE_PIECE_BYTE:
-            i += add_bytes(tokenizer, ids + i, n - i, text);
-            break;
-        default:
-            add_piece(tokenizer, piece, text, &first_space_seen);
-            i++;
-        }
-    }
-}
-
-/* Leave out the whitespace character before each mark, in place. */
-static void strip_before_marks(const conure_tokenizer *tokenizer, conure_buffer *text)
-{
-    size_t to = 0;
-
-    if (!tokenizer->n_marks || !text->bytes)
-        return;
-    for (size_t from = 0; from < text->bytes;) {
-        int32_t code, after;
-        size_t n = next_char(text->data + from, text->bytes - from, &code);
-        if (!n)
-            n = 1; /* cannot be: pieces and surfaces are valid */
-        const bool dropped = is_space(code) &&
-                             next_char(text->data + from + n, text->bytes - from - n, &after) &&
-                             is_mark(tokenizer, after);
-        if (!dropped) {
-            memmove(text->data + to, text->data + from, n);
-            to += n;
-        }
-        from += n;
-    }
-    text->data[to] = '\0';
-    text->bytes = to;
+    for (size_t i = 0; i < n; i++)
+        conure_decoding_add(&decoding, tokenizer, ids[i], text);
+    conure_decoding_end(&decoding, tokenizer, text);
 }
 
 static conure_status decode(const conure_tokenizer *tokenizer, const uint32_t *ids, size_t n,
@@ -222,9 +252,7 @@ static conure_status decode(const conure_tokenizer *tokenizer, const uint32_t *i
             return conure_fail(err, CONURE_BAD_ARG,
                                "tokenizer: token %zu is %u, the vocabulary has %u pieces", i, ids[i],
                                tokenizer->n_pieces);
-    join(tokenizer, ids, n, &text);
-    if (strip && !text.failed)
-        strip_before_marks(tokenizer, &text);
+    join(tokenizer, ids, n, strip, &text);
     if (!text.failed && !text.data)
         text.data = conure_strdup("");
     if (text.failed || !text.data) {
@@ -273,7 +301,7 @@ static conure_status check_pieces(const conure_raw_piece *pieces, size_t n_piece
             return conure_fail(err, CONURE_BAD_FILE,
                                "tokenizer: piece %zu has %zu bytes, expected 1 to %d", i,
                                piece->text ? piece->bytes : 0, CONURE_PIECE_BYTES_MAX);
-        if (!valid_text(piece->text, piece->bytes))
+        if (!conure_text_valid(piece->text, piece->bytes))
             return conure_fail(err, CONURE_BAD_FILE,
                                "tokenizer: piece %zu is not UTF-8 text without NUL", i);
         if (piece->type < CONURE_PIECE_NORMAL || piece->type > CONURE_PIECE_BYTE)
@@ -285,7 +313,7 @@ static conure_status check_pieces(const conure_raw_piece *pieces, size_t n_piece
                                (int)piece->bytes, piece->text);
     }
     if (rules->unk_surface && (rules->unk_surface_bytes > CONURE_PIECE_BYTES_MAX ||
-                               !valid_text(rules->unk_surface, rules->unk_surface_bytes)))
+                               !conure_text_valid(rules->unk_surface, rules->unk_surface_bytes)))
         return conure_fail(err, CONURE_BAD_FILE,
                            "tokenizer: unk_surface is not UTF-8 text of at most %d bytes",
                            CONURE_PIECE_BYTES_MAX);
@@ -361,7 +389,7 @@ static bool make_surfaces(conure_tokenizer *tokenizer)
 
     for (uint32_t i = 0; i < tokenizer->n_pieces; i++) {
         conure_buffer one = {0};
-        join(tokenizer, &i, 1, &one);
+        join(tokenizer, &i, 1, false, &one);
         int32_t code;
         tokenizer->pieces[i].punctuation = one.bytes && !one.failed &&
                                            next_char(one.data, one.bytes, &code) == one.bytes &&

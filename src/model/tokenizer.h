@@ -3,6 +3,7 @@
 #define CONURE_MODEL_TOKENIZER_H
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "conure.h"
 
 typedef struct conure_tokenizer conure_tokenizer;
@@ -70,5 +71,28 @@ conure_status conure_tokenizer_join(const conure_tokenizer *tokenizer, const uin
  * before each punctuation mark of the vocabulary (spec 7.5).  *out is freed by free(). */
 conure_status conure_tokenizer_decode(const conure_tokenizer *tokenizer, const uint32_t *ids,
                                       size_t n, char **out, conure_error *err);
+
+/* The same token by token: what add appends is certain, whatever follows.  Held back are bytes that may become a
+ * character and, where whitespace before marks is left out, a last whitespace character; end appends them and starts
+ * anew.  {0} is a start, {.strip = true} one of decoding as conure_tokenizer_decode() does.  Plain data. */
+typedef struct conure_decoding {
+    bool strip;            /* whitespace before marks is left out */
+    bool any;              /* the text is not empty */
+    bool first_space_seen;
+    uint8_t n_bytes, n_space;
+    char bytes[4];         /* of a run of BYTE pieces: fewer than 4 between calls */
+    char space[3];         /* the whitespace character */
+} conure_decoding;
+
+/* id is in range.  Texts are whole characters, and may be nothing. */
+void conure_decoding_add(conure_decoding *decoding, const conure_tokenizer *tokenizer, uint32_t id,
+                         conure_buffer *text);
+void conure_decoding_end(conure_decoding *decoding, const conure_tokenizer *tokenizer, conure_buffer *text);
+/* For snapshots.  Load gives false for what no save has written; the decoding is then not to be used. */
+void conure_decoding_save(const conure_decoding *decoding, conure_buffer *buffer);
+bool conure_decoding_load(conure_decoding *decoding, conure_reader *reader);
+
+/* UTF-8 without NUL. */
+bool conure_text_valid(const char *text, size_t bytes);
 
 #endif
