@@ -349,10 +349,10 @@ static void test_hostile(void)
         free(bent);
     }
     conure_buffer_free(&saved);
+    conure_resampler_close(&r);
     test_int(conure_resampler_open(&r, 7999, 16000, &err), CONURE_BAD_ARG);
     test_contains(err.text, "7999 Hz to 16000 Hz");
     test_int(conure_resampler_open(NULL, 8000, 16000, &err), CONURE_BAD_ARG);
-    conure_resampler_close(&r);
     conure_resampler_close(&other);
     free(in.samples);
 }
