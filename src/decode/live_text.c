@@ -72,19 +72,25 @@ struct conure_live_text {
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
+/* Keeps the room, and the word of a failure, which is looked for at the end of a call. */
 static void clear(conure_buffer *buffer)
 {
     buffer->bytes = 0;
-    buffer->failed = false;
     if (buffer->data)
         buffer->data[0] = '\0';
 }
 
-static void clear_pieces(pieces *p)
+static void restart(conure_buffer *buffer)
 {
-    clear(&p->text);
-    clear(&p->spans);
-    clear(&p->strings);
+    clear(buffer);
+    buffer->failed = false;
+}
+
+static void restart_pieces(pieces *p)
+{
+    restart(&p->text);
+    restart(&p->spans);
+    restart(&p->strings);
 }
 
 static void free_pieces(pieces *p)
@@ -150,17 +156,17 @@ static void start_utterance(conure_live_text *t)
     t->decoding = (conure_decoding){.strip = true};
     t->word = (open_word){.text = t->word.text, .bare_space = NO_TOKEN};
     t->any_word = false;
-    clear(&t->word.text);
-    clear(&t->queue);
-    clear_pieces(&t->certain);
+    restart(&t->word.text);
+    restart(&t->queue);
+    restart_pieces(&t->certain);
 }
 
 void conure_live_text_reset(conure_live_text *live)
 {
     start_utterance(live);
-    clear_pieces(&live->given);
-    clear(&live->words);
-    clear(&live->tentative);
+    restart_pieces(&live->given);
+    restart(&live->words);
+    restart(&live->tentative);
 }
 
 /* ---- what words.c asks of a token ------------------------------------------------------------ */
@@ -389,7 +395,7 @@ conure_status conure_live_text_take(conure_live_text *live, bool end, conure_liv
     const pieces taken = t->certain;
     t->certain = t->given;
     t->given = taken;
-    clear_pieces(&t->certain);
+    restart_pieces(&t->certain);
     if (end)
         start_utterance(t);
     list_words(t);

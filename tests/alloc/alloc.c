@@ -4,7 +4,10 @@
 #include "../model/model_support.h"
 #include "audio/audio.h"
 #include "conure.h"
+#include "decode/live_text.h"
+#include "features/resample.h"
 #include "inject.h"
+#include "../model/synthetic.h"
 
 #include <dirent.h>
 
@@ -99,6 +102,51 @@ static void audio(outcome *o)
     if (o->status == CONURE_OK)
         snprintf(o->what, sizeof o->what, "%llu samples", (unsigned long long)clip.n_samples);
     conure_audio_clip_free(&clip);
+}
+
+/* The text of a session, its snapshot, and what goes on from there. */
+static void live_text(outcome *o)
+{
+    static const conure_token tokens[] = {{HELLO, 0, 1, 1, NULL}, {COMMA, 2, 1, 1, NULL}, {TWO_WORDS, 4, 1, 1, NULL},
+                                          {BYTE_C3, 9, 1, 1, NULL}};
+    conure_tokenizer *tokenizer = NULL;
+    conure_live_text *live = NULL;
+    conure_live_piece piece;
+    conure_buffer saved = {0};
+    const char *rest = "";
+    o->status = conure_tokenizer_from_pieces(&tokenizer, synthetic_pieces, synthetic_types, N_SYNTHETIC, NULL, true, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = conure_live_text_open(&live, tokenizer, 0.08, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = conure_live_text_add(live, tokens, 4, &o->err);
+    if (o->status == CONURE_OK) {
+        conure_live_text_save(live, &saved);
+        conure_reader reader = {.data = (const uint8_t *)saved.data, .bytes = saved.bytes};
+        o->status = saved.failed ? conure_fail_memory(&o->err, "a snapshot", 0)
+                                 : conure_live_text_load(live, &reader, &o->err);
+    }
+    if (o->status == CONURE_OK)
+        o->status = conure_live_text_tentative(live, tokens, 1, &rest, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = conure_live_text_take(live, true, &piece, &o->err);
+    if (o->status == CONURE_OK)
+        snprintf(o->what, sizeof o->what, "%s | %u words, %s | %s", piece.text, piece.n_words, piece.words[0].text, rest);
+    conure_buffer_free(&saved);
+    conure_live_text_close(&live);
+    conure_tokenizer_free(&tokenizer);
+}
+
+static void resampler(outcome *o)
+{
+    conure_resampler *r = NULL;
+    float out[64];
+    size_t used, made;
+    o->status = conure_resampler_open(&r, 48000, 16000, &o->err);
+    if (o->status == CONURE_OK) {
+        conure_resampler_run(r, speech, 300, &used, out, 64, &made);
+        snprintf(o->what, sizeof o->what, "%zu samples", made);
+    }
+    conure_resampler_close(&r);
 }
 
 /* ---- one run, and what must hold after it ------------------------------------------------------- */
@@ -206,16 +254,22 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         scenario work;
-        bool writes;
+        bool writes, memory_only;
     } all[] = {
-        {"nemo_f32", nemo_f32, false},   {"folder_int8", folder_int8, false}, {"converted_int8", converted_int8, false},
-        {"convert", convert, true},      {"verify", verify, false},           {"audio", audio, false},
+        {"nemo_f32", nemo_f32, false, false},
+        {"folder_int8", folder_int8, false, false},
+        {"converted_int8", converted_int8, false, false},
+        {"convert", convert, true, false},
+        {"verify", verify, false, false},
+        {"audio", audio, false, false},
+        {"live_text", live_text, false, true},
+        {"resampler", resampler, false, true},
     };
     const inject_kind kind = argc > 1 && strcmp(argv[1], "system") == 0 ? INJECT_SYSTEM : INJECT_MEMORY;
     test_begin(kind == INJECT_SYSTEM ? "alloc.system" : "alloc.memory");
     prepare();
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (argc < 3 || strcmp(argv[2], all[i].name) == 0)
+        if ((argc < 3 || strcmp(argv[2], all[i].name) == 0) && !(all[i].memory_only && kind == INJECT_SYSTEM))
             each(all[i].name, all[i].work, kind, all[i].writes);
     return test_end();
 }
