@@ -81,7 +81,8 @@ static size_t copies_for(const struct shape *s, int precision, bool warm)
 static void ours_open(ours *o, const settings *set, const struct shape *s, int precision,
                       size_t copies)
 {
-    conure_backend_options options = {set->n_threads, set->isa, (conure_precision)precision, {0}};
+    const conure_backend_options options = {
+        .n_threads = set->n_threads, .isa = set->isa, .precision = (conure_precision)precision};
     conure_error err;
     if (conure_ops_cpu.open(&o->self, &options, &err) != CONURE_OK)
         die(err.text);

@@ -54,7 +54,8 @@ typedef struct conure_span {
     uint32_t n_rows;
     uint32_t kv_row;    /* in the stacked matrix of keys and values */
     uint32_t n_past;    /* C: cached rows in front; keys are n_past + n_rows */
-    uint32_t key_first; /* keys key_first .. key_end - 1 are valid, positions counted from kv_row; */
+    uint32_t key_first; /* keys key_first .. key_end - 1 are valid, positions counted from kv_row; others
+                           are never read; */
     uint32_t key_end;   /* query i is valid when position n_past + i is */
 } conure_span;
 
@@ -63,7 +64,7 @@ typedef struct conure_attention {
     conure_rows q, k, v, dst;        /* cols = n_heads * head_dim */
     const float *bias_u, *bias_v;    /* [n_heads * head_dim], added to q before the two products */
     conure_rows pos;                 /* row i is Wpos e(pos_first - i): r descends; covers every
-                                        r = n_past + i - j of every span */
+                                        r = n_past + i - j of every span's valid queries and keys */
     int32_t pos_first;
     const conure_span *spans;
     uint32_t n_spans;
@@ -96,6 +97,14 @@ typedef struct conure_subsample {
     const float *weight; /* [3][3][channels] */
     const float *bias;   /* [channels] */
 } conure_subsample;
+
+/* Rows on their way to or from a place where they are kept between calls, as f32 or as bf16. */
+typedef struct conure_stored {
+    conure_rows rows; /* the f32 side; its shape is that of both */
+    void *data;       /* the kept side, from alloc(): float or uint16_t [rows][stride] */
+    size_t stride;    /* in elements, >= cols */
+    bool bf16;
+} conure_stored;
 
 typedef struct conure_ops {
     const char *name; /* "cpu" */
@@ -139,6 +148,12 @@ typedef struct conure_ops {
     /* dst[r] = max(a[r] + b[r], 0) */
     conure_status (*add_relu)(void *self, conure_rows dst, conure_rows a, conure_rows b,
                               conure_error *err);
+    /* rows -> data of each of n, bf16 rounded to nearest even; no two of them overlap. */
+    conure_status (*store_rows)(void *self, const conure_stored *stored, uint32_t n,
+                                conure_error *err);
+    /* data -> rows, exactly. */
+    conure_status (*load_rows)(void *self, const conure_stored *stored, uint32_t n,
+                               conure_error *err);
     /* Work queued before is done when this returns; CANCELLED when the cancel flag left some undone.
      * (optional) NULL: calls are synchronous and never leave work undone. */
     conure_status (*wait)(void *self, conure_error *err);

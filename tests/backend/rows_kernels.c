@@ -282,6 +282,30 @@ static void test_pack(const conure_kernels *k)
         }
 }
 
+/* Exact for every pattern, so the same bits in every variant, NaN's too. */
+static void test_widen(const conure_kernels *k)
+{
+    static uint16_t x[1 << 16];
+    static float y[1 << 16];
+    for (size_t i = 0; i < 1 << 16; i++)
+        x[i] = (uint16_t)i;
+    k->bf16_to_f32_row(y, x, 1 << 16);
+    long bad = 0;
+    for (uint32_t i = 0; i < 1 << 16; i++) {
+        uint32_t bits;
+        memcpy(&bits, y + i, sizeof bits);
+        bad += bits != i << 16;
+    }
+    test_int(bad, 0);
+    FOR_EACH_LENGTH(-1, 1)
+    {
+        k->bf16_to_f32_row(b.y + start, x + 0x3f00 + offset, n); /* from 0.5 on */
+        for (size_t i = 0; i < n; i++)
+            check("bf16_to_f32", b.y[start + i], y[0x3f00 + offset + i], 0, n, i);
+        check_guards("bf16_to_f32", start, n);
+    }
+}
+
 /* What is not finite stays visible, and nothing crashes. */
 static void test_not_finite(const conure_kernels *k)
 {
@@ -317,6 +341,7 @@ int main(void)
         test_softmax(&kernels);
         test_lstm(&kernels);
         test_pack(&kernels);
+        test_widen(&kernels);
         test_not_finite(&kernels);
     }
     return test_end();

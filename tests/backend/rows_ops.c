@@ -286,6 +286,74 @@ static void test_rows(uint32_t features)
     matrix_free(&gates);
 }
 
+/* Nearest even: at most half a unit of the last of 8 digits away, and of two neighbours as near the even
+ * one; beside that, what lies in a bf16 comes back as it is. */
+static bool nearest(float x, uint16_t bits)
+{
+    const uint32_t wide = (uint32_t)bits << 16;
+    float got;
+    memcpy(&got, &wide, sizeof got);
+    const double unit = ldexp(1.0, (x == 0 ? 0 : ilogb(x)) - 7), off = fabs((double)got - x);
+    return off < unit / 2 || (off == unit / 2 && (bits & 1) == 0);
+}
+
+/* Three entries, one without rows, each with a kept side of its own stride, unaligned, between guards. */
+static void test_stored(uint32_t features, bool bf16)
+{
+    static const uint32_t rows[3] = {37, 0, 5}, cols[3] = {1031, 8, 3};
+    for (uint32_t n_threads = 1; n_threads <= 3; n_threads++) {
+        uint64_t seed = 77;
+        matrix src[3], dst[3];
+        conure_stored out[3], in[3];
+        uint16_t *kept[3];
+        cpu_fixture fixture;
+        long bad = 0;
+        fixture_open(&fixture, features, n_threads);
+        for (int i = 0; i < 3; i++) {
+            const size_t stride = cols[i] + 5, units = (rows[i] + 2) * stride * 2 + 2;
+            src[i] = matrix_random(rows[i], cols[i], -2, 2, &seed);
+            dst[i] = matrix_new(rows[i], cols[i]);
+            kept[i] = malloc(units * sizeof **kept);
+            if (!kept[i])
+                abort();
+            memset(kept[i], 0x5a, units * sizeof **kept);
+            out[i] = (conure_stored){src[i].rows, bf16 ? (void *)(kept[i] + 1) : (void *)(kept[i] + 2), stride, bf16};
+            in[i] = out[i];
+            in[i].rows = dst[i].rows;
+        }
+        src[0].rows.data[0] = 1.00390625f; /* between 1 and 1 + 2^-7: to the even one, below */
+        src[0].rows.data[1] = 1.01171875f; /* above */
+        test_int(conure_cpu_store_rows(&fixture.cpu, out, 3, NULL), CONURE_OK);
+        test_int(conure_cpu_load_rows(&fixture.cpu, in, 3, NULL), CONURE_OK);
+        for (int i = 0; i < 3; i++) {
+            const size_t stride = out[i].stride, unit = bf16 ? 1 : 2, first = unit;
+            for (size_t r = 0; r < rows[i]; r++)
+                for (size_t c = 0; c < cols[i]; c++) {
+                    const uint16_t *at_kept = kept[i] + first + (r * stride + c) * unit;
+                    const uint32_t wide = (uint32_t)*at_kept << 16;
+                    const float x = at(&src[i], r, c), y = at(&dst[i], r, c);
+                    bad += bf16 ? !nearest(x, *at_kept) || memcmp(&y, &wide, 4) != 0 : memcmp(&y, &x, 4) != 0;
+                }
+            for (size_t k = 0; k < (rows[i] + 2) * stride * 2 + 2; k++) { /* nothing else was written */
+                const size_t row = k < first ? SIZE_MAX : (k - first) / unit / stride, col = (k - first) / unit % stride;
+                bad += (row >= rows[i] || col >= cols[i]) && kept[i][k] != 0x5a5a;
+            }
+            test_true(guards_whole(&dst[i]));
+        }
+        test_int(bad, 0);
+        test_true(!bf16 || (at(&dst[0], 0, 0) == 1 && at(&dst[0], 0, 1) == 1.015625f));
+        out[2].stride = cols[2] - 1;
+        test_int(conure_cpu_store_rows(&fixture.cpu, out, 3, NULL), CONURE_INTERNAL);
+        test_int(conure_cpu_load_rows(&fixture.cpu, out, 0, NULL), CONURE_OK);
+        fixture_close(&fixture);
+        for (int i = 0; i < 3; i++) {
+            matrix_free(&src[i]);
+            matrix_free(&dst[i]);
+            free(kept[i]);
+        }
+    }
+}
+
 int main(void)
 {
     test_begin("row operations");
@@ -298,6 +366,8 @@ int main(void)
         test_subsample(features);
         test_flatten(features);
         test_rows(features);
+        test_stored(features, false);
+        test_stored(features, true);
     }
     return test_end();
 }

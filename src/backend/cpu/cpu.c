@@ -123,5 +123,7 @@ const conure_ops conure_ops_cpu = {
     .flatten = conure_cpu_flatten,
     .lstm_cell = conure_cpu_lstm_cell,
     .add_relu = conure_cpu_add_relu,
+    .store_rows = conure_cpu_store_rows,
+    .load_rows = conure_cpu_load_rows,
     .wait = cpu_wait,
 };

@@ -19,7 +19,7 @@ typedef struct conure_cpu {
     char description[160];
 } conure_cpu;
 
-/* The operations, one file each: linear.c, attention.c, norm.c, conv.c, subsample.c, cell.c. */
+/* The operations, one file each: linear.c, attention.c, norm.c, conv.c, subsample.c, cell.c, store.c. */
 conure_status conure_cpu_weight_create(void *self, conure_weight **out, const conure_tensor *matrix,
                                        const float *bias, conure_error *err);
 void conure_cpu_weight_free(void *self, conure_weight **weight);
@@ -37,5 +37,9 @@ conure_status conure_cpu_lstm_cell(void *self, conure_rows h, conure_rows c, con
                                    conure_error *err);
 conure_status conure_cpu_add_relu(void *self, conure_rows dst, conure_rows a, conure_rows b,
                                   conure_error *err);
+conure_status conure_cpu_store_rows(void *self, const conure_stored *stored, uint32_t n,
+                                    conure_error *err);
+conure_status conure_cpu_load_rows(void *self, const conure_stored *stored, uint32_t n,
+                                   conure_error *err);
 
 #endif

@@ -81,6 +81,7 @@ typedef struct conure_kernels {
     void (*lstm_row)(float *h, float *c, const float *gates, size_t hidden);
     /* One f32 panel: dst[k][16] from n_rows <= 16 rows of x (ldx in elements); missing rows are 0. */
     void (*pack_panel)(float *dst, const float *x, size_t ldx, size_t n_rows, size_t k);
+    void (*bf16_to_f32_row)(float *dst, const uint16_t *x, size_t n); /* exact */
 } conure_kernels;
 
 /* Fill the table with the best variant that features allow.  Never fails: C is always there. */

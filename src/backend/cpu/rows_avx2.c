@@ -5,6 +5,7 @@
 #include "backend/cpu/rows.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Whole vectors skip the mask: masked stores are slow on some processors. */
 static inline __m256 load(const float *x, size_t i, size_t n)
@@ -285,6 +286,18 @@ static void pack_panel(float *dst, const float *x, size_t ldx, size_t n_rows, si
         }
 }
 
+static void bf16_to_f32_row(float *dst, const uint16_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += 8) {
+        uint16_t eight[8] = {0};
+        const uint16_t *from = x + i;
+        if (n - i < 8)
+            from = memcpy(eight, x + i, (n - i) * sizeof *x);
+        const __m128i halves = _mm_loadu_si128((const __m128i *)(const void *)from);
+        store(dst, i, n, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16)));
+    }
+}
+
 void conure_rows_avx2(conure_kernels *kernels)
 {
     kernels->layer_norm_row = layer_norm_row;
@@ -300,4 +313,5 @@ void conure_rows_avx2(conure_kernels *kernels)
     kernels->scale_row = scale_row;
     kernels->lstm_row = lstm_row;
     kernels->pack_panel = pack_panel;
+    kernels->bf16_to_f32_row = bf16_to_f32_row;
 }

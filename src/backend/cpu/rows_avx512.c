@@ -282,6 +282,14 @@ static void pack_panel(float *dst, const float *x, size_t ldx, size_t n_rows, si
     }
 }
 
+static void bf16_to_f32_row(float *dst, const uint16_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        const __m256i halves = _mm256_maskz_loadu_epi16(conure_mask_avx512(n - i), x + i);
+        store(dst, i, n, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16)));
+    }
+}
+
 void conure_rows_avx512(conure_kernels *kernels)
 {
     kernels->layer_norm_row = layer_norm_row;
@@ -297,4 +305,5 @@ void conure_rows_avx512(conure_kernels *kernels)
     kernels->scale_row = scale_row;
     kernels->lstm_row = lstm_row;
     kernels->pack_panel = pack_panel;
+    kernels->bf16_to_f32_row = bf16_to_f32_row;
 }

@@ -132,6 +132,14 @@ static void pack_panel(float *dst, const float *x, size_t ldx, size_t n_rows, si
             dst[j * 16 + i] = i < n_rows ? x[i * ldx + j] : 0.0f;
 }
 
+static void bf16_to_f32_row(float *dst, const uint16_t *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t bits = (uint32_t)x[i] << 16;
+        memcpy(dst + i, &bits, sizeof bits);
+    }
+}
+
 void conure_rows_c(conure_kernels *kernels)
 {
     kernels->layer_norm_row = layer_norm_row;
@@ -147,4 +155,5 @@ void conure_rows_c(conure_kernels *kernels)
     kernels->scale_row = scale_row;
     kernels->lstm_row = lstm_row;
     kernels->pack_panel = pack_panel;
+    kernels->bf16_to_f32_row = bf16_to_f32_row;
 }

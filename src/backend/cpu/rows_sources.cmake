@@ -7,6 +7,7 @@ target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/norm.c
     ${CMAKE_CURRENT_LIST_DIR}/rows_c.c
     ${CMAKE_CURRENT_LIST_DIR}/rows_choose.c
+    ${CMAKE_CURRENT_LIST_DIR}/store.c
     ${CMAKE_CURRENT_LIST_DIR}/subsample.c)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
