@@ -20,6 +20,8 @@ static conure_status check_row(const conure_network *net, const conure_encode_ro
     if (row->state && row->state->broken)
         return conure_fail(err, CONURE_UNSUPPORTED, "row %u: the cache lost rows in the step before (a negative keep "
                            "under NeMo's rule, where NeMo fails too); use longer slices or the clamped rule", i);
+    if (row->state && row->state->in_step)
+        return conure_fail(err, CONURE_BAD_ARG, "row %u: its state is that of a row before it", i);
     const uint32_t frames = conure_encoder_frames(row->n_frames);
     if (row->out && row->n_out_cap < (frames > row->drop_first ? frames - row->drop_first : 0))
         return conure_fail(err, CONURE_BAD_ARG, "row %u: room for %u encoder frames, %u come out", i, row->n_out_cap, frames - row->drop_first);
@@ -95,16 +97,24 @@ conure_status conure_network_encode(conure_network *net, conure_encode_row *rows
         if (status != CONURE_OK)
             break;
         spans[i] = span_of(&rows[i], (uint32_t)n_rows, (uint32_t)kv_rows);
+        if (rows[i].state) {
+            rows[i].state->in_step = true;
+            status = conure_cache_fit(net, rows[i].state, spans[i].n_rows, err);
+        }
         n_rows += spans[i].n_rows;
         kv_rows += (uint64_t)spans[i].n_rows + spans[i].n_past;
-        if (kv_rows > INT32_MAX)
+        if (status == CONURE_OK && kv_rows > INT32_MAX)
             status = conure_fail(err, CONURE_LIMIT, "a batch of %llu encoder frames is too large", (unsigned long long)kv_rows);
     }
     if (status == CONURE_OK)
         status = encode_spans(net, rows, spans, n, (uint32_t)n_rows, err);
-    for (uint32_t i = 0; i < n && status == CONURE_OK && kv_rows; i++) /* without a row nothing has moved */
-        if (rows[i].state)
-            conure_state_commit(net, rows[i].state, spans[i].n_rows);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!rows[i].state)
+            continue;
+        rows[i].state->in_step = false;
+        if (status == CONURE_OK && spans[i].n_past + spans[i].n_rows) /* else nothing has moved */
+            conure_state_commit(rows[i].state, spans[i].n_rows);
+    }
     free(spans);
     return status;
 }

@@ -43,5 +43,12 @@ conure_status conure_network_state_export(conure_network *network, const conure_
 conure_status conure_network_state_import(conure_network *network, conure_state *state,
                                           const float *last_channel, const float *last_time,
                                           int64_t length, conure_error *err);
+void conure_network_state_bytes(const conure_network *network, const conure_state *state,
+                                size_t *snapshot, size_t *memory);
+int64_t conure_network_state_length(const conure_state *state);
+conure_status conure_network_state_save(conure_network *network, const conure_state *state, void *dst,
+                                        conure_error *err);
+conure_status conure_network_state_load(conure_network *network, conure_state *state, const void *src,
+                                        size_t bytes, conure_error *err);
 
 #endif

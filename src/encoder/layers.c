@@ -126,10 +126,11 @@ typedef struct layer_run {
     const conure_encode_row *rows;
     const conure_span *spans;
     uint32_t n;
-    uint32_t n_keys_max, kv_rows;
+    uint32_t n_positions, kv_rows;
     bool cached;
     conure_rows x, normed;
-    const float **history; /* [n]: conv caches, NULL where a row has none */
+    const float **history;       /* [n]: conv caches, NULL where a row has none */
+    conure_stored *past, *fresh; /* [2 n], [4 n]: rows out of and into the attention caches; NULL: none */
     conure_error *err;
 } layer_run;
 
@@ -159,21 +160,53 @@ static conure_status feed_forward(const layer_run *r, float *const weights[2], c
     return product(r, r->x, wide, out, CONURE_ADD, 0.5f);
 }
 
-/* Keys and values see [cache ; normed]: put the cached rows of this layer in front of each span's. */
-static conure_status gather_keys(const layer_run *r, uint32_t layer, conure_rows dst)
+/* The rows of one utterance in a matrix of this step's rows. */
+static conure_rows part_of(conure_rows m, const conure_span *s)
+{
+    return (conure_rows){m.data + s->first_row * m.stride, m.stride, s->n_rows, m.cols};
+}
+
+/* Keys and values see [cache ; new]: the cached ones come out of the states' rings, valid ones only, the
+ * new ones go in.  kv [kv_rows][2 d], fresh [rows][2 d]: this step's, in place when there is one utterance. */
+static conure_status turn_caches(const layer_run *r, uint32_t layer, conure_rows kv, conure_rows fresh)
 {
     const conure_network *net = r->net;
-    const size_t d = net->config->d_model, row = d * sizeof(float);
+    uint32_t n_past = 0, n_fresh = 0;
     for (uint32_t i = 0; i < r->n; i++) {
         const conure_span *s = &r->spans[i];
         const conure_state *state = r->rows[i].state;
-        if (s->n_past)
-            CONURE_TRY(net->ops->copy(net->backend, dst.data + s->kv_row * d,
-                                      state->channel[state->current] + layer * s->n_past * d, s->n_past * row, r->err));
-        CONURE_TRY(net->ops->copy(net->backend, dst.data + ((size_t)s->kv_row + s->n_past) * d,
-                                  r->normed.data + s->first_row * d, s->n_rows * row, r->err));
+        float *cached = kv.data + s->kv_row * kv.stride;
+        conure_rows own = part_of(fresh, s), normed = part_of(r->normed, s);
+        if (r->n > 1)
+            CONURE_TRY(net->ops->copy(net->backend, cached + s->n_past * kv.stride, own.data,
+                                      s->n_rows * kv.stride * sizeof(float), r->err));
+        if (!state)
+            continue;
+        const conure_turn turn = conure_state_turn(state, s->n_rows);
+        own.data += turn.first * own.stride;
+        normed.data += turn.first * normed.stride;
+        own.rows = normed.rows = turn.enters;
+        n_past += conure_cache_past(net, state, layer, (conure_rows){cached, kv.stride, s->n_past, kv.cols}, r->past + n_past);
+        n_fresh += conure_cache_fresh(net, state, layer, own, normed, r->fresh + n_fresh);
     }
-    return CONURE_OK;
+    CONURE_TRY(net->ops->load_rows(net->backend, r->past, n_past, r->err));
+    return net->ops->store_rows(net->backend, r->fresh, n_fresh, r->err);
+}
+
+/* Queries of this step's rows, keys and values of cached and new ones; a key stands beside its value. */
+static conure_status project_keys(const layer_run *r, uint32_t layer, conure_rows q, conure_rows kv)
+{
+    conure_network *net = r->net;
+    const conure_layer *y = &net->layers[layer];
+    const uint32_t d = net->config->d_model, rows = r->x.rows;
+    conure_rows fresh = {kv.data, kv.stride, rows, kv.cols};
+    if (r->cached) /* spans lie apart there: first together behind them all, so that the product is one */
+        fresh.data += (r->n == 1 ? r->spans[0].n_past : r->kv_rows) * kv.stride;
+    const conure_product p[3] = {{.weight = y->query, .dst = q},
+                                 {.weight = y->key, .dst = {fresh.data, kv.stride, rows, d}},
+                                 {.weight = y->value, .dst = {fresh.data + d, kv.stride, rows, d}}};
+    CONURE_TRY(net->ops->linear(net->backend, r->normed, p, 3, r->err));
+    return r->cached ? turn_caches(r, layer, kv, fresh) : CONURE_OK;
 }
 
 static conure_status attend(const layer_run *r, uint32_t layer)
@@ -182,26 +215,18 @@ static conure_status attend(const layer_run *r, uint32_t layer)
     const conure_config *c = net->config;
     const conure_layer *y = &net->layers[layer];
     const uint32_t d = c->d_model, rows = r->x.rows;
-    const size_t stride = spread(d), kv = r->kv_rows * stride;
+    const size_t stride = spread(d);
     const conure_rows q = {net->wide.data, stride, rows, d}, out = {net->wide.data + rows * stride, stride, rows, d};
-    const conure_rows k = {net->key_rows.data, stride, r->kv_rows, d}, v = {net->key_rows.data + kv, stride, r->kv_rows, d};
+    const conure_rows kv = {net->key_rows.data, spread(2 * (size_t)d), r->kv_rows, 2 * d};
     CONURE_TRY(norm(r, r->normed, y->norm_att));
-    const conure_product p[3] = {
-        {.weight = y->query, .dst = q}, {.weight = y->key, .dst = k}, {.weight = y->value, .dst = v}};
-    if (r->cached) {
-        const conure_rows m = {net->key_rows.data + 2 * kv, d, r->kv_rows, d};
-        CONURE_TRY(gather_keys(r, layer, m));
-        CONURE_TRY(net->ops->linear(net->backend, r->normed, p, 1, r->err));
-        CONURE_TRY(net->ops->linear(net->backend, m, p + 1, 2, r->err));
-    } else {
-        CONURE_TRY(net->ops->linear(net->backend, r->normed, p, 3, r->err));
-    }
+    CONURE_TRY(project_keys(r, layer, q, kv));
     conure_attention a = {
-        .n_heads = c->n_heads, .head_dim = d / c->n_heads, .q = q, .k = k, .v = v, .dst = out,
+        .n_heads = c->n_heads, .head_dim = d / c->n_heads, .q = q, .k = {kv.data, kv.stride, kv.rows, d},
+        .v = {kv.data + d, kv.stride, kv.rows, d}, .dst = out,
         .bias_u = y->bias_u, .bias_v = y->bias_v, .spans = r->spans, .n_spans = r->n,
         .left = c->att_left, .right = c->att_right, .style = c->att_style, .mask = net->mask,
     };
-    CONURE_TRY(conure_positions_rows(net, layer, r->n_keys_max, &a.pos, &a.pos_first, r->err));
+    CONURE_TRY(conure_positions_rows(net, layer, r->n_positions, &a.pos, &a.pos_first, r->err));
     CONURE_TRY(net->ops->attention(net->backend, &a, r->err));
     return product(r, r->x, out, y->out, CONURE_ADD, 1.0f);
 }
@@ -214,7 +239,7 @@ static conure_status convolve(const layer_run *r, uint32_t layer)
     const uint32_t d = net->config->d_model, rows = r->x.rows, left = net->config->conv_left;
     const size_t stride = spread(d);
     const conure_rows gated = {net->wide.data, stride, rows, d}, out = {net->wide.data + rows * stride, stride, rows, d};
-    for (uint32_t i = 0; i < r->n; i++) { /* r->normed still holds the attention's input rows */
+    for (uint32_t i = 0; i < r->n; i++) {
         const conure_state *state = r->rows[i].state;
         r->history[i] = state ? state->time[state->current] + (size_t)layer * left * d : NULL;
     }
@@ -237,37 +262,58 @@ static conure_status run_layer(const layer_run *r, uint32_t i)
     const conure_layer *y = &net->layers[i];
     CONURE_TRY(feed_forward(r, y->norm_ff1, y->ff1_in, y->ff1_out));
     CONURE_TRY(attend(r, i));
-    for (uint32_t row = 0; row < r->n; row++)
-        if (r->rows[row].state)
-            CONURE_TRY(conure_state_advance_channel(net, r->rows[row].state, i, &r->spans[row], r->normed, r->err));
     CONURE_TRY(convolve(r, i));
     CONURE_TRY(feed_forward(r, y->norm_ff2, y->ff2_in, y->ff2_out));
     return norm(r, r->x, y->norm_out);
 }
 
+/* How far the relative positions of a step reach: from the first cached row, so that a table is made at
+ * a stream's first step and not again and again as its cache fills; when that would be too large for a
+ * table, only as far as valid keys do. */
+static conure_status fit_positions(layer_run *r)
+{
+    uint32_t all = 0, valid = 1;
+    for (uint32_t i = 0; i < r->n; i++) {
+        const conure_span *s = &r->spans[i];
+        const uint32_t keys = s->key_end - s->key_first;
+        all = s->n_past + s->n_rows > all ? s->n_past + s->n_rows : all;
+        valid = keys > valid ? keys : valid;
+    }
+    r->n_positions = conure_positions_kept(r->net, all) ? all : valid;
+    return conure_positions_fit(r->net, r->n_positions, r->err);
+}
+
+static conure_status fit_rooms(layer_run *r)
+{
+    conure_network *net = r->net;
+    const uint32_t d = net->config->d_model, rows = r->x.rows;
+    const size_t ff = spread(net->config->ff_width), two = 2 * spread(d);
+    const size_t kv_rows = (size_t)r->kv_rows + (r->cached && r->n > 1 ? rows : 0); /* see project_keys() */
+    CONURE_TRY(conure_room_fit(net, &net->normed, rows, d, r->err));
+    CONURE_TRY(conure_room_fit(net, &net->wide, rows, ff > two ? ff : two, r->err));
+    CONURE_TRY(conure_room_fit(net, &net->key_rows, kv_rows, spread(2 * (size_t)d), r->err));
+    CONURE_TRY(fit_positions(r));
+    r->normed = (conure_rows){net->normed.data, d, rows, d};
+    r->history = conure_calloc(r->n, sizeof *r->history);
+    r->past = r->cached ? conure_calloc(6 * (size_t)r->n, sizeof *r->past) : NULL;
+    if (!r->history || (r->cached && !r->past))
+        return conure_fail_memory(r->err, "a step", r->n * (sizeof *r->history + 6 * sizeof *r->past));
+    r->fresh = r->cached ? r->past + 2 * (size_t)r->n : NULL;
+    return CONURE_OK;
+}
+
 conure_status conure_layers_run(conure_network *net, conure_rows x, const conure_encode_row *rows,
                                 const conure_span *spans, uint32_t n, conure_error *err)
 {
-    const uint32_t d = net->config->d_model, ff = net->config->ff_width;
     layer_run r = {.net = net, .rows = rows, .spans = spans, .n = n, .x = x, .err = err};
     for (uint32_t i = 0; i < n; i++) {
-        const uint32_t n_keys = spans[i].n_past + spans[i].n_rows;
-        r.kv_rows += n_keys;
-        r.n_keys_max = n_keys > r.n_keys_max ? n_keys : r.n_keys_max;
+        r.kv_rows += spans[i].n_past + spans[i].n_rows;
         r.cached |= rows[i].state != NULL;
     }
-    if (!r.n_keys_max)
+    if (!r.kv_rows)
         return CONURE_OK;
-    CONURE_TRY(conure_room_fit(net, &net->normed, x.rows, d, err));
-    CONURE_TRY(conure_room_fit(net, &net->wide, x.rows, spread(ff) > 2 * spread(d) ? spread(ff) : 2 * spread(d), err));
-    CONURE_TRY(conure_room_fit(net, &net->key_rows, r.kv_rows, (r.cached ? 3 : 2) * spread(d), err));
-    CONURE_TRY(conure_positions_fit(net, r.n_keys_max, err));
-    r.normed = (conure_rows){net->normed.data, d, x.rows, d};
-    r.history = conure_calloc(n, sizeof *r.history);
-    if (!r.history)
-        return conure_fail_memory(err, "a step", n * sizeof *r.history);
     const uint32_t n_layers = net->config->n_layers;
-    conure_status status = CONURE_OK;
+    conure_status status = fit_rooms(&r);
     for (uint32_t i = 0; i < n_layers && status == CONURE_OK; i++) {
         if (net->progress && !net->progress(net->progress_user, (double)i / n_layers))
             status = conure_fail(err, CONURE_CANCELLED, "cancelled before layer %u", i);
@@ -278,6 +324,7 @@ conure_status conure_layers_run(conure_network *net, conure_rows x, const conure
         if (status == CONURE_OK && net->probe)
             status = conure_network_show(net, "layer", (int32_t)i, x, spans, n, err);
     }
+    free(r.past);
     free(r.history);
     return status;
 }

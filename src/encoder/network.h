@@ -68,16 +68,38 @@ struct conure_network {
     uint32_t n_weights, weights_cap;
 };
 
-/* The caches of one stream (spec 5.2).  Two sets: a step writes the other one and swaps at its end, so
- * that a step that fails leaves the state as it was. */
+/* Rows of the attention cache, oldest first in the n_rows slots before next; a ring per layer, all turned
+ * alike.  See cache.c. */
+typedef struct conure_ring {
+    void *kv;        /* [n_layers][slots][2 d]: a row's key beside its value, f32 or bf16 */
+    float *rows;     /* [n_layers][slots][d], NULL without keep_rows */
+    uint32_t slots;  /* > cache_rows, by what one step may bring; 0 when that is 0 */
+    uint32_t next;   /* slot of the next row */
+    uint32_t n_rows; /* <= cache_rows; length may be less, under NeMo's rule also below 0 */
+} conure_ring;
+
+/* n rows that lie in one piece of a ring, from slot on; the first is row number row of those asked for. */
+typedef struct conure_run {
+    uint32_t slot, row, n;
+} conure_run;
+
+/* The caches of one stream (spec 5.2).  A step writes spare slots of the ring and the other time cache;
+ * conure_state_commit() then takes them over, so that a step that fails leaves the state as it was. */
 struct conure_state {
     conure_cache_options options;
-    float *channel[2]; /* [n_layers][cache_rows][d] */
-    float *time[2];    /* [n_layers][conv_left][d], time-major */
+    conure_ring ring;
+    float *time[2];   /* [n_layers][conv_left][d], time-major */
     int64_t length;
-    uint32_t current;  /* the set to read */
-    bool broken;       /* NeMo's rule left less than cache_rows rows: the next step cannot be done */
+    uint32_t current; /* the time cache to read */
+    bool broken;      /* NeMo's rule left less than cache_rows rows: the next step cannot be done */
+    bool in_step;     /* so that a batch cannot have it twice */
 };
+
+/* How a step of some rows turns the attention cache: the newest `stays` rows stay, and new rows first ..
+ * first + enters - 1 follow them. */
+typedef struct conure_turn {
+    uint32_t stays, first, enters;
+} conure_turn;
 
 /* network.c */
 conure_status conure_network_vector(conure_network *net, const char *name, uint64_t n, float **out,
@@ -108,6 +130,8 @@ static inline uint32_t conure_encoder_frames(uint32_t mel_frames)
 
 /* position.c */
 conure_status conure_positions_fit(conure_network *net, uint32_t n_keys, conure_error *err);
+/* True when rows for n_keys keys fit into tables that are kept from call to call. */
+bool conure_positions_kept(const conure_network *net, uint32_t n_keys);
 /* Rows of layer's R for r = *first, *first - 1 ...; from the table, or computed into a room. */
 conure_status conure_positions_rows(conure_network *net, uint32_t layer, uint32_t n_keys,
                                     conure_rows *out, int32_t *first, conure_error *err);
@@ -119,15 +143,39 @@ conure_status conure_layer_open(conure_network *net, uint32_t i, conure_error *e
 conure_status conure_layers_run(conure_network *net, conure_rows x, const conure_encode_row *rows,
                                 const conure_span *spans, uint32_t n, conure_error *err);
 
+/* cache.c */
+size_t conure_cache_kv_bytes(const conure_network *net, const conure_cache_options *options);  /* of one row */
+size_t conure_cache_row_bytes(const conure_network *net, const conure_cache_options *options); /* 0: not kept */
+/* An empty ring with room for a step that brings `spare` rows (or a few more, at most the cache's). */
+conure_status conure_ring_open(conure_network *net, conure_ring *out, const conure_cache_options *options,
+                               uint32_t spare, conure_error *err);
+void conure_ring_close(conure_network *net, conure_ring *ring);
+size_t conure_ring_bytes(const conure_network *net, const conure_ring *ring, const conure_cache_options *options);
+/* The pieces that n slots from `slot` on lie in; returns how many, at most 2. */
+uint32_t conure_ring_runs(const conure_ring *ring, uint32_t slot, uint32_t n, conure_run runs[2]);
+uint32_t conure_ring_newest(const conure_ring *ring, uint32_t n); /* first slot of the n newest rows */
+uint8_t *conure_cache_kv(const conure_network *net, const conure_state *state, const conure_ring *ring, uint32_t layer,
+                         uint32_t slot);
+float *conure_cache_row(const conure_network *net, const conure_ring *ring, uint32_t layer, uint32_t slot);
+/* Moves that bring the valid rows of a layer into the last of kv [cache_rows][2 d]; returns how many. */
+uint32_t conure_cache_past(const conure_network *net, const conure_state *state, uint32_t layer, conure_rows kv,
+                           conure_stored moves[2]);
+/* Moves that put new rows kv [n][2 d] and what they were made of, normed [n][d], into the next slots. */
+uint32_t conure_cache_fresh(const conure_network *net, const conure_state *state, uint32_t layer, conure_rows kv,
+                            conure_rows normed, conure_stored moves[4]);
+/* There is room for what a step of n_rows rows brings. */
+conure_status conure_cache_fit(conure_network *net, conure_state *state, uint32_t n_rows, conure_error *err);
+
 /* state.c */
-/* The next attention cache and time cache of one layer, into the set that is not current. */
-conure_status conure_state_advance_channel(conure_network *net, conure_state *state, uint32_t layer,
-                                           const conure_span *span, conure_rows normed,
-                                           conure_error *err);
+size_t conure_state_time_floats(const conure_network *net);
+conure_turn conure_state_turn(const conure_state *state, uint32_t n_rows);
+/* The next time cache of one layer, into the one that is not current. */
 conure_status conure_state_advance_time(conure_network *net, conure_state *state, uint32_t layer,
-                                        const conure_span *span, conure_rows gated,
-                                        conure_error *err);
-void conure_state_commit(const conure_network *net, conure_state *state, uint32_t n_rows);
+                                        const conure_span *span, conure_rows gated, conure_error *err);
+void conure_state_commit(conure_state *state, uint32_t n_rows);
+
+/* snapshot.c */
+size_t conure_snapshot_bytes(const conure_network *net, const conure_cache_options *options, uint32_t n_rows);
 
 /* encode.c */
 conure_status conure_network_show(conure_network *net, const char *name, int32_t index, conure_rows x,

@@ -67,6 +67,11 @@ static conure_status grow_tables(conure_network *net, int64_t radius, conure_err
     return CONURE_OK;
 }
 
+bool conure_positions_kept(const conure_network *net, uint32_t n_keys)
+{
+    return table_bytes(net, rounded_radius(n_keys)) <= TABLE_BYTES_MAX;
+}
+
 /* Rows for n_keys keys: r = n_keys - 1 .. -(n_keys - 1). */
 conure_status conure_positions_fit(conure_network *net, uint32_t n_keys, conure_error *err)
 {
@@ -74,7 +79,7 @@ conure_status conure_positions_fit(conure_network *net, uint32_t n_keys, conure_
     const int64_t radius = rounded_radius(n_keys);
     if ((int64_t)net->positions_radius >= (int64_t)n_keys - 1)
         return CONURE_OK;
-    if (table_bytes(net, radius) <= TABLE_BYTES_MAX)
+    if (conure_positions_kept(net, n_keys))
         return grow_tables(net, radius, err);
     CONURE_TRY(conure_room_fit(net, &net->positions, 2 * (2 * (size_t)n_keys - 1), d, err));
     return upload_waves(net, (int64_t)n_keys - 1, 2 * n_keys - 1, net->positions.data, err);

@@ -5,4 +5,6 @@ target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/layers.c
     ${CMAKE_CURRENT_LIST_DIR}/encode.c
     ${CMAKE_CURRENT_LIST_DIR}/state.c
+    ${CMAKE_CURRENT_LIST_DIR}/cache.c
+    ${CMAKE_CURRENT_LIST_DIR}/snapshot.c
     ${CMAKE_CURRENT_LIST_DIR}/predictor.c)

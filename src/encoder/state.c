@@ -1,4 +1,5 @@
-/* state.c - the caches of cache-aware streaming (spec 5.2 to 5.4): what a step leaves for the next. */
+/* state.c - the caches of cache-aware streaming (spec 5.2 to 5.4): what a step leaves for the next.
+ * cache.c keeps the rows of the attention cache, snapshot.c brings states out and in. */
 #include "encoder/network.h"
 
 #include "base/memory.h"
@@ -6,12 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t channel_floats(const conure_network *net, const conure_state *state)
-{
-    return (size_t)net->config->n_layers * state->options.cache_rows * net->config->d_model;
-}
+enum { CACHE_ROWS_MAX = 1 << 20 };
 
-static size_t time_floats(const conure_network *net)
+size_t conure_state_time_floats(const conure_network *net)
 {
     return (size_t)net->config->n_layers * net->config->conv_left * net->config->d_model;
 }
@@ -19,21 +17,17 @@ static size_t time_floats(const conure_network *net)
 conure_status conure_network_state_open(conure_network *net, conure_state **out,
                                         const conure_cache_options *options, conure_error *err)
 {
-    conure_status status = CONURE_OK;
     *out = NULL;
-    if (options->cache_rows > (1u << 20))
-        return conure_fail(err, CONURE_LIMIT, "a cache of %u rows: at most %u are supported", options->cache_rows, 1u << 20);
+    if (options->cache_rows > CACHE_ROWS_MAX)
+        return conure_fail(err, CONURE_LIMIT, "a cache of %u rows: at most %u are supported", options->cache_rows, CACHE_ROWS_MAX);
     conure_state *state = conure_calloc(1, sizeof *state);
     if (!state)
         return conure_fail_memory(err, "a stream's state", sizeof *state);
     state->options = *options;
+    conure_status status = conure_ring_open(net, &state->ring, options, 0, err);
     for (uint32_t i = 0; i < 2 && status == CONURE_OK; i++) {
         void *memory = NULL;
-        status = net->ops->alloc(net->backend, &memory, channel_floats(net, state) * sizeof(float) + 1, err);
-        state->channel[i] = memory;
-        memory = NULL;
-        if (status == CONURE_OK)
-            status = net->ops->alloc(net->backend, &memory, time_floats(net) * sizeof(float) + 1, err);
+        status = net->ops->alloc(net->backend, &memory, conure_state_time_floats(net) * sizeof(float) + 1, err);
         state->time[i] = memory;
     }
     if (status != CONURE_OK) {
@@ -49,10 +43,9 @@ void conure_network_state_close(conure_network *net, conure_state **state)
 {
     if (!*state)
         return;
-    for (uint32_t i = 0; i < 2; i++) {
-        net->ops->free(net->backend, (*state)->channel[i]);
+    conure_ring_close(net, &(*state)->ring);
+    for (uint32_t i = 0; i < 2; i++)
         net->ops->free(net->backend, (*state)->time[i]);
-    }
     free(*state);
     *state = NULL;
 }
@@ -62,8 +55,8 @@ void conure_network_state_reset(conure_network *net, conure_state *state)
     state->current = 0;
     state->length = 0;
     state->broken = false;
-    (void)net->ops->zero(net->backend, state->channel[0], channel_floats(net, state) * sizeof(float), NULL);
-    (void)net->ops->zero(net->backend, state->time[0], time_floats(net) * sizeof(float), NULL);
+    state->ring.next = state->ring.n_rows = 0;
+    (void)net->ops->zero(net->backend, state->time[0], conure_state_time_floats(net) * sizeof(float), NULL);
 }
 
 /* Rows that enter the attention cache; negative only where NeMo's rule is asked for. */
@@ -73,31 +66,17 @@ static int64_t kept(const conure_state *state, uint32_t n_rows)
     return keep < 0 && !state->options.keep_negative ? 0 : keep;
 }
 
-/* next = the last C rows of concat(cache[keep:], normed[:keep]), in Python's sense of a negative keep. */
-conure_status conure_state_advance_channel(conure_network *net, conure_state *state, uint32_t layer,
-                                           const conure_span *span, conure_rows normed, conure_error *err)
+/* next = the last C rows of concat(cache[keep:], rows[:keep]), in Python's sense of a negative keep. */
+conure_turn conure_state_turn(const conure_state *state, uint32_t n_rows)
 {
-    const size_t d = net->config->d_model;
-    const int64_t cap = state->options.cache_rows, keep = kept(state, span->n_rows);
-    if (cap == 0)
-        return CONURE_OK;
-    int64_t old_first = keep < 0 ? cap + keep : keep, fresh = keep < 0 ? (int64_t)span->n_rows + keep : keep;
-    old_first = old_first < 0 ? 0 : old_first > cap ? cap : old_first;
-    fresh = fresh < 0 ? 0 : fresh > span->n_rows ? span->n_rows : fresh;
-    int64_t old = cap - old_first;
-    int64_t skip = old + fresh > cap ? old + fresh - cap : 0; /* trimmed to the last C rows */
-    const int64_t old_skip = skip < old ? skip : old, fresh_skip = skip - old_skip;
-    old -= old_skip;
-    const float *cache = state->channel[state->current] + (size_t)layer * (size_t)cap * d;
-    float *next = state->channel[!state->current] + (size_t)layer * (size_t)cap * d;
-    const int64_t short_of = cap - old - (fresh - fresh_skip); /* > 0 only under NeMo's rule: broken */
-    CONURE_TRY(net->ops->zero(net->backend, next, (size_t)short_of * d * sizeof(float), err));
-    next += (size_t)short_of * d;
-    CONURE_TRY(net->ops->copy(net->backend, next, cache + (size_t)(old_first + old_skip) * d,
-                              (size_t)old * d * sizeof(float), err));
-    return net->ops->copy(net->backend, next + (size_t)old * d,
-                          normed.data + ((size_t)span->first_row + (size_t)fresh_skip) * d,
-                          (size_t)(fresh - fresh_skip) * d * sizeof(float), err);
+    const int64_t cap = state->options.cache_rows, keep = kept(state, n_rows);
+    int64_t stays = keep < 0 ? -keep : cap - keep, enters = keep < 0 ? n_rows + keep : keep;
+    stays = stays < 0 ? 0 : stays > cap ? cap : stays;
+    enters = enters < 0 ? 0 : enters;
+    const int64_t over = stays + enters > cap ? stays + enters - cap : 0; /* trimmed in front */
+    const int64_t first = over > stays ? over - stays : 0;
+    return (conure_turn){
+        .stays = (uint32_t)(stays - (over - first)), .first = (uint32_t)first, .enters = (uint32_t)(enters - first)};
 }
 
 /* W = [cache | gated | zeros], next = W[e - left : e] (spec 5.4); invalid rows count as zeros. */
@@ -124,49 +103,27 @@ conure_status conure_state_advance_time(conure_network *net, conure_state *state
     return CONURE_OK;
 }
 
-void conure_state_commit(const conure_network *net, conure_state *state, uint32_t n_rows)
+void conure_state_commit(conure_state *state, uint32_t n_rows)
 {
-    (void)net;
-    const int64_t cap = state->options.cache_rows, keep = kept(state, n_rows);
-    const int64_t length = state->length + keep;
-    state->broken = cap > 0 && keep < 0 && n_rows < cap; /* -keep + (n_rows + keep) rows are left */
+    const int64_t cap = state->options.cache_rows, length = state->length + kept(state, n_rows);
+    const conure_turn turn = conure_state_turn(state, n_rows);
+    conure_ring *ring = &state->ring;
+    ring->n_rows = (ring->n_rows < turn.stays ? ring->n_rows : turn.stays) + turn.enters;
+    if (turn.enters)
+        ring->next = (ring->next + turn.enters) % ring->slots;
+    state->broken = turn.stays + turn.enters < cap; /* only under NeMo's rule */
     state->length = length < cap ? length : cap;
     state->current = !state->current;
 }
 
-conure_status conure_network_state_export(conure_network *net, const conure_state *state, float *last_channel,
-                                          float *last_time, int64_t *length, conure_error *err)
+void conure_network_state_bytes(const conure_network *net, const conure_state *state, size_t *snapshot, size_t *memory)
 {
-    const size_t d = net->config->d_model, left = net->config->conv_left, n = time_floats(net);
-    CONURE_TRY(net->ops->download(net->backend, last_channel, state->channel[state->current],
-                                  channel_floats(net, state) * sizeof(float), err));
-    CONURE_TRY(conure_host_fit(net, n, err));
-    CONURE_TRY(net->ops->download(net->backend, net->host, state->time[state->current], n * sizeof(float), err));
-    for (size_t l = 0; l < net->config->n_layers; l++)
-        for (size_t i = 0; i < left; i++)
-            for (size_t k = 0; k < d; k++)
-                last_time[(l * d + k) * left + i] = net->host[(l * left + i) * d + k];
-    *length = state->length;
-    return CONURE_OK;
+    const size_t time = conure_state_time_floats(net) * sizeof(float);
+    *snapshot = conure_snapshot_bytes(net, &state->options, state->ring.n_rows);
+    *memory = sizeof *state + conure_ring_bytes(net, &state->ring, &state->options) + 2 * (time + 1);
 }
 
-conure_status conure_network_state_import(conure_network *net, conure_state *state, const float *last_channel,
-                                          const float *last_time, int64_t length, conure_error *err)
+int64_t conure_network_state_length(const conure_state *state)
 {
-    const size_t d = net->config->d_model, left = net->config->conv_left, n = time_floats(net);
-    if (length > (int64_t)state->options.cache_rows || length < -(int64_t)UINT32_MAX)
-        return conure_fail(err, CONURE_BAD_ARG, "cache length %lld: the cache has %u rows", (long long)length,
-                           state->options.cache_rows);
-    CONURE_TRY(conure_host_fit(net, n, err));
-    for (size_t l = 0; l < net->config->n_layers; l++)
-        for (size_t i = 0; i < left; i++)
-            for (size_t k = 0; k < d; k++)
-                net->host[(l * left + i) * d + k] = last_time[(l * d + k) * left + i];
-    CONURE_TRY(net->ops->upload(net->backend, state->time[!state->current], net->host, n * sizeof(float), err));
-    CONURE_TRY(net->ops->upload(net->backend, state->channel[!state->current], last_channel,
-                                channel_floats(net, state) * sizeof(float), err));
-    state->current = !state->current;
-    state->length = length;
-    state->broken = false;
-    return CONURE_OK;
+    return state->length;
 }

@@ -11,6 +11,8 @@ typedef struct conure_cache_options {
     uint32_t drop_rows;       /* cache_drop_size: look-ahead rows that are not kept */
     bool keep_negative;       /* negative keep as NeMo does it; false: clamped to 0 */
     bool time_cache_aligned;  /* conv cache ends before the next step's first frame; false: NeMo's */
+    bool kv_bf16;             /* keep keys and values as bf16, rounded to nearest even; false: f32 */
+    bool keep_rows;           /* keep cache_last_channel's rows beside them, for state_export/import */
 } conure_cache_options;
 
 typedef struct conure_state conure_state; /* of one stream, in one engine */

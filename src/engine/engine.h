@@ -41,11 +41,29 @@ typedef struct conure_engine {
     void (*state_close)(void *self, conure_state **state);
     void (*state_reset)(void *self, conure_state *state);
     /* The contract's tensors, one stream, layer-first [n_layers][cache_rows][d_model] and
-     * [n_layers][d_model][conv_left], and the length (NeMo's rule can make it negative). */
+     * [n_layers][d_model][conv_left], and the length (NeMo's rule can make it negative).  UNSUPPORTED
+     * unless the state was opened with keep_rows.  Import projects the rows to keys and values as the
+     * step did that they come from, so the stream goes on with the same bits (f32 kept); on failure
+     * the state is unchanged. */
     conure_status (*state_export)(void *self, const conure_state *state, float *last_channel,
                                   float *last_time, int64_t *length, conure_error *err);
     conure_status (*state_import)(void *self, conure_state *state, const float *last_channel,
                                   const float *last_time, int64_t length, conure_error *err);
+
+    /* Bytes that state_save() writes as the state is now (more as its cache fills), and memory that the
+     * state takes, wherever that is.  Both out parameters are required. */
+    void (*state_bytes)(const void *self, const conure_state *state, size_t *snapshot, size_t *memory);
+    /* cache_last_channel_len: valid rows of the attention cache; below 0 only under NeMo's rule. */
+    int64_t (*state_length)(const void *self, const conure_state *state);
+    /* The whole state as bytes in host memory, dst [snapshot bytes], any alignment. */
+    conure_status (*state_save)(void *self, const conure_state *state, void *dst, conure_error *err);
+    /* Back from such bytes, into a state with the same options, of any instance of this engine with the
+     * same model at the same precision (the caller sees to that: a snapshot knows the model's shape
+     * only).  What follows is bit for bit what would have followed.  src is hostile: UNSUPPORTED for
+     * other options or another shape, BAD_FILE for what no state can be.  On failure the state is
+     * unchanged. */
+    conure_status (*state_load)(void *self, conure_state *state, const void *src, size_t bytes,
+                                conure_error *err);
 
     /* Joint's projection of encoder frames: [n][d_model] -> [n][joint_hidden]. Host memory here and
      * below: these are small. */

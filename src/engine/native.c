@@ -112,7 +112,28 @@ static conure_status native_state_export(void *self, const conure_state *state, 
 static conure_status native_state_import(void *self, conure_state *state, const float *last_channel,
                                          const float *last_time, int64_t length, conure_error *err)
 {
-    return conure_network_state_import(((native *)self)->network, state, last_channel, last_time, length, err);
+    return settled(self, conure_network_state_import(((native *)self)->network, state, last_channel, last_time, length, err));
+}
+
+static void native_state_bytes(const void *self, const conure_state *state, size_t *snapshot, size_t *memory)
+{
+    conure_network_state_bytes(((const native *)self)->network, state, snapshot, memory);
+}
+
+static int64_t native_state_length(const void *self, const conure_state *state)
+{
+    (void)self;
+    return conure_network_state_length(state);
+}
+
+static conure_status native_state_save(void *self, const conure_state *state, void *dst, conure_error *err)
+{
+    return settled(self, conure_network_state_save(((native *)self)->network, state, dst, err));
+}
+
+static conure_status native_state_load(void *self, conure_state *state, const void *src, size_t bytes, conure_error *err)
+{
+    return settled(self, conure_network_state_load(((native *)self)->network, state, src, bytes, err));
 }
 
 static conure_status native_project(void *self, const float *encoder, uint32_t n, float *out, conure_error *err)
@@ -145,6 +166,10 @@ const conure_engine conure_engine_native_cpu = {
     .state_reset = native_state_reset,
     .state_export = native_state_export,
     .state_import = native_state_import,
+    .state_bytes = native_state_bytes,
+    .state_length = native_state_length,
+    .state_save = native_state_save,
+    .state_load = native_state_load,
     .project = native_project,
     .predict = native_predict,
     .joint = native_joint,

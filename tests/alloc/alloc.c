@@ -3,16 +3,18 @@
  * the same has the right result. */
 #include "../model/model_support.h"
 #include "audio/audio.h"
+#include "base/error.h"
 #include "conure.h"
 #include "decode/live_text.h"
 #include "features/resample.h"
+#include "engine/engine.h"
 #include "inject.h"
 #include "../model/synthetic.h"
 
 #include <dirent.h>
 
-/* Up to EVERY each number is tried, from there on about MORE of them, spread out. */
-enum { EVERY = 200, MORE = 150 };
+/* Up to EVERY and of the LAST each number is tried, in between about MORE of them, spread out. */
+enum { EVERY = 200, MORE = 150, LAST = 100 };
 
 typedef struct outcome {
     conure_status status;
@@ -149,6 +151,61 @@ static void resampler(outcome *o)
     conure_resampler_close(&r);
 }
 
+/* Steps of a stream, one of them with more rows than its cache has room for at once; saved and loaded into
+ * another. */
+static conure_status stream_steps(const conure_engine *engine, void *self, conure_state *states[2], outcome *o)
+{
+    static const uint32_t rows[4] = {6, 30, 6, 6};
+    static float mel[(9 + 8 * 32) * 128], out[34 * 64];
+    conure_status status = CONURE_OK;
+    double sum = 0;
+    for (int k = 0; k < 4 && status == CONURE_OK; k++) {
+        conure_encode_row row = {.mel = mel, .n_frames = 9 + 8 * rows[k], .n_valid = 9 + 8 * rows[k], .drop_first = 2,
+                                 .state = states[k == 3], .out = out, .n_out_cap = 34};
+        size_t bytes, memory;
+        for (uint32_t i = 0; i < row.n_frames * 128; i++)
+            mel[i] = (float)((i * 31 + (uint32_t)k) % 17) / 8 - 1;
+        engine->state_bytes(self, states[0], &bytes, &memory);
+        void *blob = k == 3 ? malloc(bytes) : NULL;
+        if (k == 3 && !blob)
+            status = conure_fail_memory(&o->err, "the test's bytes", bytes);
+        if (blob)
+            status = engine->state_save(self, states[0], blob, &o->err);
+        if (blob && status == CONURE_OK)
+            status = engine->state_load(self, states[1], blob, bytes, &o->err);
+        free(blob);
+        if (status == CONURE_OK)
+            status = engine->encode(self, &row, 1, &o->err);
+        for (uint32_t i = 0; i < row.n_out * 64 && status == CONURE_OK; i++)
+            sum += fabsf(out[i]);
+    }
+    if (status == CONURE_OK)
+        snprintf(o->what, sizeof o->what, "%.17g", sum);
+    return status;
+}
+
+static void states(outcome *o)
+{
+    const conure_engine *engine = &conure_engine_native_cpu;
+    const conure_engine_options options = {.n_threads = 1, .precision = CONURE_PRECISION_F32, .mask = CONURE_MASK_NEMO};
+    const conure_cache_options caches = {.cache_rows = 64, .drop_rows = 2, .kv_bf16 = true, .keep_rows = true};
+    conure_model *model = NULL;
+    conure_state *both[2] = {NULL, NULL};
+    void *self = NULL;
+    o->status = conure_model_open(&model, TEST_DATA "/models/tiny-v3.nemo", NULL, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = engine->open(&self, model, &options, &o->err);
+    for (int i = 0; i < 2 && o->status == CONURE_OK; i++)
+        o->status = engine->state_open(self, &both[i], &caches, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = stream_steps(engine, self, both, o);
+    for (int i = 0; i < 2 && self; i++)
+        engine->state_close(self, &both[i]);
+    if (self)
+        engine->close(&self);
+    conure_model_close(&model);
+}
+
 /* ---- one run, and what must hold after it ------------------------------------------------------- */
 
 static int count_entries(const char *folder)
@@ -210,7 +267,7 @@ static void each(const char *name, scenario work, inject_kind kind, bool writes)
     const long step = total > EVERY ? (total - EVERY) / MORE + 1 : 1;
     long n_failed = 0, n_runs = 0;
     test_true(total > 0);
-    for (long n = 1; n <= total; n += n < EVERY ? 1 : step)
+    for (long n = 1; n <= total; n += n < EVERY || n > total - LAST ? 1 : step)
         for (int on = 0; on <= (n % 3 == 0); on++) {
             const outcome o = run(work, kind, n, on, &report);
             test_true(check(name, &o, &good, kind, n, &report));
@@ -264,6 +321,9 @@ int main(int argc, char **argv)
         {"audio", audio, false, false},
         {"live_text", live_text, false, true},
         {"resampler", resampler, false, true},
+        {"nemo_f32", nemo_f32, false},   {"folder_int8", folder_int8, false}, {"converted_int8", converted_int8, false},
+        {"convert", convert, true},      {"verify", verify, false},           {"audio", audio, false},
+        {"states", states, false},
     };
     const inject_kind kind = argc > 1 && strcmp(argv[1], "system") == 0 ? INJECT_SYSTEM : INJECT_MEMORY;
     test_begin(kind == INJECT_SYSTEM ? "alloc.system" : "alloc.memory");

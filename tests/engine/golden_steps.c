@@ -75,7 +75,7 @@ static int one_model(const char *name)
     const float *x = golden_f32(&g, "features", bins, columns);
     float *features = x ? turned(x, bins, columns) : NULL;
     for (size_t i = 0; i < sizeof cases / sizeof *cases && features; i++) {
-        const conure_cache_options options = {.cache_rows = cases[i].cache_rows, .drop_rows = cases[i].drop, .keep_negative = true};
+        const conure_cache_options options = {.cache_rows = cases[i].cache_rows, .drop_rows = cases[i].drop, .keep_negative = true, .keep_rows = true};
         conure_state *state = NULL;
         conure_error err = {""};
         test_int(o.engine->state_open(o.self, &state, &options, &err), CONURE_OK);

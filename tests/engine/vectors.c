@@ -177,7 +177,8 @@ static void stepping(const conure_model *model, bool aligned)
     static const float second[2][D] = {
         {1.209481f, 0.945221f, -1.197466f, -0.646286f, -0.275196f, -1.331469f, 0.560454f, 1.785513f},
         {1.213465f, 0.940715f, -1.207439f, -0.648315f, -0.268012f, -1.325550f, 0.562836f, 1.782653f}};
-    const conure_cache_options options = {.cache_rows = 4, .drop_rows = 1, .keep_negative = true, .time_cache_aligned = aligned};
+    const conure_cache_options options = {.cache_rows = 4, .drop_rows = 1, .keep_negative = true, .time_cache_aligned = aligned,
+                                          .keep_rows = true};
     const conure_engine *engine = &conure_engine_native_cpu;
     float mel[FRAMES][BINS], padded[25][BINS] = {{0}}, out[4][D], channel[4][D], time[D][4];
     void *self = open_engine(model, CONURE_MASK_NEMO);

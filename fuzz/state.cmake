@@ -1,0 +1,1 @@
+conure_fuzz(state ${PROJECT_SOURCE_DIR}/fuzz/state.c)
