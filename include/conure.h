@@ -3,8 +3,12 @@
  *
  * Threads:   a conure_model is immutable and may be shared by any number of threads.  A
  *            conure_recognizer serves one thread at a time; open one per thread, all on one model.
- *            Functions that take neither may be called from anywhere.
- * Lifetimes: close every recognizer before its model.  No call keeps a pointer of the caller's, but
+ *            A conure_session serves one thread at a time; several sessions of one recognizer may be used
+ *            by several threads.  A conure_scheduler may be used by all of them.
+ *            Functions that take none of these may be called from anywhere.
+ * Lifetimes: a model stays until its last recognizer is closed, also when it is closed before.  Close every
+ *            session before its recognizer: one that is left over answers BAD_STATE, though what it had
+ *            made final can still be polled.  No call keeps a pointer of the caller's, but
  *            conure_model_open_memory(), whose bytes must outlive the model, and the cancel flag and
  *            log callback, which must outlive the object they were given to.
  * Memory:    what the library hands out, the library frees: every *_open has its *_close.
@@ -35,10 +39,12 @@ extern "C" {
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
-/* Sign tells the kind: 0 done, < 0 failed.  (Positive values, "not an error: act and call again",
- * are reserved for sessions.) */
+/* Sign tells the kind: 0 done, > 0 not an error (act and call again), < 0 failed. */
 #define CONURE_STATUS_LIST(X)                                              \
     X(OK, 0, "ok")                                                         \
+    X(NEED_AUDIO, 1, "feed more audio to go on")                           \
+    X(END, 2, "the session has finished")                                  \
+    X(FULL, 3, "full: step or poll, then call again")                      \
     X(BAD_ARG, -1, "argument out of range")                                \
     X(NO_MEMORY, -2, "out of memory")                                      \
     X(IO, -3, "file or stream could not be read or written")               \
@@ -48,7 +54,8 @@ extern "C" {
     X(CANCELLED, -7, "cancelled by the caller")                            \
     X(BAD_AUDIO, -8, "audio cannot be used")                               \
     X(BACKEND, -9, "compute backend failed or is not available")           \
-    X(INTERNAL, -10, "internal error: please report it")
+    X(INTERNAL, -10, "internal error: please report it")                   \
+    X(BAD_STATE, -11, "the object is not in a state for this call")
 
 typedef enum conure_status {
 #define X(name, value, text) CONURE_##name = value,
@@ -247,6 +254,232 @@ CONURE_API conure_status conure_transcribe(conure_recognizer *recognizer, const 
                                            const size_t *n_samples, uint32_t n,
                                            conure_result **results, conure_error *err);
 CONURE_API void conure_result_free(conure_result **result);
+
+/* ---- sessions: live text --------------------------------------------------------------------- */
+
+/* A session turns audio into text as it arrives.
+ *
+ *     conure_session_open(&session, recognizer, &options, &err);
+ *     while ((n = read_some(pcm)) > 0) {
+ *         for (size_t used = 0, done = 0; done < n; done += used) {   // FULL: the rest goes in after a step
+ *             conure_session_feed(session, pcm + done, n - done, &used, &err);
+ *             while (conure_session_step(session, &err) == CONURE_OK)
+ *                 while (conure_session_poll(session, &event) == CONURE_OK)
+ *                     show(event);
+ *         }
+ *     }
+ *     conure_session_finish(session, &err);
+ *     ... step and poll until poll() gives CONURE_END ...
+ *     conure_session_close(&session);
+ *
+ * Text comes in two parts.  Final text only ever grows: append it.  Tentative text stands behind it and is
+ * replaced by each event. */
+typedef struct conure_session conure_session;
+
+typedef enum conure_stream_mode {
+    CONURE_STREAM_BUFFERED = 0, /* each step encodes a window [left | chunk | right] anew and keeps the
+                                   frames of its chunk: NeMo's way for models with full context */
+    CONURE_STREAM_CACHED = 1,   /* each step encodes chunk and right only; left context is cached keys and
+                                   values (NeMo: cache-aware): cheap, for models trained so */
+    CONURE_STREAM_RESET = 2,    /* cached, with slices so long that no row is ever kept: the
+                                   configuration of an encoder_streaming contract with length 0 */
+} conure_stream_mode;
+
+typedef enum conure_time_cache {
+    CONURE_TIME_CACHE_ALIGNED = 0, /* convolution continues where the last chunk ended */
+    CONURE_TIME_CACHE_NEMO = 1,    /* conv right context frames late, as NeMo has it */
+} conure_time_cache;
+
+/* How features are normalised where no window has all of them (modes CACHED and RESET). */
+typedef enum conure_normalize {
+    CONURE_NORMALIZE_RUNNING = 0, /* by mean and deviation of what was heard, forgetting slowly */
+    CONURE_NORMALIZE_SLICE = 1,   /* each slice by its own (NeMo: online_normalization) */
+} conure_normalize;
+
+typedef struct conure_session_options {
+    uint32_t struct_bytes;     /* set by conure_session_options_init() */
+    conure_stream_mode mode;
+    uint32_t sample_rate_hz;   /* of what will be fed; 0: the model's.  8000 .. 192000 */
+    double left_s, chunk_s, right_s; /* contexts, rounded down to encoder frames as NeMo does; 10, 2, 2 */
+    double buffer_s;           /* audio that may wait to be processed beyond one window; 2, at least 1.2 are kept */
+    bool tentative;            /* decode the right context too, as tentative text; true */
+
+    /* End of an utterance: a rule of 0 is off.  Silence is time without tokens, and where
+     * endpoint_energy_db is not 0 also with less energy than that below the loudest speech so far. */
+    double rule1_min_trailing_silence_s; /* silence, nothing said before it; 2.4 */
+    double rule2_min_trailing_silence_s; /* silence after something was said; 1.2 */
+    double rule3_min_utterance_length_s; /* an utterance this long ends anyway; 20 */
+    double endpoint_energy_db;           /* 0: only tokens count; e.g. 30 */
+    bool endpoint;             /* look for ends of utterances; false: only finish() ends one */
+    bool endpoint_reset;       /* begin the next utterance with a new decoder state; false: NeMo's loop goes on */
+
+    /* Modes CACHED and RESET. */
+    conure_time_cache time_cache;
+    conure_normalize normalize;
+    bool keep_negative;        /* a negative keep as NeMo does it, counted as a violation; false: clamped */
+    bool cache_f32;            /* keep keys and values in f32; false: in bf16 unless the precision is f32 */
+    uint32_t slice_frames;     /* RESET: mel frames of a slice; 592 */
+} conure_session_options;
+
+CONURE_API void conure_session_options_init(conure_session_options *options);
+
+/* Set the contexts by name: "LEFT-CHUNK-RIGHT" in seconds ("10-2-2", "10-10-5", "2-1-0.5"), or one of
+ * "file" (10-10-5), "live" (10-2-2), "fast" (6-0.96-0.64), "fastest" (4-0.32-0.24).  BAD_ARG names what is accepted. */
+CONURE_API conure_status conure_session_options_preset(conure_session_options *options, const char *name,
+                                                       conure_error *err);
+
+/* Open a session on a recognizer, which must stay open as long.  All memory that a session needs for
+ * feeding is taken here.
+ *
+ * Returns OK, BAD_ARG (names the option and its range), NO_MEMORY, UNSUPPORTED, LIMIT (the window does not fit
+ * the recognizer's memory limit), BACKEND. */
+CONURE_API conure_status conure_session_open(conure_session **out, conure_recognizer *recognizer,
+                                             const conure_session_options *options, conure_error *err);
+CONURE_API void conure_session_close(conure_session **session); /* NULL-safe; sets *session to NULL */
+
+/* Take audio; the model runs in conure_session_step().
+ *
+ *   pcm        [n_samples] mono float32, nominal range [-1, 1], at the session's rate
+ *   n_used     out: samples taken; the rest stays the caller's
+ *
+ * Returns OK (all taken); FULL (n_used < n_samples: step, then feed the rest); BAD_AUDIO (a sample that is not
+ * finite, named: what is before it was taken, n_used says how much); BAD_ARG; BAD_STATE (after finish, or two
+ * threads at once).  Never allocates, never runs the model.  Cost: O(n_samples). */
+CONURE_API conure_status conure_session_feed(conure_session *session, const float *pcm, size_t n_samples,
+                                             size_t *n_used, conure_error *err);
+
+/* n_samples of the input, at its rate, were lost.  Up to a second is taken as silence; more ends the
+ * utterance as finish() would, and a new one begins behind the gap.  Times go on.
+ * Returns OK; FULL (nothing was taken: step, then call again); BAD_ARG, BAD_STATE. */
+CONURE_API conure_status conure_session_gap(conure_session *session, uint64_t n_samples, conure_error *err);
+
+/* What is fed from here on has another rate; what was fed before is not lost.  OK, FULL, BAD_ARG, BAD_STATE. */
+CONURE_API conure_status conure_session_set_rate(conure_session *session, uint32_t sample_rate_hz, conure_error *err);
+
+/* No more audio will come: the remaining steps flush what was heard. */
+CONURE_API conure_status conure_session_finish(conure_session *session, conure_error *err);
+
+/* One step: at most one encoder call, then decoding.
+ *
+ * Returns OK (a step was made: poll), NEED_AUDIO, END (after finish: nothing is left to do), FULL (an event is
+ * waiting: poll first); CANCELLED (nothing has changed: call again); BACKEND, NO_MEMORY, BAD_STATE. */
+CONURE_API conure_status conure_session_step(conure_session *session, conure_error *err);
+
+/* One step of each of n different sessions of one recognizer, in one encoder call; each comes out as it would alone.
+ *
+ *   statuses  [n] out: for each what conure_session_step() would return
+ *
+ * Returns OK when every status is >= 0, else the first failure. */
+CONURE_API conure_status conure_sessions_step(conure_session *const *sessions, uint32_t n,
+                                              conure_status *statuses, conure_error *err);
+
+typedef struct conure_session_stats {
+    uint64_t n_steps, n_encoder_calls; /* a call is shared by the sessions of a batch */
+    uint64_t n_frames;                 /* encoder frames decoded: final ones */
+    uint64_t n_tokens, n_blanks;
+    uint64_t n_utterances;             /* ended */
+    uint64_t n_violations;             /* contract assertions that did not hold */
+    double heard_s;                    /* audio fed, gaps included */
+    double features_s, encoder_s, decoder_s; /* processing time; of a batch, the session's share */
+    double step_s;                     /* all of it */
+    int64_t cache_length;              /* rows; CACHED and RESET */
+} conure_session_stats;
+
+enum {
+    CONURE_EVENT_TEXT = 1,             /* final or tentative text changed */
+    CONURE_EVENT_END_OF_UTTERANCE = 2, /* an utterance ended at end_s, after this event's text */
+    CONURE_EVENT_GAP = 4,              /* audio was lost before start_s: see conure_session_gap() */
+    CONURE_EVENT_END = 8,              /* the last event of a finished session */
+};
+
+typedef struct conure_event {
+    uint64_t sequence;          /* 1, 2, 3 ... */
+    uint32_t flags;             /* CONURE_EVENT_* */
+    const char *final_text;     /* to be appended to the final text so far; may be "" */
+    const char *tentative_text; /* stands behind it, replaces the tentative text before; may be "" */
+    const conure_token *tokens; /* that became final.  frame counts from origin_s */
+    const conure_word *words;   /* that are complete; first_token counts the session's tokens */
+    uint32_t n_tokens, n_words;
+    double origin_s;            /* session time of frame 0 */
+    double end_s;               /* text is final up to here */
+    double heard_s;             /* audio that this event knows of ends here */
+    uint32_t utterance;         /* 0, 1, ... that the text belongs to */
+    conure_session_stats stats;
+} conure_event;
+
+/* The next event; its strings and arrays are valid until the next poll, reset or close.
+ * Returns OK; NEED_AUDIO (none now); END (none will come); BAD_ARG, BAD_STATE.  *event is NULL unless OK. */
+CONURE_API conure_status conure_session_poll(conure_session *session, const conure_event **event);
+
+/* Begin anew: as a session just opened, but times go on (the clock of heard_s) unless restart_clock.  An event
+ * that waits is dropped: poll first.  Not while attached to a scheduler that steps it: waits for that. */
+CONURE_API conure_status conure_session_reset(conure_session *session, bool restart_clock, conure_error *err);
+
+CONURE_API conure_status conure_session_get_stats(conure_session *session, conure_session_stats *stats);
+
+/* Seconds from a sample being fed to its being final, at least: the right context, the chunk, the resampler. */
+CONURE_API double conure_session_latency_s(const conure_session *session);
+/* Bytes of memory that belong to this session alone. */
+CONURE_API uint64_t conure_session_bytes(const conure_session *session);
+
+/* Snapshots: everything of a session, byte for byte, wherever its engine keeps it.  Loading into a session of
+ * the same model, engine, precision and options makes it go on exactly as the saved one would; another is refused.
+ *
+ *   data, cap_bytes  NULL and 0: only the size is told
+ *   bytes            out: size
+ *
+ * save: OK, FULL (cap_bytes too small, *bytes says how much), BAD_ARG, BAD_STATE.
+ * load: OK, BAD_FILE (damaged), UNSUPPORTED (another model, version, engine or options: named), NO_MEMORY, BAD_STATE;
+ * on failure the session is as it was. */
+CONURE_API conure_status conure_session_save(conure_session *session, void *data, size_t cap_bytes, size_t *bytes,
+                                             conure_error *err);
+CONURE_API conure_status conure_session_load(conure_session *session, const void *data, size_t bytes,
+                                             conure_error *err);
+
+/* ---- many sessions at once ------------------------------------------------------------------- */
+
+/* Steps any number of sessions of one recognizer in batches: the longest ready first, so none starves.  One thread
+ * calls conure_scheduler_step() in a loop; others open, feed, poll, finish and close sessions meanwhile. */
+typedef struct conure_scheduler conure_scheduler;
+
+typedef struct conure_scheduler_options {
+    uint32_t struct_bytes;   /* set by conure_scheduler_options_init() */
+    uint32_t batch_max;      /* sessions in one encoder call at most; 16 */
+    double batch_s_max;      /* seconds of window audio in one encoder call at most, so that a call stays short; 120.
+                                One session goes alone whatever its window. */
+    double wait_s;           /* how long a ready session may wait for company; 0 */
+} conure_scheduler_options;
+
+typedef struct conure_scheduler_stats {
+    uint64_t n_calls;        /* encoder calls */
+    uint64_t n_steps;        /* sessions stepped in them */
+    uint32_t n_sessions, n_ready;
+    double wait_s_max;       /* longest time from ready to begun, since the last question */
+    double step_s_max;       /* longest call, likewise */
+} conure_scheduler_stats;
+
+CONURE_API void conure_scheduler_options_init(conure_scheduler_options *options);
+CONURE_API conure_status conure_scheduler_open(conure_scheduler **out, conure_recognizer *recognizer,
+                                               const conure_scheduler_options *options, conure_error *err);
+/* Detaches what is still attached.  No other call on it or its sessions may be running. */
+CONURE_API void conure_scheduler_close(conure_scheduler **scheduler);
+
+/* Attach a session; from here on only the scheduler steps it.  OK, BAD_ARG (of another recognizer, attached already),
+ * NO_MEMORY. */
+CONURE_API conure_status conure_scheduler_add(conure_scheduler *scheduler, conure_session *session, conure_error *err);
+/* Detach it; waits for a step that has it in hand.  Closing a session detaches it too. */
+CONURE_API conure_status conure_scheduler_remove(conure_scheduler *scheduler, conure_session *session, conure_error *err);
+
+/* Wait until a session is ready, at most timeout_s, and step those that are, in one batch.
+ *
+ *   n_stepped  out: sessions stepped; NULL is allowed
+ *
+ * Returns OK, NEED_AUDIO (none was ready in time, or conure_scheduler_wake()), CANCELLED, or what failed; a session
+ * that failed is told by its next poll. */
+CONURE_API conure_status conure_scheduler_step(conure_scheduler *scheduler, double timeout_s, uint32_t *n_stepped,
+                                               conure_error *err);
+CONURE_API void conure_scheduler_wake(conure_scheduler *scheduler); /* a waiting step returns */
+CONURE_API conure_status conure_scheduler_get_stats(conure_scheduler *scheduler, conure_scheduler_stats *stats);
 
 /* ---- model files ----------------------------------------------------------------------------- */
 

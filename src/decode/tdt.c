@@ -31,6 +31,34 @@ conure_status conure_tdt_open(conure_tdt *tdt, const conure_config *config, conu
     return CONURE_OK;
 }
 
+static size_t state_floats(const conure_config *c)
+{
+    return 2 * (size_t)c->pred_layers * c->pred_hidden + c->joint_hidden;
+}
+
+void conure_tdt_restart(conure_tdt *tdt, const conure_config *config)
+{
+    memset(tdt->h, 0, state_floats(config) * sizeof *tdt->h); /* c and prediction lie behind it */
+    tdt->started = false;
+}
+
+void conure_tdt_reset(conure_tdt *tdt, const conure_config *config)
+{
+    conure_tdt_restart(tdt, config);
+    tdt->jump = tdt->offset = tdt->n_blanks = 0;
+    tdt->n_tokens = 0;
+}
+
+void conure_tdt_copy(conure_tdt *dst, const conure_tdt *src, const conure_config *config)
+{
+    memcpy(dst->h, src->h, state_floats(config) * sizeof *dst->h);
+    dst->started = src->started;
+    dst->jump = src->jump;
+    dst->offset = src->offset;
+    dst->n_blanks = src->n_blanks;
+    dst->n_tokens = 0;
+}
+
 void conure_tdt_close(conure_tdt *tdt)
 {
     free(tdt->h);
@@ -174,7 +202,7 @@ static conure_status take(const conure_config *c, const conure_tdt_options *opti
 /* One joint evaluation of every active stream, then the predictor of those that emitted. */
 static conure_status advance(const conure_engine *engine, void *self, const conure_config *c,
                              const conure_tdt_options *options, conure_tdt_room *room,
-                             const conure_tdt_chunk *chunks, uint32_t n_active, conure_error *err)
+                             conure_tdt_chunk *chunks, uint32_t n_active, conure_error *err)
 {
     const size_t outputs = (size_t)c->vocab_size + 1 + c->n_durations;
     uint32_t n_emitting = 0;
@@ -189,8 +217,8 @@ static conure_status advance(const conure_engine *engine, void *self, const conu
     for (uint32_t i = 0; i < n_active && status == CONURE_OK; i++) {
         const uint32_t s = room->active[i];
         uint32_t id;
-        status = take(c, options, chunks[s].tdt, &room->cursors[s], room->logits + i * outputs, &id, err);
-        if (id != c->vocab_size) {
+        chunks[s].status = take(c, options, chunks[s].tdt, &room->cursors[s], room->logits + i * outputs, &id, chunks[s].err);
+        if (chunks[s].status == CONURE_OK && id != c->vocab_size) {
             room->tokens[n_emitting] = id;
             room->emitting[n_emitting++] = s;
         }
@@ -216,15 +244,17 @@ static conure_status start(const conure_engine *engine, void *self, const conure
 
 conure_status conure_tdt_decode(const conure_engine *engine, void *self, const conure_config *config,
                                 const conure_tdt_options *options, conure_tdt_room *room,
-                                const conure_tdt_chunk *chunks, uint32_t n, conure_error *err)
+                                conure_tdt_chunk *chunks, uint32_t n, conure_error *err)
 {
     conure_status status = room_fit(room, config, n, err);
+    for (uint32_t i = 0; i < n; i++)
+        chunks[i].status = CONURE_OK;
     if (status == CONURE_OK)
         status = start(engine, self, config, room, chunks, n, err);
     while (status == CONURE_OK) {
         uint32_t n_active = 0;
         for (uint32_t i = 0; i < n; i++)
-            if (room->cursors[i].t < chunks[i].n_frames)
+            if (chunks[i].status == CONURE_OK && room->cursors[i].t < chunks[i].n_frames)
                 room->active[n_active++] = i;
         if (!n_active)
             break;
@@ -232,6 +262,8 @@ conure_status conure_tdt_decode(const conure_engine *engine, void *self, const c
     }
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
         conure_tdt *tdt = chunks[i].tdt;
+        if (chunks[i].status != CONURE_OK)
+            continue;
         tdt->jump = room->cursors[i].t - chunks[i].n_frames;
         tdt->offset += chunks[i].n_frames;
     }

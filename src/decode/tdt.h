@@ -23,12 +23,18 @@ typedef struct conure_tdt {
 
 conure_status conure_tdt_open(conure_tdt *tdt, const conure_config *config, conure_error *err);
 void conure_tdt_close(conure_tdt *tdt);
+void conure_tdt_reset(conure_tdt *tdt, const conure_config *config); /* as after open */
+
+/* Forget what was said, but not where in the stream it is: the predictor starts anew. */
+void conure_tdt_restart(conure_tdt *tdt, const conure_config *config);
 
 /* One chunk of one stream. */
 typedef struct conure_tdt_chunk {
     conure_tdt *tdt;
     const float *frames; /* [n_frames][joint_hidden], projected by engine->project */
     uint32_t n_frames;
+    conure_status status; /* out: not OK when this stream alone failed: BACKEND (scores that are not finite), LIMIT, NO_MEMORY */
+    conure_error *err;    /* NULL, or receives why */
 } conure_tdt_chunk;
 
 /* What decoding works in; reused from call to call. */
@@ -46,12 +52,15 @@ typedef struct conure_tdt_options {
     const volatile int *cancel; /* NULL or a flag looked at between evaluations */
 } conure_tdt_options;
 
-/* Decode one chunk of each of n streams.  Each comes out as it would alone.
- * Returns OK, NO_MEMORY, CANCELLED, BACKEND (scores that are not finite) or what the engine returned; on failure the streams keep what they
- * had found and must be reset or closed. */
+/* Decode one chunk of each of n streams.  Each comes out as it would alone, and fails alone.
+ * Returns OK, NO_MEMORY, CANCELLED or what the engine returned: then all have failed.  Streams that failed stand somewhere
+ * within the chunk: put an earlier copy back (conure_tdt_copy), or close them. */
 conure_status conure_tdt_decode(const conure_engine *engine, void *self, const conure_config *config,
                                 const conure_tdt_options *options, conure_tdt_room *room,
-                                const conure_tdt_chunk *chunks, uint32_t n, conure_error *err);
+                                conure_tdt_chunk *chunks, uint32_t n, conure_error *err);
+
+/* Make dst, opened with the same configuration, stand where src stands, without tokens. */
+void conure_tdt_copy(conure_tdt *dst, const conure_tdt *src, const conure_config *config);
 
 /* Index of the largest of n values (the first of equals); n when one of them is NaN or the largest is
  * infinite, which scores of a sound model never are. */

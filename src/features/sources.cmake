@@ -1,4 +1,4 @@
-target_sources(conure_core PRIVATE ${CMAKE_CURRENT_LIST_DIR}/filterbank.c ${CMAKE_CURRENT_LIST_DIR}/mel.c
+target_sources(conure_core PRIVATE ${CMAKE_CURRENT_LIST_DIR}/filterbank.c ${CMAKE_CURRENT_LIST_DIR}/mel.c ${CMAKE_CURRENT_LIST_DIR}/running.c
     ${CMAKE_CURRENT_LIST_DIR}/resample.c)
 
 # Sums of products in sixteen lanes: gcc 12 vectorises them with -O3 only.

@@ -64,16 +64,28 @@ conure_status conure_model_new(conure_model **out, const conure_model_options *o
         return conure_fail_memory(err, "a model", sizeof *model);
     }
     model->name = name;
+    model->n_users = 1;
     model->log = (conure_log){options->log, options->log_user};
     *out = model;
     return CONURE_OK;
 }
 
-void conure_model_close(conure_model **model)
+void conure_model_hold(const conure_model *model)
 {
-    if (!model || !*model)
+    conure_model *m = (conure_model *)model; /* what changes is under lock */
+    pthread_mutex_lock(&m->lock);
+    m->n_users++;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void conure_model_release(const conure_model *model)
+{
+    conure_model *m = (conure_model *)model;
+    pthread_mutex_lock(&m->lock);
+    const bool last = --m->n_users == 0;
+    pthread_mutex_unlock(&m->lock);
+    if (!last)
         return;
-    conure_model *m = *model;
     conure_tokenizer_free(&m->tokenizer);
     if (m->map_owned)
         conure_map_close(&m->map);
@@ -83,6 +95,13 @@ void conure_model_close(conure_model **model)
     pthread_mutex_destroy(&m->lock);
     free(m->name);
     free(m);
+}
+
+void conure_model_close(conure_model **model)
+{
+    if (!model || !*model)
+        return;
+    conure_model_release(*model);
     *model = NULL;
 }
 

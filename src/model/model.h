@@ -95,7 +95,8 @@ struct conure_model {
     const char *path;       /* as it was opened, in the arena; NULL for a model that has no file */
     char sha256[65];        /* filled at open for converted files, on first request otherwise: use
                                conure_model_hash() */
-    pthread_mutex_t lock;   /* guards sha256, the one thing that changes after open */
+    pthread_mutex_t lock;   /* guards sha256 and n_users, the things that change after open */
+    uint32_t n_users;       /* its owner, and each recognizer on it: the last one to leave frees it */
     conure_tensor *tensors; /* sorted by name; the array lies in the arena */
     uint32_t n_tensors;
     conure_map map;         /* the file the tensors lie in */
@@ -107,6 +108,10 @@ struct conure_model {
     uint64_t n_parameters, weight_bytes;
     conure_dtype weight_dtype; /* of the matrices */
 };
+
+/* A recognizer begins and ends to use a model: until then it stays, even if its owner closes it. */
+void conure_model_hold(const conure_model *model);
+void conure_model_release(const conure_model *model);
 
 /* NULL when absent. */
 const conure_tensor *conure_model_tensor(const conure_model *model, const char *name);

@@ -9,7 +9,7 @@
 #define SECONDS_MAX     86400.0
 #define POWER_MIN       1e-12 /* CONURE_LEVEL_DB_MIN */
 
-_Static_assert(sizeof(conure_endpoint) == 48 && sizeof(conure_level) == 16, "padding would get into snapshots");
+_Static_assert(sizeof(conure_endpoint) == 48, "padding would get into snapshots");
 
 void conure_endpoint_options_init(conure_endpoint_options *options)
 {
@@ -120,36 +120,4 @@ uint32_t conure_endpoint_run(const conure_endpoint_rules *rules, conure_endpoint
     *n_frames = i;
     *n_tokens = at;
     return rule;
-}
-
-/* ---- level ----------------------------------------------------------------------------------- */
-
-static float level_of(conure_level *level)
-{
-    const double power = level->sum / (double)level->n;
-    *level = (conure_level){0};
-    return (float)(10 * log10(fmax(power, POWER_MIN)));
-}
-
-size_t conure_level_run(conure_level *level, uint32_t frame_samples, const float *pcm, size_t n, size_t *n_used,
-                        float *level_db, size_t cap)
-{
-    size_t i = 0, made = 0;
-
-    while (i < n && made < cap) {
-        for (; i < n && level->n < frame_samples; i++, level->n++)
-            level->sum += (double)pcm[i] * pcm[i]; /* one after the other: portions must not matter */
-        if (level->n >= frame_samples)
-            level_db[made++] = level_of(level);
-    }
-    *n_used = i;
-    return made;
-}
-
-bool conure_level_end(conure_level *level, float *level_db)
-{
-    if (!level->n)
-        return false;
-    *level_db = level_of(level);
-    return true;
 }

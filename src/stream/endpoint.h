@@ -1,4 +1,4 @@
-/* endpoint.h - where an utterance ends, by three rules; and how loud the audio is.
+/* endpoint.h - where an utterance ends, by three rules.
  *
  * An utterance of frames has ended when
  *   rule 1: it ends in that much silence, whether or not something was said;
@@ -65,23 +65,5 @@ conure_status conure_endpoint_plan(conure_endpoint_rules *out, const conure_endp
  * Returns 0, or the rule by which the utterance ended; it consists of the frames before endpoint->frame. */
 uint32_t conure_endpoint_run(const conure_endpoint_rules *rules, conure_endpoint *endpoint,
                              const conure_endpoint_frames *frames, uint32_t *n_frames, uint32_t *n_tokens);
-
-/* ---- level ----------------------------------------------------------------------------------- */
-
-#define CONURE_LEVEL_DB_MIN (-120.0f)
-
-/* Root mean square of frames of samples in dB of full scale, at least CONURE_LEVEL_DB_MIN.  {0} is a start. */
-typedef struct conure_level {
-    double sum;   /* of squares of the frame that is being filled */
-    uint64_t n;   /* its samples */
-} conure_level;
-
-/* Take samples and give the level of each frame that they fill.
- *   n_used  out: all, or as many as fill cap frames
- * Returns the number of frames. */
-size_t conure_level_run(conure_level *level, uint32_t frame_samples, const float *pcm, size_t n, size_t *n_used,
-                        float *level_db, size_t cap);
-/* The audio is over: the level of what does not fill a frame; false if there is none.  Then as at the start. */
-bool conure_level_end(conure_level *level, float *level_db);
 
 #endif

@@ -1,31 +1,17 @@
 /* recognizer.c - whole utterances to transcripts: features, encoder, decoder, words. */
-#include "base/memory.h"
-#include "decode/tdt.h"
-#include "features/mel.h"
-#include "base/system.h"
 #include "stream/recognizer.h"
+
+#include "base/system.h"
 #include "stream/result.h"
+#include "stream/session.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Loud is fine; but the transform of samples near the end of float's range would overflow. */
 static const float SAMPLE_MAX = 1e30f;
-
-struct conure_recognizer {
-    const conure_model *model;
-    const conure_engine *engine;
-    void *self; /* of the engine */
-    conure_mel *mel;
-    conure_pool *pool; /* for the features */
-    conure_tdt_options decoding;
-    conure_tdt_room room;
-    conure_mask mask;
-    uint64_t memory_bytes_max;
-    const volatile int *cancel;
-    conure_log log;
-};
 
 void conure_recognizer_options_init(conure_recognizer_options *options)
 {
@@ -108,12 +94,15 @@ conure_status conure_recognizer_open(conure_recognizer **out, const conure_model
     if (!r)
         return conure_fail_memory(err, "a recognizer", sizeof *r);
     r->model = model;
+    conure_model_hold(model);
     r->cancel = o.cancel;
     r->log = (conure_log){o.log, o.log_user};
     r->decoding = (conure_tdt_options){o.max_symbols ? o.max_symbols : model->config.max_symbols, o.cancel};
+    pthread_mutex_init(&r->in_use, NULL);
     r->memory_bytes_max = o.memory_bytes_max ? o.memory_bytes_max : conure_memory_free() / 2;
     conure_status status = choose(r, &o, &spec, &engine, err);
     r->mask = engine.mask;
+    r->precision = engine.precision;
     if (status == CONURE_OK)
         status = open_mel(r, err);
     if (status == CONURE_OK)
@@ -136,11 +125,16 @@ void conure_recognizer_close(conure_recognizer **recognizer)
     if (!recognizer || !*recognizer)
         return;
     conure_recognizer *r = *recognizer;
+    while (r->sessions)
+        conure_session_orphan(r->sessions);
     if (r->self)
         r->engine->close(&r->self);
     conure_pool_close(&r->pool);
     conure_mel_close(&r->mel);
     conure_tdt_room_free(&r->room);
+    conure_arena_free(&r->arena);
+    pthread_mutex_destroy(&r->in_use);
+    conure_model_release(r->model);
     free(r);
     *recognizer = NULL;
 }
@@ -194,14 +188,31 @@ uint64_t conure_recognizer_bytes(const conure_recognizer *r, uint64_t n_samples)
     return frames < 1u << 24 ? batch_bytes(r, &n, 1) : UINT64_MAX;
 }
 
-static conure_status check_pcm(const float *pcm, uint64_t n, uint32_t i, uint32_t rate_hz, conure_error *err)
+conure_status conure_check_samples(const float *pcm, uint64_t n, uint64_t first, uint32_t rate_hz, const char *what,
+                                   uint64_t *n_good, conure_error *err)
 {
     for (uint64_t k = 0; k < n; k++)
-        if (!(fabsf(pcm[k]) <= SAMPLE_MAX))
-            return conure_fail(err, CONURE_BAD_AUDIO, "utterance %u: sample %llu (%.3f s) is %s: repair or cut the "
-                               "recording there", i, (unsigned long long)k, (double)k / rate_hz,
+        if (!(fabsf(pcm[k]) <= SAMPLE_MAX)) {
+            *n_good = k;
+            return conure_fail(err, CONURE_BAD_AUDIO, "%s: sample %llu (%.3f s) is %s: repair or cut the recording there", what,
+                               (unsigned long long)(first + k), (double)(first + k) / rate_hz,
                                isnan(pcm[k]) ? "NaN" : isinf(pcm[k]) ? "infinite" : "beyond +-1e30, which no recording is");
+        }
+    *n_good = n;
     return CONURE_OK;
+}
+
+uint32_t conure_recognizer_mel_frames(const conure_recognizer *r, uint32_t n_valid)
+{
+    return n_valid ? n_valid + (r->mask == CONURE_MASK_NEMO) : 0;
+}
+
+static conure_status check_utterance(const float *pcm, uint64_t n, uint32_t i, uint32_t rate_hz, conure_error *err)
+{
+    char name[32];
+    uint64_t n_good;
+    snprintf(name, sizeof name, "utterance %u", i);
+    return conure_check_samples(pcm, n, 0, rate_hz, name, &n_good, err);
 }
 
 static conure_status prepare(const conure_recognizer *r, utterance *u, const float *const *pcm,
@@ -220,10 +231,10 @@ static conure_status prepare(const conure_recognizer *r, utterance *u, const flo
                                  "piece: cut it at a pause", i, (double)n_samples[i] / c->sample_rate_hz,
                                  (double)(1u << 24) * c->hop_samples / c->sample_rate_hz);
         else
-            status = check_pcm(pcm[i], n_samples[i], i, c->sample_rate_hz, err);
+            status = check_utterance(pcm[i], n_samples[i], i, c->sample_rate_hz, err);
         if (status == CONURE_OK) {
             u[i].mel_valid = (uint32_t)conure_mel_frames(r->mel, n_samples[i]);
-            frames[i] = u[i].mel_frames = u[i].mel_valid ? u[i].mel_valid + (r->mask == CONURE_MASK_NEMO) : 0;
+            frames[i] = u[i].mel_frames = conure_recognizer_mel_frames(r, u[i].mel_valid);
         }
     }
     if (status == CONURE_OK) {
@@ -286,10 +297,13 @@ static conure_status decode(conure_recognizer *r, utterance *u, uint32_t n, conu
     conure_status status = chunks ? CONURE_OK : conure_fail_memory(err, "a batch", n * sizeof *chunks);
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
         status = conure_tdt_open(&u[i].tdt, c, err);
-        chunks[i] = (conure_tdt_chunk){&u[i].tdt, u[i].projected, (u[i].mel_valid + 7) / 8};
+        chunks[i] = (conure_tdt_chunk){
+            .tdt = &u[i].tdt, .frames = u[i].projected, .n_frames = (u[i].mel_valid + 7) / 8, .err = err};
     }
     if (status == CONURE_OK)
         status = conure_tdt_decode(r->engine, r->self, c, &r->decoding, &r->room, chunks, n, err);
+    for (uint32_t i = 0; i < n && status == CONURE_OK; i++)
+        status = chunks[i].status;
     free(chunks);
     return status;
 }
@@ -339,8 +353,10 @@ conure_status conure_transcribe(conure_recognizer *r, const float *const *pcm, c
     if (!u)
         return conure_fail_memory(err, "a batch", n * sizeof *u);
     conure_status status = prepare(r, u, pcm, n_samples, n, err);
+    pthread_mutex_lock(&r->in_use);
     if (status == CONURE_OK)
         status = run(r, u, n, results, err);
+    pthread_mutex_unlock(&r->in_use);
     for (uint32_t i = 0; i < n; i++) {
         free(u[i].mel);
         free(u[i].encoded);

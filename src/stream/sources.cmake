@@ -1,2 +1,3 @@
-target_sources(conure_core PRIVATE ${CMAKE_CURRENT_LIST_DIR}/recognizer.c ${CMAKE_CURRENT_LIST_DIR}/random.c ${CMAKE_CURRENT_LIST_DIR}/result.c)
-target_sources(conure_core PRIVATE ${CMAKE_CURRENT_LIST_DIR}/endpoint.c)
+foreach(file recognizer random result window schedule events session_options session step publish scheduler snapshot endpoint)
+    target_sources(conure_core PRIVATE ${CMAKE_CURRENT_LIST_DIR}/${file}.c)
+endforeach()

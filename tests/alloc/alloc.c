@@ -6,8 +6,8 @@
 #include "base/error.h"
 #include "conure.h"
 #include "decode/live_text.h"
-#include "features/resample.h"
 #include "engine/engine.h"
+#include "features/resample.h"
 #include "inject.h"
 #include "../model/synthetic.h"
 
@@ -68,6 +68,59 @@ static void folder_int8(outcome *o)
 static void converted_int8(outcome *o)
 {
     transcribe(o, ROOM "/int8.conure", CONURE_PRECISION_DEFAULT, 2);
+}
+
+/* A session from open to its end; feed and poll on the way never fail, as they take no memory. */
+static void live(outcome *o, conure_stream_mode mode)
+{
+    conure_model *model = NULL;
+    conure_recognizer *r = NULL;
+    conure_session *s = NULL;
+    conure_recognizer_options options;
+    conure_session_options session;
+    const conure_event *e;
+    size_t used = 0, bytes = 0;
+    int n_tokens = 0, n_events = 0;
+    conure_recognizer_options_init(&options);
+    options.n_threads = 2;
+    options.memory_bytes_max = 1u << 30;
+    conure_session_options_init(&session);
+    session.mode = mode;
+    session.left_s = 0.8;
+    session.chunk_s = 0.4;
+    session.right_s = 0.16;
+    o->status = conure_model_open(&model, TEST_DATA "/models/tiny-v3.nemo", NULL, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = conure_recognizer_open(&r, model, &options, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = conure_session_open(&s, r, &session, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = conure_session_feed(s, speech, sizeof speech / sizeof *speech, &used, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = conure_session_save(s, NULL, 0, &bytes, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = conure_session_finish(s, &o->err);
+    while (o->status == CONURE_OK) {
+        o->status = conure_session_step(s, &o->err);
+        for (; conure_session_poll(s, &e) == CONURE_OK; n_events++)
+            n_tokens += (int)e->n_tokens;
+    }
+    if (o->status == CONURE_END)
+        o->status = CONURE_OK;
+    snprintf(o->what, sizeof o->what, "%zu samples, %zu bytes, %d events, %d tokens", used, bytes, n_events, n_tokens);
+    conure_session_close(&s);
+    conure_recognizer_close(&r);
+    conure_model_close(&model);
+}
+
+static void live_buffered(outcome *o)
+{
+    live(o, CONURE_STREAM_BUFFERED);
+}
+
+static void live_cached(outcome *o)
+{
+    live(o, CONURE_STREAM_CACHED);
 }
 
 static void convert(outcome *o)
@@ -306,6 +359,34 @@ static void prepare(void)
     conure_audio_clip_free(&clip);
 }
 
+/* Feeding takes what the session has, whatever the rate, and never asks for more. */
+static void feeding(uint32_t rate_hz)
+{
+    conure_model *model = NULL;
+    conure_recognizer *r = NULL;
+    conure_session *s = NULL;
+    conure_session_options session;
+    conure_status status = CONURE_OK;
+    size_t used = 0;
+    conure_session_options_init(&session);
+    session.sample_rate_hz = rate_hz;
+    test_int(conure_model_open(&model, TEST_DATA "/models/tiny-v3.nemo", NULL, NULL), CONURE_OK);
+    test_int(conure_recognizer_open(&r, model, NULL, NULL), CONURE_OK);
+    test_int(conure_session_open(&s, r, &session, NULL), CONURE_OK);
+    inject_start(INJECT_NOTHING, 0, false);
+    for (int i = 0; i < 200 && status == CONURE_OK; i++)
+        status = conure_session_feed(s, speech, sizeof speech / sizeof *speech, &used, NULL);
+    const conure_status gap = conure_session_gap(s, 1000, NULL), finish = conure_session_finish(s, NULL);
+    const inject_report report = inject_stop();
+    test_int(status, CONURE_FULL);
+    test_int(gap, CONURE_FULL);
+    test_int(finish, CONURE_OK);
+    test_int(report.allocations, 0);
+    conure_session_close(&s);
+    conure_recognizer_close(&r);
+    conure_model_close(&model);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -321,13 +402,18 @@ int main(int argc, char **argv)
         {"audio", audio, false, false},
         {"live_text", live_text, false, true},
         {"resampler", resampler, false, true},
-        {"nemo_f32", nemo_f32, false},   {"folder_int8", folder_int8, false}, {"converted_int8", converted_int8, false},
-        {"convert", convert, true},      {"verify", verify, false},           {"audio", audio, false},
-        {"states", states, false},
+        {"states", states, false, true},
+        {"live_buffered", live_buffered, false, false},
+        {"live_cached", live_cached, false, false},
     };
     const inject_kind kind = argc > 1 && strcmp(argv[1], "system") == 0 ? INJECT_SYSTEM : INJECT_MEMORY;
     test_begin(kind == INJECT_SYSTEM ? "alloc.system" : "alloc.memory");
     prepare();
+    if (kind == INJECT_MEMORY) {
+        feeding(16000);
+        feeding(44100);
+        feeding(8000);
+    }
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if ((argc < 3 || strcmp(argv[2], all[i].name) == 0) && !(all[i].memory_only && kind == INJECT_SYSTEM))
             each(all[i].name, all[i].work, kind, all[i].writes);

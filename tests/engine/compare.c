@@ -242,7 +242,7 @@ void compare_tokens(opened *o, golden *mels, const char *mel_name, golden *g, co
     conure_status status = rows && projected ? conure_tdt_open(&tdt, c, &err) : CONURE_NO_MEMORY;
     if (status == CONURE_OK)
         status = o->engine->project(o->self, rows, n_valid, projected, &err);
-    const conure_tdt_chunk chunk = {&tdt, projected, n_valid};
+    conure_tdt_chunk chunk = {.tdt = &tdt, .frames = projected, .n_frames = n_valid};
     if (status == CONURE_OK)
         status = conure_tdt_decode(o->engine, o->self, c, &options, &room, &chunk, 1, &err);
     check(status == CONURE_OK, prefix, err.text, (double)status, 0);

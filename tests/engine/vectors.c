@@ -245,7 +245,7 @@ static void decode(const expected *want)
     test_int(engine->project(self, frames[0], 16, projected[0], &err), CONURE_OK);
     test_int(conure_tdt_open(&tdt, &model->config, &err), CONURE_OK);
     for (int i = 0; i < 3; i++) {
-        const conure_tdt_chunk chunk = {&tdt, projected[at], chunks[i]};
+        conure_tdt_chunk chunk = {.tdt = &tdt, .frames = projected[at], .n_frames = chunks[i]};
         test_int(conure_tdt_decode(engine, self, &model->config, &options, &room, &chunk, 1, &err), CONURE_OK);
         at += chunks[i];
         test_int(tdt.n_tokens, n_tokens + want->n_tokens[i]);

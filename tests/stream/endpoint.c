@@ -1,4 +1,4 @@
-/* Ends of utterances: by hand, against the definition worked out anew for each frame, and in any portions; levels. */
+/* Ends of utterances: by hand, against the definition worked out anew for each frame, and in any portions. */
 #include "stream/endpoint.h"
 
 #include "test.h"
@@ -240,33 +240,6 @@ static void test_options(void)
     test_int(conure_endpoint_plan(&rules, &o, 0, &err), CONURE_BAD_ARG);
 }
 
-static void test_level(void)
-{
-    enum { N = 12800 + 100, FRAME = 1280 };
-    static float pcm[N];
-    float whole[16], parts[16], last, last_of_parts;
-    uint64_t seed = 8;
-    size_t used, n = 0;
-    conure_level level = {0};
-
-    for (int i = 0; i < N; i++)
-        pcm[i] = i < 1280 ? 0 : i < 2560 ? 1 : (float)(0.5 * sin(i * 6.283185307179586 / 64));
-    test_int(conure_level_run(&level, FRAME, pcm, N, &used, whole, 16), 10);
-    test_int(used, N);
-    test_near(whole[0], CONURE_LEVEL_DB_MIN, 0);
-    test_near(whole[1], 0, 1e-6);
-    test_near(whole[9], -9.0309, 1e-3);
-    test_true(conure_level_end(&level, &last) && !conure_level_end(&level, &last_of_parts));
-    for (size_t at = 0; at < N; at += used) {
-        const size_t give = test_random(&seed) % 3000;
-        n += conure_level_run(&level, FRAME, pcm + at, give < N - at ? give : N - at, &used, parts + n,
-                              test_random(&seed) % 2);
-    }
-    test_int(n, 10);
-    test_true(memcmp(whole, parts, 10 * sizeof *whole) == 0);
-    test_true(conure_level_end(&level, &last_of_parts) && last == last_of_parts);
-}
-
 int main(void)
 {
     test_begin("endpoint");
@@ -275,6 +248,5 @@ int main(void)
     test_portions();
     test_hostile();
     test_options();
-    test_level();
     return test_end();
 }
