@@ -112,6 +112,9 @@ static conure_status open_stages(conure_audio *a, conure_error *err)
     a->decoder.bytes.cancel = a->options.cancel;
     a->decoder.bytes.end = a->options.end;
     conure_status status = conure_decoder_open(&a->decoder, &a->options, &a->info, err);
+    if (status == CONURE_OK && a->info.rate_hz >= a->options.keep_min_hz && a->info.rate_hz <= a->options.keep_max_hz)
+        a->options.rate_hz = a->info.rate_hz;
+    a->info.rate_out_hz = a->options.rate_hz;
     if (status == CONURE_OK)
         status = check_channel(a, err);
     if (status != CONURE_OK)
@@ -219,19 +222,19 @@ static conure_status select_channels(conure_audio *a, size_t n, float *dst, conu
     return CONURE_OK;
 }
 
-static conure_status decode_block(conure_audio *a, float *dst, size_t cap, size_t *n,
+static conure_status decode_block(conure_audio *a, float *dst, size_t cap, bool some, size_t *n,
                                   conure_error *err)
 {
     if (cap > a->block_frames)
         cap = a->block_frames;
     const conure_status status =
-        conure_decoder_read(&a->decoder, &a->info, a->decoded, cap, n, err);
+        conure_decoder_read(&a->decoder, &a->info, a->decoded, cap, some, n, err);
     a->input_ended = status == CONURE_OK && *n == 0;
     return status == CONURE_OK ? select_channels(a, *n, dst, err) : status;
 }
 
 /* Some frames from the resampler, feeding it as it asks; *n = 0 only at the end. */
-static conure_status resample_block(conure_audio *a, float *dst, size_t cap, size_t *n,
+static conure_status resample_block(conure_audio *a, float *dst, size_t cap, bool some, size_t *n,
                                     conure_error *err)
 {
     const uint32_t n_channels = a->info.n_channels_out;
@@ -240,7 +243,7 @@ static conure_status resample_block(conure_audio *a, float *dst, size_t cap, siz
         if (!a->input_ended && a->i_selected == a->n_selected) {
             a->i_selected = a->n_selected = 0;
             const conure_status status =
-                decode_block(a, a->selected, a->block_frames, &a->n_selected, err);
+                decode_block(a, a->selected, a->block_frames, some, &a->n_selected, err);
             if (status != CONURE_OK)
                 return status;
         }
@@ -265,8 +268,8 @@ static conure_status resample_block(conure_audio *a, float *dst, size_t cap, siz
     return CONURE_OK;
 }
 
-conure_status conure_audio_read(conure_audio *a, float *dst, size_t cap, size_t *n,
-                                conure_error *err)
+static conure_status read_frames(conure_audio *a, float *dst, size_t cap, bool some, size_t *n,
+                                 conure_error *err)
 {
     *n = 0;
     while (*n < cap) {
@@ -274,8 +277,8 @@ conure_status conure_audio_read(conure_audio *a, float *dst, size_t cap, size_t 
         float *at = dst + *n * a->info.n_channels_out;
         if (conure_bytes_cancelled(&a->decoder.bytes))
             return conure_bytes_status(&a->decoder.bytes, err);
-        const conure_status status = a->resampler ? resample_block(a, at, cap - *n, &got, err)
-                                                  : decode_block(a, at, cap - *n, &got, err);
+        const conure_status status = a->resampler ? resample_block(a, at, cap - *n, some, &got, err)
+                                                  : decode_block(a, at, cap - *n, some, &got, err);
         if (status != CONURE_OK)
             return status;
         if (!got)
@@ -289,6 +292,18 @@ conure_status conure_audio_read(conure_audio *a, float *dst, size_t cap, size_t 
                 "into pieces, or raise the limit",
                 a->decoder.bytes.name, (double)a->options.samples_max / a->options.rate_hz,
                 (unsigned long long)a->options.samples_max, a->options.rate_hz);
+        if (some)
+            break;
     }
     return CONURE_OK;
+}
+
+conure_status conure_audio_read(conure_audio *a, float *dst, size_t cap, size_t *n, conure_error *err)
+{
+    return read_frames(a, dst, cap, false, n, err);
+}
+
+conure_status conure_audio_read_some(conure_audio *a, float *dst, size_t cap, size_t *n, conure_error *err)
+{
+    return read_frames(a, dst, cap, true, n, err);
 }

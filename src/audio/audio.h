@@ -40,9 +40,12 @@ typedef enum conure_audio_raw {
 typedef struct conure_audio_options {
     int32_t channel;            /* CONURE_AUDIO_MIX */
     uint32_t rate_hz;           /* of the output, in the same range; 16000 */
+    uint32_t keep_min_hz, keep_max_hz; /* a file of a rate between these is not resampled; 0, 0: none */
     conure_audio_raw raw;       /* PCM without a header ... */
     uint32_t raw_rate_hz;       /* ... at this rate, CONURE_AUDIO_RATE_MIN_HZ .. _MAX_HZ; 16000 */
     uint32_t raw_channels;      /* ... with this many interleaved channels; 1 */
+    bool live;                  /* WAV from a pipe is read as it comes, if it is PCM or float, and without a look at
+                                   what follows its audio; other formats are read whole first all the same */
     uint64_t samples_max;       /* output samples of a channel: more is LIMIT; 24 h */
     uint64_t spool_bytes_max;   /* of a pipe that must be kept in memory: more is LIMIT; 1 GiB */
     const volatile int *cancel; /* NULL, or a flag that ends a call with CANCELLED once not 0 */
@@ -52,6 +55,7 @@ typedef struct conure_audio_options {
 
 typedef struct conure_audio_info {
     uint32_t rate_hz;         /* of the file */
+    uint32_t rate_out_hz;     /* of what read() gives */
     uint32_t n_channels;      /* of the file */
     uint32_t n_channels_out;  /* of what read() gives: 1, or n_channels with CONURE_AUDIO_EACH */
     char format[96];          /* e.g. "WAV, signed 16 bit PCM" */
@@ -71,7 +75,7 @@ bool conure_audio_parse_channel(const char *text, int32_t *channel);
 /* Open a file, or standard input for "-" (or any pipe by its path): raw PCM is read as it comes; a
  * pipe of any other format is read to its end first, into memory, as its decoders seek.
  *
- *   options  NULL: defaults
+ *   options  NULL: defaults; with .live the header of a pipe is waited for
  *
  * Returns OK; IO (not to be read: absent, a folder, no permission), BAD_FILE (damaged beyond use),
  * UNSUPPORTED (not an audio format that is read here; rate or channels out of range), BAD_ARG
@@ -93,6 +97,10 @@ const conure_audio_info *conure_audio_get_info(const conure_audio *audio); /* be
  * only be closed. */
 conure_status conure_audio_read(conure_audio *audio, float *dst, size_t cap, size_t *n,
                                 conure_error *err);
+
+/* The same, but it does not wait for more than there is of a pipe: at least one frame, or the end. */
+conure_status conure_audio_read_some(conure_audio *audio, float *dst, size_t cap, size_t *n,
+                                     conure_error *err);
 
 /* A whole file.  pcm [n_channels][n_samples], one channel after the other. */
 typedef struct conure_audio_clip {

@@ -123,6 +123,33 @@ static size_t read_pipe(conure_bytes *bytes, uint8_t *dst, size_t n)
     return 0;
 }
 
+/* The same, behind what was only looked at. */
+static size_t take_pipe(conure_bytes *bytes, uint8_t *dst, size_t n)
+{
+    const size_t held = bytes->head_bytes - bytes->head_used;
+    if (!held)
+        return read_pipe(bytes, dst, n);
+    if (n > held)
+        n = held;
+    memcpy(dst, bytes->head + bytes->head_used, n);
+    bytes->head_used += n;
+    return n;
+}
+
+size_t conure_bytes_peek(conure_bytes *bytes, void *dst, size_t n)
+{
+    while (bytes->head_bytes < n) {
+        const size_t got = read_pipe(bytes, bytes->head + bytes->head_bytes, n - bytes->head_bytes);
+        if (!got)
+            break;
+        bytes->head_bytes += got;
+    }
+    if (n > bytes->head_bytes)
+        n = bytes->head_bytes;
+    memcpy(dst, bytes->head, n);
+    return n;
+}
+
 conure_status conure_bytes_keep(conure_bytes *bytes, uint64_t bytes_max, conure_error *err)
 {
     size_t cap = 0;
@@ -136,7 +163,7 @@ conure_status conure_bytes_keep(conure_bytes *bytes, uint64_t bytes_max, conure_
                 return conure_fail_memory(err, bytes->name, cap);
             bytes->kept = larger;
         }
-        const size_t got = read_pipe(bytes, bytes->kept + bytes->size, cap - bytes->size);
+        const size_t got = take_pipe(bytes, bytes->kept + bytes->size, cap - bytes->size);
         if (!got)
             break;
         bytes->size += got;
@@ -190,6 +217,14 @@ size_t conure_bytes_at(conure_bytes *bytes, uint64_t offset, void *dst, size_t n
     return n;
 }
 
+size_t conure_bytes_some(conure_bytes *bytes, void *dst, size_t n)
+{
+    const bool kept = !bytes->is_pipe || bytes->data;
+    const size_t got = kept ? conure_bytes_at(bytes, bytes->position, dst, n) : take_pipe(bytes, dst, n);
+    bytes->position += got;
+    return got;
+}
+
 size_t conure_bytes_next(conure_bytes *bytes, void *dst, size_t n)
 {
     size_t done = 0;
@@ -197,7 +232,7 @@ size_t conure_bytes_next(conure_bytes *bytes, void *dst, size_t n)
         done = conure_bytes_at(bytes, bytes->position, dst, n);
     } else {
         for (size_t got; done < n; done += got) {
-            got = read_pipe(bytes, (uint8_t *)dst + done, n - done);
+            got = take_pipe(bytes, (uint8_t *)dst + done, n - done);
             if (!got)
                 break;
         }

@@ -6,6 +6,7 @@
 #include "conure.h"
 
 #define BYTES_WINDOW 32768
+#define BYTES_HEAD   16 /* of a pipe, that can be looked at before it is read */
 
 typedef struct conure_bytes {
     char *name; /* for messages; owned */
@@ -20,6 +21,8 @@ typedef struct conure_bytes {
     const volatile int *cancel; /* may be NULL */
     const volatile int *end;    /* may be NULL; a pipe ends once it is not 0 */
     size_t drained;             /* bytes read since it was */
+    size_t head_bytes, head_used; /* bytes of a pipe that were looked at, and that were read since */
+    uint8_t head[BYTES_HEAD];
     uint64_t window_start;      /* small reads go through a window */
     size_t window_bytes;
     uint8_t window[BYTES_WINDOW];
@@ -38,7 +41,13 @@ conure_status conure_bytes_keep(conure_bytes *bytes, uint64_t bytes_max, conure_
  * when cancelled.  Not for a pipe that was not kept. */
 size_t conure_bytes_at(conure_bytes *bytes, uint64_t offset, void *dst, size_t n);
 
-/* The same in order, pipes too; waits until n are there or the end is. */
+/* The first n bytes of a pipe that was not read yet, n <= BYTES_HEAD, which stay to be read. */
+size_t conure_bytes_peek(conure_bytes *bytes, void *dst, size_t n);
+
+/* In order, pipes too: what is there of n bytes, waiting for one; 0 at the end. */
+size_t conure_bytes_some(conure_bytes *bytes, void *dst, size_t n);
+
+/* The same; waits until n are there or the end is. */
 size_t conure_bytes_next(conure_bytes *bytes, void *dst, size_t n);
 
 bool conure_bytes_cancelled(const conure_bytes *bytes);

@@ -1,4 +1,4 @@
-/* decoder.c - libsndfile over our own bytes, raw PCM, and the comparison of what was declared with
+/* decoder.c - libsndfile over our own bytes, and the comparison of what was declared with
  * what came out. */
 #include "audio/decoder.h"
 
@@ -16,13 +16,10 @@
  * bitrates, 320 : 8 kbit/s at most; reading ends where the bytes do. */
 #define UNCOUNTED_MP3_FACTOR 64
 
-#define RAW_BLOCK_BYTES 65536 /* holds a frame of any number of channels */
-
-__attribute__((format(printf, 2, 3))) static void note(conure_audio_info *info, const char *format,
-                                                       ...)
+void conure_audio_note(conure_audio_info *info, const char *format, ...)
 {
     va_list args;
-    if (info->damaged) /* the first is nearest the cause */
+    if (info->damaged)
         return;
     info->damaged = true;
     va_start(args, format);
@@ -86,8 +83,8 @@ static const char *kind_name(conure_container_kind kind)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static conure_status check_range(const conure_bytes *bytes, long long rate_hz, long long n_channels,
-                                 conure_error *err)
+conure_status conure_decoder_check(const conure_bytes *bytes, long long rate_hz, long long n_channels,
+                                   conure_error *err)
 {
     if (rate_hz < CONURE_AUDIO_RATE_MIN_HZ || rate_hz > CONURE_AUDIO_RATE_MAX_HZ)
         return conure_fail(err, CONURE_UNSUPPORTED, "%s: sample rate %lld Hz, expected %d to %d",
@@ -97,19 +94,6 @@ static conure_status check_range(const conure_bytes *bytes, long long rate_hz, l
         return conure_fail(err, CONURE_UNSUPPORTED, "%s: %lld channels, expected 1 to %d",
                            bytes->name, n_channels, CONURE_AUDIO_CHANNELS_MAX);
     return CONURE_OK;
-}
-
-static conure_status open_raw(conure_decoder *d, const conure_audio_options *options,
-                              conure_audio_info *info, conure_error *err)
-{
-    d->raw_block = malloc(RAW_BLOCK_BYTES);
-    if (!d->raw_block)
-        return conure_fail_memory(err, d->bytes.name, RAW_BLOCK_BYTES);
-    info->rate_hz = options->raw_rate_hz;
-    info->n_channels = options->raw_channels;
-    snprintf(info->format, sizeof info->format, "raw PCM, %s",
-             d->raw == CONURE_AUDIO_S16LE ? "signed 16 bit" : "32 bit float");
-    return check_range(&d->bytes, options->raw_rate_hz, options->raw_channels, err);
 }
 
 static conure_status fail_open(conure_decoder *d, conure_error *err)
@@ -148,22 +132,19 @@ conure_status conure_decoder_open(conure_decoder *d, const conure_audio_options 
 {
     SF_VIRTUAL_IO io = {file_bytes, file_seek, file_read, file_write, file_tell};
     SF_INFO sf = {0};
-    d->raw = options->raw;
     d->frames_expected = CONURE_FRAMES_UNKNOWN;
     info->frames_declared = CONURE_FRAMES_UNKNOWN;
-    conure_status status = CONURE_OK;
-    if (d->raw != CONURE_AUDIO_HEADER) {
-        status = open_raw(d, options, info, err);
-        d->n_channels = info->n_channels;
-        return status;
-    }
-    status = conure_bytes_keep(&d->bytes, options->spool_bytes_max, err);
+    if (options->raw != CONURE_AUDIO_HEADER)
+        return conure_pcm_open_raw(d, options, info, err);
+    if (options->live && conure_pcm_is_wav(d))
+        return conure_pcm_open_wav(d, info, err);
+    conure_status status = conure_bytes_keep(&d->bytes, options->spool_bytes_max, err);
     if (status == CONURE_OK)
         status = conure_container_check(&d->container, &d->bytes, err);
     if (status != CONURE_OK)
         return status;
     if (d->container.has_rate) /* libsndfile would refuse it in words of its own */
-        status = check_range(&d->bytes, d->container.rate_hz, 1, err);
+        status = conure_decoder_check(&d->bytes, d->container.rate_hz, 1, err);
     if (status != CONURE_OK)
         return status;
     md5_init(&d->md5);
@@ -178,13 +159,13 @@ conure_status conure_decoder_open(conure_decoder *d, const conure_audio_options 
         return fail_open(d, err);
     if (d->container.kind == CONURE_CONTAINER_FLAC && d->container.has_rate)
         sf.samplerate = (int)d->container.rate_hz;
-    status = check_range(&d->bytes, sf.samplerate, sf.channels, err);
+    status = conure_decoder_check(&d->bytes, sf.samplerate, sf.channels, err);
     if (status != CONURE_OK)
         return status;
     describe(d, &sf, info);
     d->n_channels = info->n_channels;
     if (d->container.damage[0])
-        note(info, "%s", d->container.damage);
+        conure_audio_note(info, "%s", d->container.damage);
     return CONURE_OK;
 }
 
@@ -193,45 +174,12 @@ void conure_decoder_close(conure_decoder *d)
     if (d->file)
         sf_close(d->file);
     d->file = NULL;
-    free(d->raw_block);
-    d->raw_block = NULL;
+    free(d->pcm.block);
+    d->pcm.block = NULL;
     conure_bytes_close(&d->bytes);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
-
-static float sample_s16(const uint8_t *p)
-{
-    return (float)(int16_t)(uint16_t)(p[0] | p[1] << 8) * 0x1p-15f;
-}
-
-static float sample_f32(const uint8_t *p)
-{
-    const uint32_t bits = conure_le32(p);
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static size_t read_raw(conure_decoder *d, conure_audio_info *info, float *dst, size_t cap)
-{
-    const size_t sample_bytes = d->raw == CONURE_AUDIO_S16LE ? 2 : 4;
-    const size_t frame_bytes = sample_bytes * d->n_channels;
-    size_t want = RAW_BLOCK_BYTES / frame_bytes;
-    if (want > cap)
-        want = cap;
-    const size_t got = conure_bytes_next(&d->bytes, d->raw_block, want * frame_bytes);
-    const size_t n = got / frame_bytes;
-    if (got % frame_bytes)
-        note(info,
-             "its last %zu bytes are less than a sample of every channel (%zu bytes): is the "
-             "format, or the number of channels, right?",
-             got % frame_bytes, frame_bytes);
-    for (size_t i = 0; i < n * d->n_channels; i++)
-        dst[i] = d->raw == CONURE_AUDIO_S16LE ? sample_s16(d->raw_block + 2 * i)
-                                              : sample_f32(d->raw_block + 4 * i);
-    return n;
-}
 
 /* FLAC: the samples as the integers they were, which floats of up to 24 bits give back exactly. */
 static void add_to_md5(conure_decoder *d, const float *samples, size_t n)
@@ -259,7 +207,7 @@ static void compare_md5(conure_decoder *d, conure_audio_info *info)
         return;
     md5_digest(&d->md5, sizeof got, got);
     if (memcmp(got, d->container.md5, sizeof got) != 0)
-        note(info, "the MD5 sum of its samples is not the one that its header declares");
+        conure_audio_note(info, "the MD5 sum of its samples is not the one that its header declares");
     d->container.has_md5 = false; /* compared once */
 }
 
@@ -269,26 +217,26 @@ static void compare(conure_decoder *d, conure_audio_info *info)
     const uint64_t decoded = info->frames_decoded;
     uint64_t expected = d->container.frames_declared;
     if (sf_error(d->file) != SF_ERR_NO_ERROR)
-        note(info, "decoding stopped at sample %llu (%.3f s): libsndfile says \"%s\"",
+        conure_audio_note(info, "decoding stopped at sample %llu (%.3f s): libsndfile says \"%s\"",
              (unsigned long long)decoded, (double)decoded / info->rate_hz, sf_strerror(d->file));
     if (expected == CONURE_FRAMES_UNKNOWN)
         expected = d->frames_expected;
     if (expected != CONURE_FRAMES_UNKNOWN && expected != decoded)
-        note(info, "it declares %llu samples (%.3f s), %llu could be decoded (%.3f s)",
+        conure_audio_note(info, "it declares %llu samples (%.3f s), %llu could be decoded (%.3f s)",
              (unsigned long long)expected, (double)expected / info->rate_hz,
              (unsigned long long)decoded, (double)decoded / info->rate_hz);
     if (decoded < d->container.frames_least)
-        note(info, "decoding ended at sample %llu (%.3f s), before its last frame",
+        conure_audio_note(info, "decoding ended at sample %llu (%.3f s), before its last frame",
              (unsigned long long)decoded, (double)decoded / info->rate_hz);
     compare_md5(d, info);
 }
 
 conure_status conure_decoder_read(conure_decoder *d, conure_audio_info *info, float *dst,
-                                  size_t cap, size_t *n, conure_error *err)
+                                  size_t cap, bool some, size_t *n, conure_error *err)
 {
     *n = 0;
-    if (d->raw != CONURE_AUDIO_HEADER) {
-        *n = read_raw(d, info, dst, cap);
+    if (d->pcm.sample_bytes) {
+        *n = conure_pcm_read(d, info, dst, cap, some);
     } else {
         const sf_count_t got = sf_readf_float(d->file, dst, (sf_count_t)cap);
         *n = got > 0 ? (size_t)got : 0;

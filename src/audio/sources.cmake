@@ -5,7 +5,8 @@ if(CONURE_AUDIO)
         ${CMAKE_CURRENT_LIST_DIR}/container_flac.c ${CMAKE_CURRENT_LIST_DIR}/container_ogg.c
         ${CMAKE_CURRENT_LIST_DIR}/container_mp3.c ${CMAKE_CURRENT_LIST_DIR}/mp3_side.c
         ${CMAKE_CURRENT_LIST_DIR}/mp3_codes.c
-        ${CMAKE_CURRENT_LIST_DIR}/decoder.c ${CMAKE_CURRENT_LIST_DIR}/load.c)
+        ${CMAKE_CURRENT_LIST_DIR}/decoder.c ${CMAKE_CURRENT_LIST_DIR}/decoder_pcm.c
+        ${CMAKE_CURRENT_LIST_DIR}/wav_header.c ${CMAKE_CURRENT_LIST_DIR}/load.c)
     target_link_libraries(conure_audio PUBLIC conure_private PRIVATE PkgConfig::SNDFILE PkgConfig::SOXR
         PkgConfig::NETTLE m)
 endif()
