@@ -1,7 +1,7 @@
 # cmake -DCONURE=<command> -DFOLDER=<where> -P manual.cmake: manual pages and completion scripts, as the
 # command prints them.  Commands that this build leaves out (pull without libcurl) have no page.
 set(optional pull wer)
-set(pages "" transcribe model model/info model/verify model/convert model/random pull bench doctor wer
+set(pages "" transcribe stream model model/info model/verify model/convert model/random pull bench doctor wer
     completion help)
 
 file(REMOVE_RECURSE ${FOLDER})

@@ -99,6 +99,7 @@ bool conure_completion(struct conure_buffer *out, const char *shell);
 
 /* ---- one per file command_*.c */
 extern const conure_command conure_command_transcribe;
+extern const conure_command conure_command_stream;
 extern const conure_command conure_command_model;
 extern const conure_command conure_command_bench;
 extern const conure_command conure_command_doctor;

@@ -2,7 +2,7 @@
 #include "cli/command.h"
 
 const conure_command *const conure_commands[] = {
-    &conure_command_transcribe, &conure_command_model,
+    &conure_command_transcribe, &conure_command_stream, &conure_command_model,
 #ifdef CONURE_HAVE_CURL
     &conure_command_pull,
 #endif

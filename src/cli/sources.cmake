@@ -6,11 +6,13 @@ endif()
 set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/bench.c
     ${CMAKE_CURRENT_LIST_DIR}/bench_print.c
+    ${CMAKE_CURRENT_LIST_DIR}/captions.c
     ${CMAKE_CURRENT_LIST_DIR}/command_bench.c
     ${CMAKE_CURRENT_LIST_DIR}/command_completion.c
     ${CMAKE_CURRENT_LIST_DIR}/command_doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/command_help.c
     ${CMAKE_CURRENT_LIST_DIR}/command_model.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_stream.c
     ${CMAKE_CURRENT_LIST_DIR}/command_transcribe.c
     ${CMAKE_CURRENT_LIST_DIR}/commands.c
     ${CMAKE_CURRENT_LIST_DIR}/completion.c
@@ -19,6 +21,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/engines.c
     ${CMAKE_CURRENT_LIST_DIR}/flops.c
     ${CMAKE_CURRENT_LIST_DIR}/help.c
+    ${CMAKE_CURRENT_LIST_DIR}/json_values.c
     ${CMAKE_CURRENT_LIST_DIR}/known.c
     ${CMAKE_CURRENT_LIST_DIR}/manual.c
     ${CMAKE_CURRENT_LIST_DIR}/models.c
@@ -31,6 +34,9 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/peak.c
     ${CMAKE_CURRENT_LIST_DIR}/sink.c
     ${CMAKE_CURRENT_LIST_DIR}/sink_check.c
+    ${CMAKE_CURRENT_LIST_DIR}/stream.c
+    ${CMAKE_CURRENT_LIST_DIR}/stream_json.c
+    ${CMAKE_CURRENT_LIST_DIR}/stream_text.c
     ${CMAKE_CURRENT_LIST_DIR}/terminal.c
     ${CMAKE_CURRENT_LIST_DIR}/transcribe.c)
 set(CONURE_CLI_DEFINITIONS)

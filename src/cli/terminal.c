@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <utf8proc.h>
 
@@ -26,12 +27,30 @@ static struct {
 volatile int conure_interrupted, conure_input_ended;
 static volatile sig_atomic_t input_open;
 
-void conure_terminal_init(void)
+static bool draws(int fd, bool *colours)
 {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-    const bool dumb = !term || strcmp(term, "dumb") == 0;
-    state.terminal = isatty(STDERR_FILENO) && !dumb;
-    state.colours = state.terminal && !(no_color && *no_color);
+    const bool terminal = isatty(fd) && term && strcmp(term, "dumb") != 0;
+    *colours = terminal && !(no_color && *no_color);
+    return terminal;
+}
+
+bool conure_stdout_is_terminal(bool *styles)
+{
+    return draws(STDOUT_FILENO, styles);
+}
+
+void conure_stdout_size(uint32_t *columns, uint32_t *rows)
+{
+    struct winsize size;
+    const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+    *columns = known && size.ws_col ? size.ws_col : 80;
+    *rows = known && size.ws_row ? size.ws_row : 24;
+}
+
+void conure_terminal_init(void)
+{
+    state.terminal = draws(STDERR_FILENO, &state.colours);
     state.debug = getenv("CONURE_DEBUG") != NULL;
 }
 
@@ -187,6 +206,13 @@ void conure_input_begin(void)
 void conure_input_finish(void)
 {
     input_open = 0;
+}
+
+bool conure_input_is_stream(const char *file)
+{
+    struct stat st;
+    const bool known = strcmp(file, "-") == 0 ? fstat(STDIN_FILENO, &st) == 0 : stat(file, &st) == 0;
+    return known && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
 static void catch(int signal_number)

@@ -53,6 +53,13 @@ void conure_input_begin(void);
 void conure_input_finish(void);
 extern volatile int conure_input_ended;
 
+/* Something that may never end by itself: a pipe, a terminal, a device; "-" is standard input. */
+bool conure_input_is_stream(const char *file);
+
+/* Whether standard output is a terminal on which text can be drawn anew, with styles unless NO_COLOR is set, and its size. */
+bool conure_stdout_is_terminal(bool *styles);
+void conure_stdout_size(uint32_t *columns, uint32_t *rows);
+
 /* Bring what was printed on its way; false when that or something before failed. */
 bool conure_stdout_flush(void);
 

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "cli/terminal.h"
@@ -102,14 +100,6 @@ static void tell_limit(const conure_transcribe_job *job, source *s)
                 s->file, longest);
 }
 
-/* Something that may never end by itself: a pipe, a terminal, a device. */
-static bool is_stream(const char *file)
-{
-    struct stat st;
-    const bool known = strcmp(file, "-") == 0 ? fstat(STDIN_FILENO, &st) == 0 : stat(file, &st) == 0;
-    return known && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
-}
-
 static void tell_ended(const conure_transcribe_job *job, const source *s)
 {
     char heard[32];
@@ -120,7 +110,7 @@ static void tell_ended(const conure_transcribe_job *job, const source *s)
 
 static conure_status load(conure_transcribe_job *job, source *s)
 {
-    const bool stream = is_stream(s->file);
+    const bool stream = conure_input_is_stream(s->file);
     conure_status status;
     if (!*s->file)
         return conure_fail(&s->error, CONURE_IO, "'': an empty name is that of no file");
