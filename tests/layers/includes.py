@@ -9,7 +9,7 @@ import re
 import sys
 
 # From the bottom up.  audio stands apart: beside the core, on base alone.
-LAYERS = ["base", "model", "features", "backend", "encoder", "engine", "decode", "stream"]
+LAYERS = ["base", "model", "features", "backend", "encoder", "engine", "contract", "decode", "stream"]
 BELOW = {layer: set(LAYERS[: i + 1]) for i, layer in enumerate(LAYERS)}
 BELOW["audio"] = {"audio", "base"}
 BELOW["cli"] = {"cli", "audio", *LAYERS}
@@ -18,7 +18,7 @@ BELOW["cli"] = {"cli", "audio", *LAYERS}
 # reports their versions and measures the machine.
 OUTSIDE = {
     "curl/": set(),
-    "jansson.h": {"model"},
+    "jansson.h": {"model", "contract"},
     "kiss_fft": {"features"},
     "nettle/": {"base", "audio"},
     "protobuf-c": {"model"},

@@ -1,0 +1,11 @@
+target_sources(conure_core PRIVATE
+    ${CMAKE_CURRENT_LIST_DIR}/derive.c
+    ${CMAKE_CURRENT_LIST_DIR}/read.c
+    ${CMAKE_CURRENT_LIST_DIR}/rules.c
+    ${CMAKE_CURRENT_LIST_DIR}/schema.c
+    ${CMAKE_CURRENT_LIST_DIR}/valid.c
+    ${CMAKE_CURRENT_LIST_DIR}/write.c)
+# The schema is part of the program: what it validates against is what it ships.
+set(schema ${PROJECT_SOURCE_DIR}/contracts/encoder_streaming.schema.json)
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/read.c PROPERTIES OBJECT_DEPENDS ${schema}
+    COMPILE_DEFINITIONS "CONURE_CONTRACT_SCHEMA_FILE=\"${schema}\"")
