@@ -9,6 +9,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/captions.c
     ${CMAKE_CURRENT_LIST_DIR}/command_bench.c
     ${CMAKE_CURRENT_LIST_DIR}/command_completion.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_contract.c
     ${CMAKE_CURRENT_LIST_DIR}/command_doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/command_help.c
     ${CMAKE_CURRENT_LIST_DIR}/command_model.c
@@ -16,6 +17,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/command_transcribe.c
     ${CMAKE_CURRENT_LIST_DIR}/commands.c
     ${CMAKE_CURRENT_LIST_DIR}/completion.c
+    ${CMAKE_CURRENT_LIST_DIR}/contract_print.c
     ${CMAKE_CURRENT_LIST_DIR}/doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/embedded.c
     ${CMAKE_CURRENT_LIST_DIR}/engines.c
