@@ -55,7 +55,8 @@ typedef struct conure_assertions {
 void conure_assertions_init(conure_assertions *assertions, const conure_contract *contract, conure_policy policy);
 
 /* Look at one step.  err gets the first violation: tensor, index, expected, got, step.  It is untouched when all holds.
- * Never allocates.  Cost: one pass over out (0.3 MB a step at full size: some 10 microseconds). */
+ * Never allocates.  Cost: one pass over out; bench_contract measures it (at full size, all 73 rows,
+ * well below 0.1 % of a step). */
 conure_act conure_assertions_step(conure_assertions *assertions, const conure_step_facts *facts, conure_error *err);
 
 /* Values that are NaN or infinite.  *first: the index of the first, when there is one. */

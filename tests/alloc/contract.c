@@ -25,13 +25,6 @@ static conure_status read_and_write(conure_error *err)
     return status;
 }
 
-static conure_status derive(conure_error *err)
-{
-    const conure_contract_options o = {.streaming = {.chunk = 6, .shift = 3, .cache_rows = 8}};
-    conure_contract k;
-    return conure_contract_derive_model(&k, model, &o, err);
-}
-
 static conure_status check(conure_error *err)
 {
     static conure_check_report report;
@@ -56,7 +49,7 @@ static conure_status show(conure_error *err)
 static void each(const char *name, scenario work, inject_kind kind)
 {
     conure_error err = {""};
-    test_int(work(&err), CONURE_OK); /* what is kept from a first time: the model's hash, the engine's room */
+    test_int(work(&err), CONURE_OK); /* what is kept from a first time: the engine's room */
     unlink(WRITTEN);
     inject_start(INJECT_NOTHING, 0, false);
     test_int(work(&err), CONURE_OK);
@@ -79,7 +72,7 @@ static void each(const char *name, scenario work, inject_kind kind)
         unlink(WRITTEN);
         n_failed += status != CONURE_OK;
     }
-    test_true(2 * n_failed > total || total == 0);
+    test_true(2 * n_failed > total); /* also: there is something to fail */
     fprintf(stderr, "%s: %ld %s, %ld runs failed\n", name, total, kind == INJECT_MEMORY ? "allocations" : "system calls", n_failed);
 }
 
@@ -95,9 +88,10 @@ int main(int argc, char **argv)
     test_int(conure_engine_find(&engine, "cpu", &err), CONURE_OK);
     test_int(engine->open(&self, model, &options, &err), CONURE_OK);
     each("read_and_write", read_and_write, kind);
-    each("derive", derive, kind);
-    each("check", check, kind);
-    each("show", show, kind);
+    if (kind == INJECT_MEMORY) { /* these make no system call */
+        each("check", check, kind);
+        each("show", show, kind);
+    }
     engine->close(&self);
     conure_model_close(&model);
     return test_end();
