@@ -55,7 +55,8 @@ extern "C" {
     X(BAD_AUDIO, -8, "audio cannot be used")                               \
     X(BACKEND, -9, "compute backend failed or is not available")           \
     X(INTERNAL, -10, "internal error: please report it")                   \
-    X(BAD_STATE, -11, "the object is not in a state for this call")
+    X(BAD_STATE, -11, "the object is not in a state for this call")        \
+    X(VIOLATION, -12, "the engine did not do what its contract says")
 
 typedef enum conure_status {
 #define X(name, value, text) CONURE_##name = value,
@@ -296,6 +297,15 @@ typedef enum conure_normalize {
     CONURE_NORMALIZE_SLICE = 1,   /* each slice by its own (NeMo: online_normalization) */
 } conure_normalize;
 
+/* What happens when a step does not do what the session's contract says: lengths of the encoder's output and of its
+ * cache by rule, no value that is not finite.  Every step is looked at; violations are counted whatever happens. */
+typedef enum conure_on_violation {
+    CONURE_ON_VIOLATION_STOP = 0,  /* the step fails with VIOLATION, the session with it: reset or close */
+    CONURE_ON_VIOLATION_RESET = 1, /* caches and decoder begin anew, the step's frames count as silence, and the stream
+                                      goes on */
+    CONURE_ON_VIOLATION_COUNT = 2, /* nothing */
+} conure_on_violation;
+
 typedef struct conure_session_options {
     uint32_t struct_bytes;     /* set by conure_session_options_init() */
     conure_stream_mode mode;
@@ -313,12 +323,15 @@ typedef struct conure_session_options {
     bool endpoint;             /* look for ends of utterances; false: only finish() ends one */
     bool endpoint_reset;       /* begin the next utterance with a new decoder state; false: NeMo's loop goes on */
 
+    conure_on_violation on_violation;
+
     /* Modes CACHED and RESET. */
     conure_time_cache time_cache;
     conure_normalize normalize;
-    bool keep_negative;        /* a negative keep as NeMo does it, counted as a violation; false: clamped */
+    bool keep_negative;        /* a negative keep as NeMo does it, which is a violation; false: clamped */
     bool cache_f32;            /* keep keys and values in f32; false: in bf16 unless the precision is f32 */
-    uint32_t slice_frames;     /* RESET: mel frames of a slice; 592 */
+    uint32_t slice_frames;     /* RESET: mel frames of a slice, which gives its chunk's frames; right_s is what is left
+                                  of it; 592 */
 } conure_session_options;
 
 CONURE_API void conure_session_options_init(conure_session_options *options);
@@ -362,7 +375,8 @@ CONURE_API conure_status conure_session_finish(conure_session *session, conure_e
 /* One step: at most one encoder call, then decoding.
  *
  * Returns OK (a step was made: poll), NEED_AUDIO, END (after finish: nothing is left to do), FULL (an event is
- * waiting: poll first); CANCELLED (nothing has changed: call again); BACKEND, NO_MEMORY, BAD_STATE. */
+ * waiting: poll first); CANCELLED (nothing has changed: call again); VIOLATION (see conure_on_violation); BACKEND,
+ * NO_MEMORY, BAD_STATE. */
 CONURE_API conure_status conure_session_step(conure_session *session, conure_error *err);
 
 /* One step of each of n different sessions of one recognizer, in one encoder call; each comes out as it would alone.
@@ -378,7 +392,7 @@ typedef struct conure_session_stats {
     uint64_t n_frames;                 /* encoder frames decoded: final ones */
     uint64_t n_tokens, n_blanks;
     uint64_t n_utterances;             /* ended */
-    uint64_t n_violations;             /* contract assertions that did not hold */
+    uint64_t n_violations;             /* steps that did not keep the contract */
     double heard_s;                    /* audio fed, gaps included */
     double features_s, encoder_s, decoder_s; /* processing time; of a batch, the session's share */
     double step_s;                     /* all of it */
@@ -435,6 +449,16 @@ CONURE_API conure_status conure_session_save(conure_session *session, void *data
                                              conure_error *err);
 CONURE_API conure_status conure_session_load(conure_session *session, const void *data, size_t bytes,
                                              conure_error *err);
+
+/* What the sessions of a recognizer, open and closed, counted: steps, violations by rule, values that are not finite,
+ * histograms of step time, cache length and share of blanks, as text in Prometheus' format (version 0.0.4).
+ *
+ *   text, cap_bytes  NULL and 0: only the size is told
+ *   bytes            out: size with the final NUL
+ *
+ * Waits for a step that is being made.  OK, FULL (cap_bytes too small), BAD_ARG, NO_MEMORY. */
+CONURE_API conure_status conure_recognizer_metrics(conure_recognizer *recognizer, char *text, size_t cap_bytes,
+                                                   size_t *bytes, conure_error *err);
 
 /* ---- many sessions at once ------------------------------------------------------------------- */
 

@@ -15,7 +15,7 @@
 
 typedef struct settings {
     const char *model, *engine, *isa, *channel, *preset;
-    int precision, mask, raw, mode, time_cache, normalize;
+    int precision, mask, raw, mode, time_cache, normalize, on_violation;
     double left_s, chunk_s, right_s, rule1_s, rule2_s, rule3_s, energy_db; /* negative: not given */
     uint64_t n_threads, rate_hz, n_channels, memory_bytes;
     bool json, quiet, no_endpoint, no_tentative;
@@ -28,6 +28,7 @@ static const char *const raws[] = {"none", "s16le", "f32le", NULL};
 static const char *const modes[] = {"buffered", "cache", "reset", NULL};
 static const char *const time_caches[] = {"aligned", "nemo", NULL};
 static const char *const normalizes[] = {"running", "slice", NULL};
+static const char *const on_violations[] = {"stop", "reset", "count", NULL};
 
 static void defaults(void *settings_)
 {
@@ -59,6 +60,7 @@ static conure_status set_session(const settings *s, conure_session_options *o, c
     o->mode = (conure_stream_mode)s->mode;
     o->time_cache = (conure_time_cache)s->time_cache;
     o->normalize = (conure_normalize)s->normalize;
+    o->on_violation = (conure_on_violation)s->on_violation;
     o->endpoint = !s->no_endpoint;
     o->tentative = !s->no_tentative;
     set_real(s->left_s, &o->left_s);
@@ -217,6 +219,9 @@ static const conure_option options[] = {
      .help = "mode cache: the convolution's cache as the offline model has it, or as NeMo shifts it (default: aligned)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "normalize", .value = "KIND", AT(normalize), .choices = normalizes,
      .help = "modes cache and reset: features by the statistics of what was heard so far, or of each slice (default: running)"},
+    {.kind = CONURE_OPTION_CHOICE, .name = "on-violation", .value = "DO", AT(on_violation), .choices = on_violations,
+     .help = "when a step breaks the contract (lengths, values that are not finite): stop, reset the caches and go on, or count "
+             "only (default: stop)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "raw", .value = "TYPE", AT(raw), .choices = raws,
      .help = "the input is PCM without a header: s16le or f32le"},
     {.kind = CONURE_OPTION_COUNT, .name = "rate", .value = "HZ", .min = CONURE_AUDIO_RATE_MIN_HZ, .max = CONURE_AUDIO_RATE_MAX_HZ,

@@ -68,7 +68,7 @@ static void judge(look *l, conure_rule rule, bool ok, const char *what, int64_t 
         return;
     l->a->violated[rule]++;
     if (!l->bad)
-        (void)conure_fail(l->err, CONURE_BACKEND, "contract, rule %s: %s[%u] is %lld, expected %lld (step %llu, T %u, length %u)",
+        (void)conure_fail(l->err, CONURE_VIOLATION, "contract, rule %s: %s[%u] is %lld, expected %lld (step %llu, T %u, length %u)",
                           conure_rule_id(rule), what, l->f->row, (long long)got, (long long)expected,
                           (unsigned long long)l->f->step, l->f->n_frames, l->f->n_valid);
     l->bad = true;
@@ -86,7 +86,7 @@ static void judge_frames(look *l)
     l->a->violated[CONURE_RULE_FRAMES_IN]++;
     snprintf(what, sizeof what, "%s", k->names[CONURE_ROLE_FEATURES]);
     if (!l->bad)
-        (void)conure_fail(l->err, CONURE_BACKEND, "contract, rule frames_in: %s[%u] has T = %u, which no profile for this step allows "
+        (void)conure_fail(l->err, CONURE_VIOLATION, "contract, rule frames_in: %s[%u] has T = %u, which no profile for this step allows "
                           "(step %llu)", what, l->f->row, l->f->n_frames, (unsigned long long)l->f->step);
     l->bad = true;
 }
@@ -100,6 +100,8 @@ static void judge_lengths(look *l, const conure_prediction *p)
     const uint32_t frames = f->trimmed ? p->encoder_frames : p->rows, valid = f->trimmed ? p->encoded_length : p->valid;
     judge(l, CONURE_RULE_ENCODER_FRAMES, f->n_out == frames, what, f->n_out, frames);
     judge(l, CONURE_RULE_ENCODED_LENGTH, f->n_out_valid == valid, k->names[CONURE_ROLE_ENCODED_LENGTH], f->n_out_valid, valid);
+    if (f->last) /* what it leaves in the cache is never read */
+        return;
     judge(l, CONURE_RULE_KEEP, p->keep >= 0, "rows kept", p->keep, 0);
     if (!f->length_known)
         return;
@@ -122,7 +124,7 @@ static void judge_values(look *l)
     a->violated[CONURE_RULE_FINITE]++;
     a->n_not_finite += n;
     if (!l->bad)
-        (void)conure_fail(l->err, CONURE_BACKEND, "contract, rule finite: %s[%u], frame %zu, channel %zu is %g, expected a finite number; %llu "
+        (void)conure_fail(l->err, CONURE_VIOLATION, "contract, rule finite: %s[%u], frame %zu, channel %zu is %g, expected a finite number; %llu "
                           "of %llu values are not (step %llu)", a->contract->names[CONURE_ROLE_ENCODER], f->row, first / f->width,
                           first % f->width, (double)f->out[first], (unsigned long long)n,
                           (unsigned long long)f->n_out * f->width, (unsigned long long)f->step);

@@ -8,7 +8,7 @@
  *     switch (conure_assertions_step(&a, &facts, &err)) {
  *     case CONURE_ACT_GO_ON: break;
  *     case CONURE_ACT_RESET: state_reset(...); break;       // err says why
- *     case CONURE_ACT_STOP:  return CONURE_BACKEND;         // err says why
+ *     case CONURE_ACT_STOP:  return CONURE_VIOLATION;        // err says why
  *     }
  *
  * One object belongs to one stream and is used from one thread at a time; the contract must outlive it. */

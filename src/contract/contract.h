@@ -69,6 +69,8 @@ typedef struct conure_contract_file {
     char sha256[65];
 } conure_contract_file;
 
+#define CONURE_FACTOR 8 /* mel frames to one encoder frame, of every model that is loaded */
+
 /* How slices are cut and what of a step enters the caches.  [0] is of a stream's first step, [1] of later ones. */
 typedef struct conure_streaming {
     uint32_t factor;          /* mel frames to one encoder frame: 8 */
@@ -172,6 +174,8 @@ conure_status conure_contract_derive(conure_contract *out, const conure_config *
 /* From a checkpoint, with its hash.  Cost: that of conure_model_hash(). */
 conure_status conure_contract_derive_model(conure_contract *out, const conure_model *model,
                                            const conure_contract_options *options, conure_error *err);
+/* Of whole windows of up to n_frames mel frames, none of which leaves anything to the next: for assertions alone. */
+void conure_contract_windows(conure_contract *out, const conure_config *config, uint32_t n_frames);
 /* Also name a file by its hash.  IO, LIMIT (CONURE_CONTRACT_FILES_MAX). */
 conure_status conure_contract_add_file(conure_contract *contract, const char *path, conure_error *err);
 

@@ -156,6 +156,20 @@ conure_status conure_contract_derive(conure_contract *out, const conure_config *
     return status == CONURE_BAD_FILE ? CONURE_BAD_ARG : status;
 }
 
+void conure_contract_windows(conure_contract *out, const conure_config *config, uint32_t n_frames)
+{
+    *out = (conure_contract){
+        .n_layers = config->n_layers, .d_model = config->d_model, .mel_bins = config->mel_bins,
+        .streaming = {.factor = CONURE_FACTOR},
+        .profiles = {{.name = "window", .t_min = 1, .t_opt = n_frames, .t_max = n_frames, .b_min = 1, .b_opt = 1, .b_max = 1}},
+        .n_profiles = 1,
+        .asserts = {[CONURE_RULE_FRAMES_IN] = true, [CONURE_RULE_ENCODER_FRAMES] = true, [CONURE_RULE_ENCODED_LENGTH] = true,
+                    [CONURE_RULE_FINITE] = true},
+    };
+    for (uint32_t i = 0; i < CONURE_ROLES; i++)
+        snprintf(out->names[i], sizeof out->names[i], "%s", default_names[i]);
+}
+
 conure_status conure_contract_derive_model(conure_contract *out, const conure_model *model,
                                            const conure_contract_options *options, conure_error *err)
 {

@@ -2,7 +2,7 @@
  * must give.  No number of a model is written here; all come from the contract. */
 #include "contract/contract.h"
 
-enum { SUBSAMPLING = 8, NEMO_UNLIMITED_ROWS = 10000, CACHE_ROWS_MAX = 1 << 20 };
+enum { NEMO_UNLIMITED_ROWS = 10000, CACHE_ROWS_MAX = 1 << 20 };
 
 const char *conure_rule_id(conure_rule rule)
 {
@@ -73,7 +73,7 @@ static conure_status cache_rows(const conure_config *c, const conure_streaming_o
 conure_status conure_streaming_derive(conure_streaming *out, const conure_config *config,
                                       const conure_streaming_options *o, conure_error *err)
 {
-    const uint32_t f = SUBSAMPLING;
+    const uint32_t f = CONURE_FACTOR;
     int64_t look = 0, drop = 0;
     conure_streaming s = {.factor = f};
     conure_status status = look_ahead(config, o, &look, &drop, err);

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "conure.h"
+#include "contract/metrics.h"
 #include "decode/tdt.h"
 #include "engine/engine.h"
 #include "features/mel.h"
@@ -29,6 +30,7 @@ struct conure_recognizer {
     conure_arena arena;        /* temporaries of a step */
     conure_session *sessions;  /* a list; guarded by in_use */
     uint64_t n_encoder_calls;
+    conure_metrics closed;     /* of sessions that were closed; guarded by in_use */
 };
 
 /* Mel frames that the encoder sees of n_valid: the nemo mask has one more, which is masked (spec 1.2). */

@@ -16,14 +16,20 @@ void conure_schedule_nemo(conure_schedule_rule *rule, uint32_t chunk, uint32_t r
     };
 }
 
-void conure_schedule_constant(conure_schedule_rule *rule, uint32_t n_frames, uint32_t chunk, uint32_t right)
+uint32_t conure_schedule_rows(uint32_t n_frames)
+{
+    const uint32_t rows = n_frames / FACTOR + (n_frames % FACTOR != 0);
+    return rows > PRE_ENCODE_ROWS ? rows - PRE_ENCODE_ROWS : 0;
+}
+
+void conure_schedule_constant(conure_schedule_rule *rule, uint32_t n_frames, uint32_t chunk)
 {
     *rule = (conure_schedule_rule){
         .frames = {n_frames, n_frames},
         .shift = {FACTOR * chunk, FACTOR * chunk},
         .drop_first = {PRE_ENCODE_ROWS, PRE_ENCODE_ROWS},
         .valid_out = chunk,
-        .drop_rows = right,
+        .drop_rows = conure_schedule_rows(n_frames),
         .constant = true,
     };
 }

@@ -39,9 +39,11 @@ typedef struct conure_slice {
 
 /* NeMo's setup_streaming_params(chunk_size = chunk + right, shift_size = chunk). */
 void conure_schedule_nemo(conure_schedule_rule *rule, uint32_t chunk, uint32_t right);
-/* Slices of n mel frames without any in front, 2 encoder frames dropped from each, as through the export graph:
- * one step every chunk frames. */
-void conure_schedule_constant(conure_schedule_rule *rule, uint32_t n_frames, uint32_t chunk, uint32_t right);
+/* Slices of n mel frames without any in front, 2 encoder frames dropped from each, as through the export graph: one
+ * step every chunk frames, no row of which is kept. */
+void conure_schedule_constant(conure_schedule_rule *rule, uint32_t n_frames, uint32_t chunk);
+/* Encoder frames that such a slice gives. */
+uint32_t conure_schedule_rows(uint32_t n_frames);
 
 void conure_schedule_init(conure_schedule *schedule, const conure_schedule_rule *rule);
 

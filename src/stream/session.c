@@ -62,12 +62,12 @@ static conure_status open_cached(conure_session *s, conure_error *err)
     const conure_config *c = &r->model->config;
     conure_schedule_rule rule;
     if (s->options.mode == CONURE_STREAM_RESET)
-        conure_schedule_constant(&rule, s->options.slice_frames, s->chunk, s->right);
+        conure_schedule_constant(&rule, s->options.slice_frames, s->chunk);
     else
         conure_schedule_nemo(&rule, s->chunk, s->right);
     conure_schedule_init(&s->schedule, &rule);
     const conure_cache_options cache = {
-        .cache_rows = s->left, .drop_rows = s->right, .keep_negative = s->options.keep_negative,
+        .cache_rows = s->left, .drop_rows = rule.drop_rows, .keep_negative = s->options.keep_negative,
         .time_cache_aligned = s->options.time_cache == CONURE_TIME_CACHE_ALIGNED,
         .kv_bf16 = !s->options.cache_f32 && r->precision != CONURE_PRECISION_F32,
     };
@@ -98,6 +98,19 @@ static conure_status open_window(conure_session *s, conure_error *err)
     return CONURE_OK;
 }
 
+static conure_status open_watch(conure_session *s, conure_error *err)
+{
+    const conure_recognizer *r = s->recognizer;
+    const bool reset = s->options.mode == CONURE_STREAM_RESET;
+    const uint32_t window = conure_recognizer_mel_frames(r, (uint32_t)conure_mel_frames(r->mel, history_samples(s) - 1));
+    const conure_watch_options options = {
+        .cached = conure_session_cached(s), .constant = reset, .keep_negative = s->options.keep_negative,
+        .time_cache_aligned = s->options.time_cache == CONURE_TIME_CACHE_ALIGNED, .mask_exact = r->mask == CONURE_MASK_EXACT,
+        .left = s->left, .chunk = s->chunk, .right = s->right,
+        .n_frames = reset ? s->options.slice_frames : window, .policy = (conure_policy)s->options.on_violation};
+    return conure_watch_open(&s->watch, &r->model->config, &options, err);
+}
+
 static conure_status open_parts(conure_session *s, conure_error *err)
 {
     conure_recognizer *r = s->recognizer;
@@ -123,6 +136,8 @@ static conure_status open_parts(conure_session *s, conure_error *err)
     status = conure_endpoint_plan(&s->rules, &rules, s->frame_s, err);
     if (status == CONURE_OK)
         status = conure_session_cached(s) ? open_cached(s, err) : open_window(s, err);
+    if (status == CONURE_OK)
+        status = open_watch(s, err);
     if (status != CONURE_OK)
         return status;
     /* A session that asks for more audio has room for a filled gap, and for what an old rate owes. */
@@ -211,6 +226,7 @@ void conure_session_begin(conure_session *s, double origin_s)
     conure_tdt_reset(&s->tdt, &s->recognizer->model->config);
     s->frames.first = s->frames.end = s->frames.counted = s->utterance_first = 0;
     s->n_ahead = s->n_ahead_final = 0;
+    s->ahead_lost = false;
     if (conure_session_cached(s)) {
         conure_running_reset(&s->running);
         s->recognizer->engine->state_reset(s->recognizer->self, s->state);
@@ -225,6 +241,7 @@ static void leave(conure_session *s)
     for (conure_session **at = &r->sessions; *at; at = &(*at)->next)
         if (*at == s) {
             *at = s->next;
+            conure_watch_add(&s->watch, &r->closed);
             break;
         }
     if (s->state)

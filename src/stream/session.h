@@ -14,6 +14,7 @@
 #include "stream/events.h"
 #include "stream/recognizer.h"
 #include "stream/schedule.h"
+#include "stream/watch.h"
 #include "stream/window.h"
 
 #include <stdatomic.h>
@@ -73,6 +74,8 @@ struct conure_session {
                                       CACHED, RESET */
     uint32_t n_ahead, n_ahead_final, ahead_cap; /* n_ahead_final of them are final, the others look-ahead */
     bool ahead_last;
+    bool ahead_lost;               /* they broke the contract, and are not decoded */
+    conure_watch watch;
     conure_tdt tdt, spare;         /* spare: the state before a step, then what decodes tentative text */
     conure_live_text *text;
     conure_endpoint_rules rules;

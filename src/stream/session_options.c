@@ -2,6 +2,7 @@
 #include "stream/session_options.h"
 
 #include "features/resample.h"
+#include "stream/schedule.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,8 @@ conure_status conure_session_options_take(conure_session_options *out, const con
         return conure_fail(err, CONURE_BAD_ARG, "session option time_cache is %d: expected aligned or nemo", (int)o->time_cache);
     if (o->normalize != CONURE_NORMALIZE_RUNNING && o->normalize != CONURE_NORMALIZE_SLICE)
         return conure_fail(err, CONURE_BAD_ARG, "session option normalize is %d: expected running or slice", (int)o->normalize);
+    if (o->on_violation < CONURE_ON_VIOLATION_STOP || o->on_violation > CONURE_ON_VIOLATION_COUNT)
+        return conure_fail(err, CONURE_BAD_ARG, "session option on_violation is %d: expected stop, reset or count", (int)o->on_violation);
     for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
         const conure_status status = check_seconds(seconds[i].name, seconds[i].value, err);
         if (status != CONURE_OK)
@@ -121,10 +124,11 @@ conure_status conure_session_contexts(const conure_session_options *o, const con
         return conure_fail(err, CONURE_BAD_ARG, "session option chunk_s is %g: expected at least one encoder frame, %g", o->chunk_s,
                            8 / mel_per_s);
     if (o->mode == CONURE_STREAM_RESET) {
-        const uint32_t shortest = 8 * (frames[1] + frames[2] + 2) - 7;
+        const uint32_t shortest = 8 * (frames[1] + 2) - 7;
         if (o->slice_frames < shortest || o->slice_frames > SLICE_FRAMES_MAX)
-            return conure_fail(err, CONURE_BAD_ARG, "session option slice_frames is %u: expected %u (two frames that are dropped, chunk "
-                               "and right) to %d mel frames", o->slice_frames, shortest, SLICE_FRAMES_MAX);
+            return conure_fail(err, CONURE_BAD_ARG, "session option slice_frames is %u: expected %u (two frames that are dropped, and the "
+                               "chunk) to %d mel frames", o->slice_frames, shortest, SLICE_FRAMES_MAX);
+        frames[2] = conure_schedule_rows(o->slice_frames) - frames[1];
     }
     return CONURE_OK;
 }

@@ -101,6 +101,7 @@ static conure_status save_cached(const conure_session *s, conure_buffer *out, co
     PUT(out, s->n_ahead);
     PUT(out, s->n_ahead_final);
     PUT(out, s->ahead_last);
+    PUT(out, s->ahead_lost);
     conure_buffer_add(out, s->ahead, (size_t)s->n_ahead * r->model->config.d_model * sizeof(float));
     void *state = malloc(bytes ? bytes : 1);
     if (!state)
@@ -259,6 +260,7 @@ static conure_status load_cached(conure_session *s, conure_reader *in, conure_er
     GET(in, s->n_ahead);
     GET(in, s->n_ahead_final);
     s->ahead_last = get_bool(in);
+    s->ahead_lost = get_bool(in);
     if (in->failed || s->n_ahead > s->ahead_cap || s->n_ahead_final > s->n_ahead)
         return damaged("its encoder frames", err);
     conure_read(in, s->ahead, s->n_ahead * d * sizeof(float));

@@ -21,6 +21,9 @@ typedef struct job {
     conure_slice slice;
     conure_encode_row row;
     uint32_t first_frame;    /* of row.out: those before belong to the left context */
+    int64_t length_in;       /* of the attention cache before this step */
+    bool violated;           /* the encoder did not do what the contract says */
+    bool lost;               /* and its frames are not decoded */
     uint32_t n_final, n_look; /* frames to decode, and behind them tentatively */
     float *projected;        /* [n_final + n_look][joint_hidden] */
     float *mel;              /* BUFFERED: [row.n_valid][mel_bins] before normalisation; NULL when nobody asks */
@@ -31,7 +34,7 @@ typedef struct batch {
     conure_recognizer *r;
     job *jobs;
     uint32_t n;
-    double features_s, encoder_s, decoder_s;
+    double features_s, encoder_s, decoder_s, wall_s;
     conure_error *err;
 } batch;
 
@@ -207,18 +210,36 @@ static void choose_frames(job *j)
 
 /* A cache-aware session's caches have moved: its schedule goes with them, and what the encoder gave stays with it until it is
  * decoded. */
-static void keep_ahead(const batch *b, job *j)
+static void keep_ahead(const batch *b, const job *j)
 {
     conure_session *s = j->s;
     const conure_config *c = &b->r->model->config;
     s->n_ahead = j->n_final + j->n_look;
     s->n_ahead_final = j->n_final;
     s->ahead_last = j->slice.last;
+    s->ahead_lost = j->lost;
     memcpy(s->ahead, j->row.out, (size_t)s->n_ahead * c->d_model * sizeof *s->ahead);
     pthread_mutex_lock(&s->lock);
     conure_schedule_advance(&s->schedule, &j->slice);
     s->input.keep = s->frames.end > 2 ? (s->frames.end - 2) * c->hop_samples : 0;
     pthread_mutex_unlock(&s->lock);
+}
+
+/* What came out, against the contract.  A session that stops for it keeps its caches as they are; it cannot be stepped. */
+static void watch(const batch *b, job *j)
+{
+    conure_session *s = j->s;
+    const bool cached = conure_session_cached(s);
+    const int64_t length = cached ? b->r->engine->state_length(b->r->self, s->state) : 0;
+    const conure_act act = conure_watch_step(&s->watch, &j->row, cached ? s->schedule.n_steps : s->watch.assertions.n_steps,
+                                             cached ? j->slice.last : j->window.last, j->length_in, length, &j->violated, &s->error);
+    if (act == CONURE_ACT_STOP) {
+        j->status = CONURE_VIOLATION;
+        return;
+    }
+    j->lost = act == CONURE_ACT_RESET;
+    if (j->lost && cached)
+        b->r->engine->state_reset(b->r->self, s->state);
 }
 
 static conure_status encode(batch *b)
@@ -237,6 +258,8 @@ static conure_status encode(batch *b)
         j->row.out = conure_arena_take(&r->arena, (size_t)j->row.n_out_cap * d, sizeof(float));
         if (!j->row.out)
             return conure_fail_memory(b->err, "encoder frames", (size_t)j->row.n_out_cap * d * sizeof(float));
+        if (j->row.state)
+            j->length_in = r->engine->state_length(r->self, j->row.state);
         rows[n++] = j->row;
     }
     if (!n)
@@ -248,8 +271,9 @@ static conure_status encode(batch *b)
         if (!j->works || j->from_ahead)
             continue;
         j->row = rows[k++];
+        watch(b, j);
         choose_frames(j);
-        if (conure_session_cached(j->s))
+        if (conure_session_cached(j->s) && j->status == CONURE_OK)
             keep_ahead(b, j);
     }
     return status;
@@ -265,6 +289,7 @@ static conure_status project(batch *b, job *j)
     if (j->from_ahead) {
         j->n_final = s->n_ahead_final;
         j->n_look = s->n_ahead - s->n_ahead_final;
+        j->lost = s->ahead_lost;
     }
     const uint32_t n = j->n_final + j->n_look;
     j->projected = conure_arena_take(&r->arena, (size_t)n * c->joint_hidden + 1, sizeof(float));
@@ -274,6 +299,22 @@ static conure_status project(batch *b, job *j)
 }
 
 /* ---- decoding -------------------------------------------------------------------------------- */
+
+static bool decodes(const job *j, bool look)
+{
+    return j->works && j->status == CONURE_OK && !j->lost && (!look || (j->s->options.tentative && j->n_look));
+}
+
+/* A step whose frames broke the contract: they pass as if nothing was said, and the decoder begins anew behind them. */
+static void pass_by(job *j, const conure_config *c)
+{
+    conure_session *s = j->s;
+    conure_tdt_copy(&s->spare, &s->tdt, c);
+    conure_tdt_restart(&s->tdt, c);
+    s->tdt.jump = 0;
+    s->tdt.n_tokens = 0;
+    s->tdt.offset += j->n_final;
+}
 
 /* Decode `look` ? the look-ahead with a copy of the state : the final frames. */
 static conure_status decode(batch *b, bool look)
@@ -287,7 +328,7 @@ static conure_status decode(batch *b, bool look)
     for (uint32_t i = 0; i < b->n; i++) {
         job *j = &b->jobs[i];
         conure_session *s = j->s;
-        if (!j->works || j->status != CONURE_OK || (look && (!s->options.tentative || !j->n_look)))
+        if (!decodes(j, look))
             continue;
         conure_tdt_copy(&s->spare, &s->tdt, c);
         if (!look)
@@ -300,7 +341,7 @@ static conure_status decode(batch *b, bool look)
     for (uint32_t i = 0, k = 0; i < b->n; i++) {
         job *j = &b->jobs[i];
         conure_session *s = j->s;
-        if (!j->works || j->status != CONURE_OK || (look && (!s->options.tentative || !j->n_look)))
+        if (!decodes(j, look))
             continue;
         const bool failed = status != CONURE_OK || chunks[k].status != CONURE_OK;
         if (look) {
@@ -349,13 +390,15 @@ static conure_status compute(batch *b)
     const double features_s = conure_now_s();
     conure_status status = encode(b);
     for (uint32_t i = 0; i < b->n && status == CONURE_OK; i++)
-        if (b->jobs[i].works)
+        if (b->jobs[i].works && b->jobs[i].status == CONURE_OK)
             status = project(b, &b->jobs[i]);
     const double encoder_s = conure_now_s();
     if (status == CONURE_OK)
         status = decode(b, false);
     for (uint32_t i = 0; i < b->n && status == CONURE_OK; i++) {
         conure_decoded *d = &b->jobs[i].decoded;
+        if (b->jobs[i].works && b->jobs[i].lost)
+            pass_by(&b->jobs[i], &r->model->config);
         const conure_tdt *tdt = &b->jobs[i].s->tdt, *before = &b->jobs[i].s->spare;
         d->tokens = tdt->tokens;
         d->n_tokens = tdt->n_tokens;
@@ -404,10 +447,12 @@ static void settle(batch *b, job *j, uint32_t n_working)
         if (!cached)
             conure_window_advance(&s->window, &j->window);
         s->n_ahead = s->n_ahead_final = 0;
-        s->ahead_last = false;
+        s->ahead_last = s->ahead_lost = false;
         conure_session_weigh(s);
-        stats->n_violations += stats->cache_length < 0; /* NeMo's rule, followed where it leaves the contract */
+        conure_metrics_observe(&s->watch.metrics, b->wall_s, stats->cache_length, j->decoded.n_blanks,
+                               (uint64_t)j->decoded.n_blanks + j->decoded.n_tokens);
     }
+    stats->n_violations += j->violated;
     const bool computed = j->status == CONURE_OK;
     if (computed)
         j->status = conure_publish(s, j->works ? &j->decoded : NULL, &s->error);
@@ -443,12 +488,13 @@ conure_status conure_step_batch(conure_recognizer *r, conure_session *const *ses
     b.n = n_jobs;
     const conure_status status = n_working ? compute(&b) : CONURE_OK;
     r->arena.used = 0;
-    const double step_s = (conure_now_s() - start_s) / (n_jobs ? n_jobs : 1);
+    b.wall_s = conure_now_s() - start_s;
+    const double step_s = b.wall_s / (n_jobs ? n_jobs : 1);
     for (uint32_t i = 0, k = 0; i < n; i++) {
         if (statuses[i] == CONURE_OK && k < n_jobs && jobs[k].s == sessions[i]) {
             job *j = &jobs[k++];
             pthread_mutex_lock(&j->s->lock);
-            if (status != CONURE_OK && j->works) {
+            if (status != CONURE_OK && j->works && j->status != CONURE_VIOLATION) {
                 j->status = status;
                 j->s->error = why;
             }
