@@ -74,6 +74,16 @@ static conure_status plan(job *j, conure_error *err)
 
 /* ---- features -------------------------------------------------------------------------------- */
 
+/* Log-mel frames as they are.  What a cancelled run skipped is missing from dst: it must not be counted as done. */
+static conure_status raw_frames(const batch *b, const float *pcm, uint64_t n_samples, uint64_t first, uint64_t n, float *dst)
+{
+    const conure_recognizer *r = b->r;
+    const conure_status status = conure_mel_raw(r->mel, r->pool, pcm, n_samples, first, n, dst, b->err);
+    if (conure_pool_skipped(r->pool) || conure_cancelled(r->cancel))
+        return conure_fail(b->err, CONURE_CANCELLED, "cancelled in the features");
+    return status;
+}
+
 /* Mel frames of a whole window, with its own statistics. */
 static conure_status window_features(batch *b, job *j, const float *pcm)
 {
@@ -86,7 +96,7 @@ static conure_status window_features(batch *b, job *j, const float *pcm)
     if (!mel || (!raw && j->s->options.endpoint_energy_db > 0))
         return conure_fail_memory(b->err, "features", (size_t)j->row.n_frames * bins * sizeof *mel);
     memset(mel, 0, (size_t)j->row.n_frames * bins * sizeof *mel);
-    const conure_status status = conure_mel_raw(r->mel, r->pool, pcm, j->window.n, 0, valid, mel, b->err);
+    const conure_status status = raw_frames(b, pcm, j->window.n, 0, valid, mel);
     if (raw)
         memcpy(raw, mel, (size_t)valid * bins * sizeof *mel);
     conure_mel_normalize(mel, valid, bins);
@@ -108,8 +118,7 @@ static conure_status extend_frames(batch *b, job *j, const float *pcm, uint64_t 
         memmove(f->data, f->data + drop * s->mel_bins, (f->end - f->first - drop) * s->mel_bins * sizeof(float));
         f->first += drop;
     }
-    const conure_status status = conure_mel_raw(b->r->mel, b->r->pool, pcm, n, f->end - origin / hop, end - f->end,
-                                                f->data + (f->end - f->first) * s->mel_bins, b->err);
+    const conure_status status = raw_frames(b, pcm, n, f->end - origin / hop, end - f->end, f->data + (f->end - f->first) * s->mel_bins);
     if (status == CONURE_OK)
         f->end = end;
     return status;
@@ -179,8 +188,6 @@ static conure_status features(batch *b, job *j)
     } else {
         status = window_features(b, j, pcm);
     }
-    if (conure_pool_skipped(r->pool) || conure_cancelled(r->cancel))
-        return conure_fail(b->err, CONURE_CANCELLED, "cancelled in the features");
     return status;
 }
 

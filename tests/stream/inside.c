@@ -1,0 +1,92 @@
+/* inside.c - laws of a session that only show with its inside in view: what a step leaves when it fails at one place, and
+ * what forged snapshots may not do. */
+#include "../golden.h"
+#include "audio/audio.h"
+#include "collect.h"
+#include "stream/session.h"
+
+static conure_model *model;
+static conure_audio_clip clip;
+static int cancel;
+
+static conure_session_options options_of(const char *preset, conure_stream_mode mode)
+{
+    conure_session_options o;
+    conure_session_options_init(&o);
+    test_int(conure_session_options_preset(&o, preset, NULL), CONURE_OK);
+    o.mode = mode;
+    return o;
+}
+
+static conure_recognizer *open_recognizer(void)
+{
+    conure_recognizer *r = NULL;
+    conure_recognizer_options o;
+    conure_recognizer_options_init(&o);
+    o.n_threads = 2;
+    o.cancel = &cancel;
+    test_int(conure_recognizer_open(&r, model, &o, NULL), CONURE_OK);
+    return r;
+}
+
+static conure_session *open_session(conure_recognizer *r, const conure_session_options *o)
+{
+    conure_session *s = NULL;
+    conure_error err = {""};
+    if (conure_session_open(&s, r, o, &err) != CONURE_OK)
+        fprintf(stderr, "%s\n", err.text);
+    test_true(s != NULL);
+    return s;
+}
+
+/* ---- steps that fail ------------------------------------------------------------------------- */
+
+/* Every step is cancelled in its features first: what the pool skipped is computed again. */
+static void cancelled_features(conure_recognizer *r, conure_stream_mode mode)
+{
+    const conure_session_options o = options_of("4-0.48-0.32", mode);
+    uint64_t seed = 1;
+    heard want, got = {.n_tokens = 0};
+    int n_cancelled = 0;
+    conure_session *s = open_session(r, &o);
+    heard_all(&want, s, clip.pcm, clip.n_samples, 0, &seed);
+    test_int(conure_session_reset(s, true, NULL), CONURE_OK);
+    for (size_t done = 0, used; done < clip.n_samples; done += used) {
+        const size_t piece = clip.n_samples - done < 4000 ? clip.n_samples - done : 4000;
+        conure_status status = CONURE_OK;
+        test_int(conure_session_feed(s, clip.pcm + done, piece, &used, NULL), CONURE_OK);
+        if (done + used == clip.n_samples)
+            test_int(conure_session_finish(s, NULL), CONURE_OK);
+        while (status == CONURE_OK) {
+            cancel = 1;
+            n_cancelled += conure_session_step(s, NULL) == CONURE_CANCELLED;
+            cancel = 0;
+            status = conure_session_step(s, NULL);
+            heard_poll(&got, s);
+        }
+    }
+    test_true(n_cancelled > 5);
+    test_true(got.over && heard_same(&want, &got));
+    heard_free(&want);
+    heard_free(&got);
+    conure_session_close(&s);
+}
+
+int main(void)
+{
+    char path[4096];
+    conure_error err = {""};
+    test_begin("stream.inside");
+    snprintf(path, sizeof path, "%s/models/embedded.conure", SOURCE_DIR);
+    test_int(conure_model_open(&model, path, NULL, &err), CONURE_OK);
+    test_int(conure_audio_load(&clip, data_path(path, sizeof path, "audio/librispeech_59aceb6ca6.flac"), NULL, &err), CONURE_OK);
+    conure_recognizer *r = model ? open_recognizer() : NULL;
+    if (!r)
+        return test_end();
+    cancelled_features(r, CONURE_STREAM_CACHED);
+    cancelled_features(r, CONURE_STREAM_BUFFERED);
+    conure_recognizer_close(&r);
+    conure_audio_clip_free(&clip);
+    conure_model_close(&model);
+    return test_end();
+}
