@@ -321,6 +321,11 @@ size_t conure_resampler_flush(conure_resampler *resampler, float *out, size_t ou
     return made;
 }
 
+bool conure_resampler_flushed(const conure_resampler *resampler)
+{
+    return resampler->flushing;
+}
+
 /* ---- snapshots ------------------------------------------------------------------------------- */
 
 /* Counts, then the samples from the next window's start on that are the signal's own. */

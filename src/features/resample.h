@@ -42,6 +42,7 @@ void conure_resampler_run(conure_resampler *resampler, const float *in, size_t n
 /* The input is over: give what is owed, out_cap at most; call again until it gives 0.  N samples have then become
  * ceil(N * to_hz / from_hz) in all: those with a time before the end of the input. */
 size_t conure_resampler_flush(conure_resampler *resampler, float *out, size_t out_cap);
+bool conure_resampler_flushed(const conure_resampler *resampler); /* since the last reset */
 
 /* How many samples, at most, a run takes for n_out outputs; and how many it needs to give that many. */
 uint64_t conure_resampler_room(const conure_resampler *resampler, uint64_t n_out);

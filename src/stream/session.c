@@ -13,6 +13,8 @@
 static const double RESERVE_S = 0.1;
 /* A loss up to this long is filled with silence. */
 static const double GAP_FILLED_S = 1.0;
+/* A year: beyond it a clock was set, and times in doubles lose their microseconds. */
+static const double GAP_S_MAX = 366 * 86400.0;
 
 /* ---- readiness ------------------------------------------------------------------------------- */
 
@@ -400,7 +402,9 @@ conure_status conure_session_gap(conure_session *s, uint64_t n_samples, conure_e
     if (status == CONURE_OK) {
         const double gap_s = (double)n_samples / s->input_rate_hz;
         const double owed = (double)n_samples * s->rate_hz / s->input_rate_hz;
-        if (s->input.gap_s >= 0) {
+        if (!(gap_s <= GAP_S_MAX)) {
+            status = conure_fail(err, CONURE_BAD_ARG, "conure_session_gap: %.3g s: at most %.0f are supported", gap_s, GAP_S_MAX);
+        } else if (s->input.gap_s >= 0) {
             status = conure_fail(err, CONURE_FULL, "conure_session_gap: the gap before is not done yet: step, then call again");
         } else if (gap_s > GAP_FILLED_S) {
             end_run(s);

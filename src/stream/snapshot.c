@@ -8,13 +8,13 @@
 #include "base/files.h"
 #include "model/load.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char MAGIC[16] = "conure session\n";
 enum { VERSION = 1, SHA_BYTES = 64 };
+static const double TIME_S_MAX = 1e12;
 
 #define PUT(buffer, value) conure_buffer_add((buffer), &(value), sizeof(value))
 #define GET(reader, value) conure_read((reader), &(value), sizeof(value))
@@ -34,11 +34,12 @@ static void identity_numbers(const conure_session *s, conure_buffer *out)
     const conure_session_options *o = &s->options;
     const uint32_t numbers[] = {(uint32_t)o->mode, s->left, s->chunk, s->right, (uint32_t)o->endpoint, (uint32_t)o->endpoint_reset,
                                 (uint32_t)o->time_cache, (uint32_t)o->normalize, o->keep_negative, o->cache_f32, o->slice_frames,
-                                (uint32_t)s->recognizer->mask, (uint32_t)s->recognizer->precision};
-    const double rules[] = {o->rule1_min_trailing_silence_s, o->rule2_min_trailing_silence_s, o->rule3_min_utterance_length_s,
-                            o->endpoint_energy_db};
+                                (uint32_t)s->recognizer->mask, (uint32_t)s->recognizer->precision,
+                                s->recognizer->decoding.max_symbols};
+    const double reals[] = {o->rule1_min_trailing_silence_s, o->rule2_min_trailing_silence_s, o->rule3_min_utterance_length_s,
+                            o->endpoint_energy_db, o->buffer_s};
     conure_buffer_add(out, numbers, sizeof numbers);
-    conure_buffer_add(out, rules, sizeof rules);
+    conure_buffer_add(out, reals, sizeof reals);
 }
 
 typedef struct identity {
@@ -76,8 +77,8 @@ static conure_status check_identity(const conure_session *s, conure_reader *in, 
     if (status == CONURE_OK && numbers.failed)
         status = conure_fail_memory(err, "a snapshot", numbers.bytes);
     if (status == CONURE_OK && (!same || memcmp(same, numbers.data, numbers.bytes) != 0))
-        status = conure_fail(err, CONURE_UNSUPPORTED, "the snapshot is of a session with other options, mask or precision: open this one with "
-                             "the same");
+        status = conure_fail(err, CONURE_UNSUPPORTED, "the snapshot is of a session with other options, mask, precision or max_symbols: open "
+                             "this one with the same");
     conure_buffer_free(&numbers);
     return status;
 }
@@ -234,6 +235,13 @@ static bool window_possible(const conure_window *w)
     return all <= whole && all <= w->taken && (w->finished || (now->chunk == limit->chunk && now->right == limit->right));
 }
 
+/* Mel frames up to the end of the slice before the next one: all of them were computed and counted. */
+static uint64_t frames_behind(const conure_schedule *h)
+{
+    const int later = h->n_steps > 1;
+    return h->n_steps ? (uint64_t)(h->position - h->rule.shift[later] + h->rule.frames[later]) : 0;
+}
+
 static conure_status load_cached(conure_session *s, conure_reader *in, conure_error *err)
 {
     const conure_recognizer *r = s->recognizer;
@@ -253,7 +261,8 @@ static conure_status load_cached(conure_session *s, conure_reader *in, conure_er
         h->position != fresh.position + (h->n_steps ? h->rule.shift[0] + (int64_t)(h->n_steps - 1) * h->rule.shift[1] : 0))
         return damaged("the schedule", err);
     if (f->first > f->end || f->end - f->first > f->cap || f->counted < f->first || f->counted > f->end ||
-        f->first > conure_schedule_keep(h) || (int64_t)f->end > h->position + (int64_t)h->rule.frames[h->n_steps > 0])
+        f->first > conure_schedule_keep(h) || (int64_t)f->end > h->position + (int64_t)h->rule.frames[h->n_steps > 0] ||
+        (!h->finished && f->counted < frames_behind(h)))
         return damaged("its mel frames", err);
     conure_read(in, f->data, (f->end - f->first) * s->mel_bins * sizeof(float));
     conure_running_load(&s->running, in);
@@ -261,7 +270,7 @@ static conure_status load_cached(conure_session *s, conure_reader *in, conure_er
     GET(in, s->n_ahead_final);
     s->ahead_last = get_bool(in);
     s->ahead_lost = get_bool(in);
-    if (in->failed || s->n_ahead > s->ahead_cap || s->n_ahead_final > s->n_ahead)
+    if (in->failed || s->n_ahead > s->ahead_cap || s->n_ahead_final > s->n_ahead || (s->ahead_last && !h->finished))
         return damaged("its encoder frames", err);
     conure_read(in, s->ahead, s->n_ahead * d * sizeof(float));
     GET(in, bytes);
@@ -269,6 +278,20 @@ static conure_status load_cached(conure_session *s, conure_reader *in, conure_er
     if (!state)
         return damaged("its caches are cut off", err);
     return r->engine->state_load(r->self, s->state, state, bytes, err);
+}
+
+/* Samples before this one are needed for no frame from `frame` on. */
+static uint64_t needed_for(const conure_session *s, uint64_t frame)
+{
+    return frame > 2 ? (frame - 2) * (s->frame_samples / 8) : 0;
+}
+
+/* What finish(), a gap and the last step leave together. */
+static bool ends_possible(const conure_session *s)
+{
+    const conure_input *in = &s->input;
+    return in->ended == (s->finished || in->gap_s >= 0) && (!s->over || (s->finished && in->gap_s < 0)) &&
+           (in->ended || !(s->window.finished || s->schedule.finished || conure_resampler_flushed(s->resampler)));
 }
 
 static conure_status load_input(conure_session *s, conure_reader *in, conure_error *err)
@@ -280,13 +303,15 @@ static conure_status load_input(conure_session *s, conure_reader *in, conure_err
     GET(in, to->keep);
     to->ended = get_bool(in);
     GET(in, to->gap_s);
-    const uint64_t needed = conure_session_cached(s) ? (s->frames.end > 2 ? (s->frames.end - 2) * (s->frame_samples / 8) : 0)
-                                                     : conure_window_keep(&s->window, to->heard);
+    const uint64_t needed = conure_session_cached(s) ? needed_for(s, s->frames.end) : conure_window_keep(&s->window, to->heard);
     if (in->failed || to->heard > (uint64_t)1 << 60 || to->keep > to->heard || to->heard - to->keep > to->cap ||
-        to->keep > needed || s->window.taken > to->heard || !(to->gap_s >= -1 && to->gap_s < 1e12))
+        to->keep > needed || s->window.taken > to->heard || !(to->gap_s >= -1 && to->gap_s < TIME_S_MAX))
         return damaged("its audio", err);
-    if (conure_session_cached(s) && s->frames.end > conure_session_mel_frames(s))
+    if (conure_session_cached(s) && (s->frames.end > conure_session_mel_frames(s) ||
+                                     (!s->schedule.finished && to->keep < needed_for(s, frames_behind(&s->schedule)))))
         return damaged("its mel frames", err);
+    if (rate_hz < CONURE_RESAMPLE_HZ_MIN || rate_hz > CONURE_RESAMPLE_HZ_MAX)
+        return damaged("its rate", err);
     for (uint64_t i = to->keep, n; i < to->heard; i += n) {
         n = to->cap - i % to->cap < to->heard - i ? to->cap - i % to->cap : to->heard - i;
         conure_read(in, to->ring + i % to->cap, n * sizeof(float));
@@ -300,7 +325,16 @@ static conure_status load_input(conure_session *s, conure_reader *in, conure_err
         s->resampler = other;
         s->input_rate_hz = rate_hz;
     }
-    return conure_resampler_load(s->resampler, in, err);
+    const conure_status status = conure_resampler_load(s->resampler, in, err);
+    return status == CONURE_OK && !ends_possible(s) ? damaged("its end", err) : status;
+}
+
+/* Frames and utterances that the audio has room for. */
+static bool places_possible(const conure_session *s)
+{
+    const conure_endpoint *e = &s->endpoint;
+    return s->tdt.offset <= s->input.heard / s->frame_samples + 1 && s->utterance_first <= s->tdt.offset &&
+           e->frame == (s->options.endpoint ? s->tdt.offset : 0) && e->start <= e->frame;
 }
 
 static conure_status load_decoder(conure_session *s, conure_reader *in, conure_error *err)
@@ -312,13 +346,15 @@ static conure_status load_decoder(conure_session *s, conure_reader *in, conure_e
     GET(in, s->tdt.offset);
     GET(in, s->tdt.n_blanks);
     s->tdt.n_tokens = 0;
-    if (in->failed || s->tdt.jump > 1u << 20 || s->tdt.offset > (uint64_t)1 << 50)
+    if (in->failed || s->tdt.jump > 1u << 20)
         return damaged("its decoder", err);
     const conure_status status = conure_live_text_load(s->text, in, err);
     if (status != CONURE_OK)
         return status;
     GET(in, s->endpoint);
-    return in->failed || in->at != in->bytes ? damaged("it is cut off, or has more than it should", err) : CONURE_OK;
+    if (in->failed || in->at != in->bytes)
+        return damaged("it is cut off, or has more than it should", err);
+    return places_possible(s) ? CONURE_OK : damaged("its places in the audio", err);
 }
 
 static conure_status load(conure_session *s, conure_reader *in, conure_error *err)
@@ -338,7 +374,7 @@ static conure_status load(conure_session *s, conure_reader *in, conure_error *er
     GET(in, s->window.now);
     GET(in, s->window.taken);
     s->window.finished = get_bool(in);
-    if (in->failed || !isfinite(s->origin_s) || !window_possible(&s->window))
+    if (in->failed || !(s->origin_s >= 0 && s->origin_s < TIME_S_MAX) || !window_possible(&s->window))
         return damaged("its windows", err);
     conure_status status = conure_session_cached(s) ? load_cached(s, in, err) : CONURE_OK;
     if (status == CONURE_OK)
@@ -425,8 +461,10 @@ conure_status conure_session_load(conure_session *s, const void *data, size_t by
         if (status == CONURE_OK) {
             conure_events_clear(&s->events);
             s->failed = CONURE_OK;
-        } else if (check_whole(before.data, before.bytes, &in, NULL) == CONURE_OK && check_identity(s, &in, NULL) == CONURE_OK) {
-            (void)load(s, &in, NULL);
+            conure_session_weigh(s);
+        } else if (check_whole(before.data, before.bytes, &in, NULL) != CONURE_OK || check_identity(s, &in, NULL) != CONURE_OK ||
+                   load(s, &in, NULL) != CONURE_OK) {
+            s->failed = conure_fail(&s->error, CONURE_NO_MEMORY, "a snapshot could not be loaded, nor what was before be put back");
         }
     }
     conure_buffer_free(&before);

@@ -144,9 +144,9 @@ static conure_status slice_features(batch *b, job *j)
         conure_mel_normalize(dst, end - first, bins);
     } else {
         conure_running_add(&s->running, f->data + (f->counted - f->first) * bins, end - f->counted);
-        f->counted = end;
         conure_running_normalize(&s->running, raw, end - first, dst);
     }
+    f->counted = end;
     j->row = (conure_encode_row){.mel = mel, .n_frames = slice->n_frames, .n_valid = slice->n_valid, .drop_first = slice->drop_first,
                                  .state = s->state};
     return CONURE_OK;
