@@ -19,6 +19,7 @@ typedef struct job {
     bool from_ahead;         /* encoded before; only decoding is missing */
     conure_window_step window;
     conure_slice slice;
+    uint64_t first_sample, n_samples; /* that the features need */
     conure_encode_row row;
     uint32_t first_frame;    /* of row.out: those before belong to the left context */
     int64_t length_in;       /* of the attention cache before this step */
@@ -51,6 +52,22 @@ static conure_status refuse(const conure_session *s, conure_error *err)
     return s->over ? CONURE_END : CONURE_OK;
 }
 
+/* Which samples the features need. */
+static void plan_samples(job *j)
+{
+    const conure_session *s = j->s;
+    if (!conure_session_cached(s)) {
+        j->first_sample = j->window.first;
+        j->n_samples = j->window.n;
+        return;
+    }
+    /* Two hops in front hold what the window of the first frame and its pre-emphasis reach back to. */
+    const uint64_t hop = s->frame_samples / 8, from = s->frames.end;
+    const uint64_t end = (uint64_t)(j->slice.first + j->slice.n_valid) * hop + s->recognizer->model->config.window_samples / 2;
+    j->first_sample = from > 2 ? (from - 2) * hop : 0;
+    j->n_samples = (end < s->input.heard ? end : s->input.heard) - j->first_sample;
+}
+
 /* Under the session's lock: what there is to do. */
 static conure_status plan(job *j, conure_error *err)
 {
@@ -67,6 +84,8 @@ static conure_status plan(job *j, conure_error *err)
     }
     if (!j->works && !s->input.ended)
         return CONURE_NEED_AUDIO;
+    if (j->works && !j->from_ahead)
+        plan_samples(j);
     s->stepping = true;
     s->ready_since_s = 0;
     return CONURE_OK;
@@ -105,9 +124,8 @@ static conure_status window_features(batch *b, job *j, const float *pcm)
     return status;
 }
 
-/* The session's own mel frames up to the end of the slice, computed as far as they are not; `pcm` begins at sample
- * `origin` and holds n samples. */
-static conure_status extend_frames(batch *b, job *j, const float *pcm, uint64_t origin, uint64_t n)
+/* The session's own mel frames up to the end of the slice, computed as far as they are not. */
+static conure_status extend_frames(batch *b, job *j, const float *pcm)
 {
     conure_session *s = j->s;
     conure_frames *f = &s->frames;
@@ -118,7 +136,8 @@ static conure_status extend_frames(batch *b, job *j, const float *pcm, uint64_t 
         memmove(f->data, f->data + drop * s->mel_bins, (f->end - f->first - drop) * s->mel_bins * sizeof(float));
         f->first += drop;
     }
-    const conure_status status = raw_frames(b, pcm, n, f->end - origin / hop, end - f->end, f->data + (f->end - f->first) * s->mel_bins);
+    const conure_status status = raw_frames(b, pcm, j->n_samples, f->end - j->first_sample / hop, end - f->end,
+                                            f->data + (f->end - f->first) * s->mel_bins);
     if (status == CONURE_OK)
         f->end = end;
     return status;
@@ -152,43 +171,18 @@ static conure_status slice_features(batch *b, job *j)
     return CONURE_OK;
 }
 
-/* Which samples the job's features need, copied out of the ring; under the session's lock. */
-static void samples_of(const job *j, uint64_t *first, uint64_t *n)
-{
-    const conure_session *s = j->s;
-    if (!conure_session_cached(s)) {
-        *first = j->window.first;
-        *n = j->window.n;
-        return;
-    }
-    /* Two hops in front hold what the window of the first frame and its pre-emphasis reach back to. */
-    const uint64_t hop = s->frame_samples / 8, from = s->frames.end;
-    const uint64_t end = (uint64_t)(j->slice.first + j->slice.n_valid) * hop + s->recognizer->model->config.window_samples / 2;
-    *first = from > 2 ? (from - 2) * hop : 0;
-    *n = (end < s->input.heard ? end : s->input.heard) - *first;
-}
-
 static conure_status features(batch *b, job *j)
 {
-    conure_recognizer *r = b->r;
-    uint64_t first, n;
-    conure_status status;
-    pthread_mutex_lock(&j->s->lock);
-    samples_of(j, &first, &n);
-    float *pcm = conure_arena_take(&r->arena, n + 1, sizeof *pcm);
-    if (pcm)
-        conure_session_copy(j->s, first, n, pcm);
-    pthread_mutex_unlock(&j->s->lock);
+    float *pcm = conure_arena_take(&b->r->arena, j->n_samples + 1, sizeof *pcm);
     if (!pcm)
-        return conure_fail_memory(b->err, "a window of audio", n * sizeof *pcm);
-    if (conure_session_cached(j->s)) {
-        status = extend_frames(b, j, pcm, first, n);
-        if (status == CONURE_OK)
-            status = slice_features(b, j);
-    } else {
-        status = window_features(b, j, pcm);
-    }
-    return status;
+        return conure_fail_memory(b->err, "a window of audio", j->n_samples * sizeof *pcm);
+    pthread_mutex_lock(&j->s->lock);
+    conure_session_copy(j->s, j->first_sample, j->n_samples, pcm);
+    pthread_mutex_unlock(&j->s->lock);
+    if (!conure_session_cached(j->s))
+        return window_features(b, j, pcm);
+    const conure_status status = extend_frames(b, j, pcm);
+    return status == CONURE_OK ? slice_features(b, j) : status;
 }
 
 /* ---- encoding -------------------------------------------------------------------------------- */
@@ -371,12 +365,14 @@ static uint64_t arena_bytes(const batch *b)
     uint64_t bytes = 4096;
     for (uint32_t i = 0; i < b->n; i++) {
         const job *j = &b->jobs[i];
-        uint64_t samples = 0, first = 0;
-        if (!j->works || j->from_ahead)
-            continue;
-        samples_of(j, &first, &samples);
-        const uint64_t mel = conure_session_cached(j->s) ? j->slice.n_frames : samples / c->hop_samples + 2, frames = mel / 8 + 2;
-        bytes += (samples + 2 * mel * c->mel_bins + frames * (c->d_model + c->joint_hidden)) * sizeof(float) + 8 * 2 * CONURE_ALIGN;
+        uint64_t mel = 0, frames = 0;
+        if (j->from_ahead) {
+            frames = j->s->n_ahead;
+        } else if (j->works) {
+            mel = conure_session_cached(j->s) ? j->slice.n_frames : j->n_samples / c->hop_samples + 2;
+            frames = mel / 8 + 2;
+        }
+        bytes += (j->n_samples + 2 * mel * c->mel_bins + frames * (c->d_model + c->joint_hidden)) * sizeof(float) + 8 * 2 * CONURE_ALIGN;
     }
     return bytes + b->n * (sizeof(conure_encode_row) + 2 * sizeof(conure_tdt_chunk) + 4 * CONURE_ALIGN);
 }

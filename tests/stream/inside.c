@@ -3,6 +3,7 @@
 #include "../golden.h"
 #include "audio/audio.h"
 #include "collect.h"
+#include "base/error.h"
 #include "stream/session.h"
 
 static conure_model *model;
@@ -39,6 +40,14 @@ static conure_session *open_session(conure_recognizer *r, const conure_session_o
     return s;
 }
 
+static void *saved(conure_session *s, size_t *bytes)
+{
+    test_int(conure_session_save(s, NULL, 0, bytes, NULL), CONURE_OK);
+    void *data = malloc(*bytes + 1);
+    test_int(conure_session_save(s, data, *bytes, bytes, NULL), CONURE_OK);
+    return data;
+}
+
 /* ---- steps that fail ------------------------------------------------------------------------- */
 
 /* Every step is cancelled in its features first: what the pool skipped is computed again. */
@@ -72,15 +81,44 @@ static void cancelled_features(conure_recognizer *r, conure_stream_mode mode)
     conure_session_close(&s);
 }
 
-/* ---- snapshots ------------------------------------------------------------------------------- */
-
-static void *saved(conure_session *s, size_t *bytes)
+static conure_status no_project(void *self, const float *encoder, uint32_t n, float *out, conure_error *err)
 {
-    test_int(conure_session_save(s, NULL, 0, bytes, NULL), CONURE_OK);
-    void *data = malloc(*bytes + 1);
-    test_int(conure_session_save(s, data, *bytes, bytes, NULL), CONURE_OK);
-    return data;
+    (void)self, (void)encoder, (void)n, (void)out;
+    return conure_fail(err, CONURE_NO_MEMORY, "no memory, as asked");
 }
+
+/* Encoded by one recognizer, whose decoding then failed, decoded by another that has not made a step yet. */
+static void decoded_elsewhere(conure_recognizer *r)
+{
+    const conure_session_options o = options_of("4-2-2", CONURE_STREAM_CACHED);
+    conure_recognizer *other = open_recognizer();
+    const conure_engine *const engine = r->engine;
+    conure_engine failing = *engine;
+    heard want = {.n_tokens = 0}, got = {.n_tokens = 0};
+    uint64_t seed = 4;
+    size_t used, bytes;
+    conure_session *s = open_session(r, &o), *t = open_session(other, &o);
+    test_int(conure_session_feed(s, clip.pcm, 72000, &used, NULL), CONURE_OK);
+    failing.project = no_project;
+    r->engine = &failing;
+    test_int(conure_session_step(s, NULL), CONURE_NO_MEMORY);
+    r->engine = engine;
+    void *data = saved(s, &bytes);
+    test_int(conure_session_load(t, data, bytes, NULL), CONURE_OK);
+    test_int(heard_steps(&got, t), CONURE_NEED_AUDIO);
+    heard_finish(&got, t);
+    test_int(conure_session_reset(s, true, NULL), CONURE_OK);
+    heard_all(&want, s, clip.pcm, 72000, 0, &seed);
+    test_true(heard_same(&want, &got));
+    heard_free(&want);
+    heard_free(&got);
+    free(data);
+    conure_session_close(&s);
+    conure_session_close(&t);
+    conure_recognizer_close(&other);
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
 
 /* Slices that are normalised alone are counted too: their sessions come back. */
 static void slices_alone(conure_recognizer *r)
@@ -201,6 +239,7 @@ int main(void)
         return test_end();
     cancelled_features(r, CONURE_STREAM_CACHED);
     cancelled_features(r, CONURE_STREAM_BUFFERED);
+    decoded_elsewhere(r);
     slices_alone(r);
     forged(r);
     gap_too_long(r);
