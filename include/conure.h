@@ -6,9 +6,9 @@
  *            A conure_session serves one thread at a time; several sessions of one recognizer may be used
  *            by several threads.  A conure_scheduler may be used by all of them.
  *            Functions that take none of these may be called from anywhere.
- * Lifetimes: a model stays until its last recognizer is closed, also when it is closed before.  Close every
- *            session before its recognizer: one that is left over answers BAD_STATE, though what it had
- *            made final can still be polled.  No call keeps a pointer of the caller's, but
+ * Lifetimes: a model stays until its last recognizer and session are closed, also when it is closed before.
+ *            Close every session before its recognizer: one that is left over answers BAD_STATE, though
+ *            what it had made final can still be polled.  No call keeps a pointer of the caller's, but
  *            conure_model_open_memory(), whose bytes must outlive the model, and the cancel flag and
  *            log callback, which must outlive the object they were given to.
  * Memory:    what the library hands out, the library frees: every *_open has its *_close.
@@ -363,7 +363,7 @@ CONURE_API conure_status conure_session_feed(conure_session *session, const floa
 
 /* n_samples of the input, at its rate, were lost.  Up to a second is taken as silence; more ends the
  * utterance as finish() would, and a new one begins behind the gap.  Times go on.
- * Returns OK; FULL (nothing was taken: step, then call again); BAD_ARG, BAD_STATE. */
+ * Returns OK; FULL (nothing was taken: step, then call again); BAD_ARG (more than a year), BAD_STATE. */
 CONURE_API conure_status conure_session_gap(conure_session *session, uint64_t n_samples, conure_error *err);
 
 /* What is fed from here on has another rate; what was fed before is not lost.  OK, FULL, BAD_ARG, BAD_STATE. */
@@ -402,7 +402,7 @@ typedef struct conure_session_stats {
 enum {
     CONURE_EVENT_TEXT = 1,             /* final or tentative text changed */
     CONURE_EVENT_END_OF_UTTERANCE = 2, /* an utterance ended at end_s, after this event's text */
-    CONURE_EVENT_GAP = 4,              /* audio was lost before start_s: see conure_session_gap() */
+    CONURE_EVENT_GAP = 4,              /* audio was lost before origin_s: see conure_session_gap() */
     CONURE_EVENT_END = 8,              /* the last event of a finished session */
 };
 
@@ -421,7 +421,7 @@ typedef struct conure_event {
     conure_session_stats stats;
 } conure_event;
 
-/* The next event; its strings and arrays are valid until the next poll, reset or close.
+/* The next event; its strings and arrays are valid until the next poll, reset, load or close.
  * Returns OK; NEED_AUDIO (none now); END (none will come); BAD_ARG, BAD_STATE.  *event is NULL unless OK. */
 CONURE_API conure_status conure_session_poll(conure_session *session, const conure_event **event);
 
@@ -444,7 +444,7 @@ CONURE_API uint64_t conure_session_bytes(const conure_session *session);
  *
  * save: OK, FULL (cap_bytes too small, *bytes says how much), BAD_ARG, BAD_STATE.
  * load: OK, BAD_FILE (damaged), UNSUPPORTED (another model, version, engine or options: named), NO_MEMORY, BAD_STATE;
- * on failure the session is as it was. */
+ * on failure the session is as it was, or has failed for good where there was no memory for that. */
 CONURE_API conure_status conure_session_save(conure_session *session, void *data, size_t cap_bytes, size_t *bytes,
                                              conure_error *err);
 CONURE_API conure_status conure_session_load(conure_session *session, const void *data, size_t bytes,

@@ -185,6 +185,8 @@ conure_status conure_session_open(conure_session **out, conure_recognizer *recog
     atomic_flag_clear(&s->in_call);
     pthread_mutex_init(&s->lock, NULL);
     s->recognizer = recognizer;
+    s->model = recognizer->model;
+    conure_model_hold(s->model);
     conure_status status = conure_session_options_take(&s->options, options, err);
     pthread_mutex_lock(&recognizer->in_use);
     s->next = recognizer->sessions;
@@ -273,6 +275,7 @@ void conure_session_close(conure_session **session)
         pthread_mutex_unlock(&r->in_use);
     }
     close_parts(s);
+    conure_model_release(s->model);
     pthread_mutex_destroy(&s->lock);
     free(s);
     *session = NULL;
@@ -364,7 +367,7 @@ conure_status conure_session_feed(conure_session *s, const float *pcm, size_t n,
 {
     size_t unused;
     size_t *const used = n_used ? n_used : &unused;
-    uint64_t n_good = n;
+    uint64_t n_good;
     *used = 0;
     conure_status status = enter(s, "conure_session_feed", err);
     if (status != CONURE_OK)
@@ -374,10 +377,12 @@ conure_status conure_session_feed(conure_session *s, const float *pcm, size_t n,
         status = conure_fail(err, CONURE_BAD_ARG, "conure_session_feed: %zu samples at NULL", n);
     bool wake = false;
     if (status == CONURE_OK) {
-        status = conure_check_samples(pcm, n, 0, s->input_rate_hz, "conure_session_feed", &n_good, err);
-        if (s->input.gap_s < 0)
+        const uint64_t most = s->input.gap_s < 0 ? conure_resampler_room(s->resampler, room(s)) : 0;
+        const size_t n_taken = n < most ? n : (size_t)most; /* whoever feeds hours at once has them looked at once */
+        status = conure_check_samples(pcm, n_taken, 0, s->input_rate_hz, "conure_session_feed", &n_good, err);
+        if (n_good)
             *used = pour(s, pcm, n_good);
-        if (*used < n_good)
+        if (status == CONURE_OK && *used < n)
             status = conure_fail(err, CONURE_FULL, "%zu of %zu samples were taken: step, then feed the rest", *used, n);
         wake = conure_session_look(s);
     }
@@ -481,7 +486,7 @@ conure_status conure_session_poll(conure_session *s, const conure_event **event)
         return status;
     *event = conure_events_poll(&s->events);
     if (!*event)
-        status = s->failed != CONURE_OK ? s->failed : s->over ? CONURE_END : CONURE_NEED_AUDIO;
+        status = s->over ? CONURE_END : !s->recognizer ? CONURE_BAD_STATE : s->failed != CONURE_OK ? s->failed : CONURE_NEED_AUDIO;
     leave_call(s, conure_session_look(s));
     return status;
 }
@@ -506,12 +511,14 @@ conure_status conure_session_reset(conure_session *s, bool restart_clock, conure
     if (!r) {
         status = orphaned(s, "conure_session_reset", err);
     } else {
+        if (!s->input.ended)
+            flush(s); /* what was fed counts, also what the resampler still holds */
         const double now_s = s->origin_s + (double)s->input.heard / s->rate_hz + (s->input.gap_s > 0 ? s->input.gap_s : 0);
         conure_events_clear(&s->events);
         s->finished = s->over = s->after_gap = false;
         s->failed = CONURE_OK;
         s->n_tokens_before = s->sequence = 0;
-        s->text_before = s->space_owed = false;
+        s->text_before = s->space_owed = s->had_tentative = false;
         s->utterance = 0;
         s->stats = (conure_session_stats){0};
         s->ready_since_s = 0;
@@ -554,5 +561,11 @@ double conure_session_latency_s(const conure_session *s)
 
 uint64_t conure_session_bytes(const conure_session *s)
 {
-    return s ? s->bytes + s->state_memory : 0;
+    if (!s)
+        return 0;
+    pthread_mutex_t *lock = (pthread_mutex_t *)&s->lock; /* no change that anybody sees */
+    pthread_mutex_lock(lock);
+    const uint64_t bytes = s->bytes + s->state_memory;
+    pthread_mutex_unlock(lock);
+    return bytes;
 }

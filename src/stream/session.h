@@ -40,6 +40,7 @@ typedef struct conure_frames {
 struct conure_session {
     conure_recognizer *recognizer; /* NULL once that was closed; changes under lock and in_use */
     conure_session *next;          /* in the recognizer's list */
+    const conure_model *model;     /* kept: events point to its pieces, also when the recognizer was closed */
     conure_session_options options;
     uint32_t left, chunk, right;   /* contexts in encoder frames */
     uint32_t frame_samples, rate_hz, mel_bins; /* of the model: 1280, 16000, 128 */

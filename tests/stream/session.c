@@ -207,6 +207,40 @@ static void clock_of_resets(conure_recognizer *r)
     conure_session_close(&s);
 }
 
+/* However often it is reset: what the resampler held was heard too. */
+static void clock_of_many_resets(conure_recognizer *r)
+{
+    conure_session_options o = options_of(&setups[1]);
+    conure_session_stats stats;
+    size_t used;
+    o.sample_rate_hz = 8000;
+    conure_session *s = open_session(r, &o);
+    for (int i = 0; i < 1000; i++) {
+        test_int(conure_session_feed(s, clip.pcm, 80, &used, NULL), CONURE_OK);
+        test_int(conure_session_reset(s, false, NULL), CONURE_OK);
+    }
+    test_int(conure_session_get_stats(s, &stats), CONURE_OK);
+    test_near(stats.heard_s, 10, 1e-9);
+    conure_session_close(&s);
+}
+
+/* Samples that are not taken are not looked at: feeding an hour piece by piece does not read it a thousand times. */
+static void only_what_is_taken(conure_recognizer *r)
+{
+    const size_t n = 1 << 20;
+    size_t used;
+    float *pcm = calloc(n, sizeof *pcm);
+    pcm[n - 1] = NAN;
+    conure_session *s = open_session(r, NULL);
+    test_int(conure_session_feed(s, pcm, n, &used, NULL), CONURE_FULL);
+    test_true(used > 0 && used < n);
+    pcm[used + 1] = NAN;
+    test_int(conure_session_feed(s, pcm + used, n - used, &used, NULL), CONURE_FULL);
+    test_int(used, 0);
+    conure_session_close(&s);
+    free(pcm);
+}
+
 /* Other rates: the same words at the same times, and a change in between keeps the clock. */
 static void rates(conure_recognizer *r)
 {
@@ -530,6 +564,9 @@ static void outliving(void)
     test_int(conure_session_save(s, NULL, 0, &used, &err), CONURE_BAD_STATE);
     test_int(conure_session_poll(s, &e), CONURE_OK); /* what was final is not lost */
     test_true(e && e->n_tokens + e->n_words > 0);
+    for (uint32_t i = 0; e && i < e->n_tokens; i++)
+        test_true(strlen(e->tokens[i].text) > 0); /* nor are the pieces of the model */
+    test_int(conure_session_poll(s, &e), CONURE_BAD_STATE);
     conure_session_close(&s);
 }
 
@@ -628,6 +665,8 @@ int main(void)
     tentative(r);
     short_gap(r);
     clock_of_resets(r);
+    clock_of_many_resets(r);
+    only_what_is_taken(r);
     rates(r);
     endpoints(r, false, false);
     endpoints(r, true, false);
