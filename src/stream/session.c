@@ -344,6 +344,8 @@ static size_t pour(conure_session *s, const float *pcm, size_t n)
 {
     float made[512]; /* not straight into the ring: one sample of 8 kHz gives two, which may not fit before its end */
     size_t done = 0, used, n_made;
+    if (n == 0) /* and pcm may be NULL */
+        return 0;
     do {
         const uint64_t space = room(s);
         conure_resampler_run(s->resampler, pcm + done, n - done, &used, made,
