@@ -23,12 +23,14 @@ static inline void test_begin(const char *name)
     test_checks_ = test_failures_ = 0;
 }
 
+/* From any thread. */
 static inline bool test_report_(bool ok, const char *file, int line)
 {
-    test_checks_++;
-    if (!ok && ++test_failures_ <= 50)
+    __atomic_add_fetch(&test_checks_, 1, __ATOMIC_RELAXED);
+    const long n = ok ? 0 : __atomic_add_fetch(&test_failures_, 1, __ATOMIC_RELAXED);
+    if (n > 0 && n <= 50)
         fprintf(stderr, "%s:%d: ", file, line);
-    return ok || test_failures_ > 50;
+    return ok || n > 50;
 }
 
 #define test_true(x)                                                   \

@@ -33,13 +33,11 @@ static conure_session *open_session(conure_recognizer *r, int kind)
 }
 
 static heard alone[CLIPS][KINDS];
-static conure_session_options kinds[KINDS];
 
 static void make_alone(conure_recognizer *r)
 {
     uint64_t seed = 1;
     for (int k = 0; k < KINDS; k++) {
-        kinds[k] = options_of(k);
         conure_session *s = open_session(r, k);
         for (int i = 0; i < CLIPS && s; i++) {
             heard_all(&alone[i][k], s, clips[i].pcm, clips[i].n_samples, 0, &seed);
@@ -222,9 +220,8 @@ static bool serve(client *c, int i, int kind, uint64_t *seed)
     const conure_audio_clip *clip = &clips[i];
     const bool leaves = test_random(seed) % 4 == 0;
     heard got = {.n_tokens = 0};
-    conure_session *s = NULL;
-    bool good = conure_session_open(&s, c->w->r, &kinds[kind], NULL) == CONURE_OK; /* test.h counts for one thread */
-    good = good && conure_scheduler_add(c->w->scheduler, s, NULL) == CONURE_OK;
+    conure_session *s = open_session(c->w->r, kind);
+    bool good = conure_scheduler_add(c->w->scheduler, s, NULL) == CONURE_OK;
     for (size_t done = 0, used; done < clip->n_samples && good;) {
         size_t piece = 1 + (size_t)(test_random(seed) % 6000);
         piece = piece < clip->n_samples - done ? piece : clip->n_samples - done;
