@@ -263,7 +263,8 @@ CONURE_API void conure_result_free(conure_result **result);
  *     conure_session_open(&session, recognizer, &options, &err);
  *     while ((n = read_some(pcm)) > 0) {
  *         for (size_t used = 0, done = 0; done < n; done += used) {   // FULL: the rest goes in after a step
- *             conure_session_feed(session, pcm + done, n - done, &used, &err);
+ *             if (conure_session_feed(session, pcm + done, n - done, &used, &err) < 0)
+ *                 return fail(&err);                                  // a bad sample, or the session has failed
  *             while (conure_session_step(session, &err) == CONURE_OK)
  *                 while (conure_session_poll(session, &event) == CONURE_OK)
  *                     show(event);

@@ -133,7 +133,10 @@ static float *levels(const conure_session *s, const conure_decoded *d)
 static conure_status publish_decoded(conure_session *s, const conure_decoded *d, const conure_token *tokens, bool over, conure_error *err)
 {
     const uint64_t end = d->first_frame + d->n_frames;
-    float *level_db = s->options.endpoint && d->mel ? levels(s, d) : NULL;
+    const bool listens = s->options.endpoint && d->mel;
+    float *level_db = listens ? levels(s, d) : NULL;
+    if (listens && !level_db) /* by tokens alone the utterance might end elsewhere */
+        return conure_fail_memory(err, "levels", d->n_frames * sizeof *level_db);
     conure_endpoint_frames rest = {.n_frames = d->n_frames, .tokens = tokens, .n_tokens = d->n_tokens, .level_db = level_db};
     conure_status status = CONURE_OK;
     while (s->options.endpoint && rest.n_frames && status == CONURE_OK) {

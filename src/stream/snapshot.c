@@ -384,7 +384,8 @@ static conure_status load(conure_session *s, conure_reader *in, conure_error *er
 
 /* ---- the public calls ------------------------------------------------------------------------ */
 
-/* The owner's call, with nobody stepping: in_use first, then the session's lock. */
+/* The owner's call, with nobody stepping: in_use first, then the session's lock.  The first question for a model's hash takes
+ * seconds: it is asked before anybody has to wait. */
 static conure_status hold(conure_session *s, const char *what, conure_recognizer **r, conure_error *err)
 {
     if (!s)
@@ -397,6 +398,8 @@ static conure_status hold(conure_session *s, const char *what, conure_recognizer
         atomic_flag_clear_explicit(&s->in_call, memory_order_release);
         return conure_fail(err, CONURE_BAD_STATE, "%s: the recognizer of this session was closed; close the session first", what);
     }
+    conure_model_info info = {.struct_bytes = sizeof info};
+    (void)conure_model_get_info(s->model, &info); /* identify() tells if it fails */
     pthread_mutex_lock(&(*r)->in_use);
     pthread_mutex_lock(&s->lock);
     return CONURE_OK;
