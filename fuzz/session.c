@@ -1,5 +1,5 @@
-/* Sessions: the first byte chooses.  Even: a snapshot, whose length and checksum are put right so that what is behind them is
- * reached; what loads goes on to its end.  Odd: a script of calls, two bytes each. */
+/* Sessions: the first byte chooses.  Even: a snapshot with bytes changed, which then goes on to its end if it loads.  Odd: a
+ * script of calls, two bytes each. */
 #include "base/files.h"
 #include "conure.h"
 
@@ -60,29 +60,62 @@ static void steps(conure_session *s)
     }
 }
 
+/* A session of some kind, some way into its audio. */
+static conure_session *begun(uint8_t how, uint8_t way)
+{
+    conure_session *s = open_session(how);
+    size_t used;
+    if (way & 8)
+        (void)conure_session_set_rate(s, 11025, NULL);
+    for (int k = 0; k < way % 8; k++) {
+        (void)conure_session_feed(s, pcm + 3000 * k, 3000, &used, NULL);
+        steps(s);
+    }
+    if (way & 16)
+        (void)conure_session_gap(s, 30000, NULL);
+    if (way & 32)
+        (void)conure_session_finish(s, NULL);
+    return s;
+}
+
+/* An honest snapshot, [how][way], with bytes changed, [offset, 3 bytes][value] each; an offset behind its end cuts it off.  Made
+ * here, so that it is always of the format at hand; its length and checksum are put right. */
 static void snapshot(const uint8_t *data, size_t size)
 {
     enum { HEAD = 16 + 4, SHA = 64 };
-    conure_session *s = open_session(data[0] / 2);
-    uint8_t *copy = malloc(size + SHA + 1);
+    conure_session *from = begun(data[0] / 2, data[1]), *s = open_session(data[0] / 2);
     char hex[SHA + 1];
     conure_sha256 sha;
-    memcpy(copy, data + 1, size - 1);
-    const uint64_t bytes = size - 1 + SHA;
-    if (size - 1 >= HEAD + sizeof bytes)
-        memcpy(copy + HEAD, &bytes, sizeof bytes);
+    size_t n = 0, used;
+    if (conure_session_save(from, NULL, 0, &n, NULL) != CONURE_OK)
+        abort();
+    uint8_t *copy = malloc(n);
+    if (conure_session_save(from, copy, n, &n, NULL) != CONURE_OK)
+        abort();
+    size_t kept = n - SHA;
+    for (size_t i = 2; i + 4 <= size; i += 4) {
+        const size_t at = data[i] + 256u * data[i + 1] + 65536u * data[i + 2];
+        if (at < kept)
+            copy[at] = data[i + 3];
+        else if (at % n > HEAD + sizeof(uint64_t))
+            kept = at % n < kept ? at % n : kept;
+    }
+    const uint64_t bytes = kept + SHA;
+    memcpy(copy + HEAD, &bytes, sizeof bytes);
     conure_sha256_init(&sha);
-    conure_sha256_add(&sha, copy, size - 1);
+    conure_sha256_add(&sha, copy, kept);
     conure_sha256_hex(&sha, hex);
-    memcpy(copy + size - 1, hex, SHA);
-    (void)conure_session_load(s, copy, bytes, NULL);
-    size_t used;
+    memcpy(copy + kept, hex, SHA);
+    const conure_status status = conure_session_load(s, copy, bytes, NULL);
+    if (size < 6 && status != CONURE_OK)
+        abort(); /* unchanged */
     steps(s);
     (void)conure_session_feed(s, pcm, 8000, &used, NULL);
     steps(s);
     (void)conure_session_finish(s, NULL);
     steps(s);
     free(copy);
+    conure_session_close(&from);
     conure_session_close(&s);
 }
 
