@@ -7,8 +7,8 @@
  *            by several threads.  A conure_scheduler may be used by all of them.
  *            Functions that take none of these may be called from anywhere.
  * Lifetimes: a model stays until its last recognizer and session are closed, also when it is closed before.
- *            Close every session before its recognizer: one that is left over answers BAD_STATE, though
- *            what it had made final can still be polled.  No call keeps a pointer of the caller's, but
+ *            Close every session before its recognizer, and while it is being closed make no call on them:
+ *            one that is left over then answers BAD_STATE, though what it had made final can still be polled.  No call keeps a pointer of the caller's, but
  *            conure_model_open_memory(), whose bytes must outlive the model, and the cancel flag and
  *            log callback, which must outlive the object they were given to.
  * Memory:    what the library hands out, the library frees: every *_open has its *_close.
@@ -377,7 +377,7 @@ CONURE_API conure_status conure_session_finish(conure_session *session, conure_e
  *
  * Returns OK (a step was made: poll), NEED_AUDIO, END (after finish: nothing is left to do), FULL (an event is
  * waiting: poll first); CANCELLED (nothing has changed: call again); VIOLATION (see conure_on_violation); BACKEND,
- * NO_MEMORY, BAD_STATE. */
+ * NO_MEMORY (call again; where no memory was left to put out what was decoded the session has failed: reset it), BAD_STATE. */
 CONURE_API conure_status conure_session_step(conure_session *session, conure_error *err);
 
 /* One step of each of n different sessions of one recognizer, in one encoder call; each comes out as it would alone.

@@ -57,9 +57,15 @@ static bool init_conditions(conure_scheduler *s)
         return false;
     const bool good = pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 && pthread_cond_init(&s->changed, &monotonic) == 0;
     pthread_condattr_destroy(&monotonic);
-    if (!good || pthread_cond_init(&s->done, NULL) != 0)
+    if (!good)
         return false;
-    return pthread_mutex_init(&s->lock, NULL) == 0;
+    if (pthread_cond_init(&s->done, NULL) == 0) {
+        if (pthread_mutex_init(&s->lock, NULL) == 0)
+            return true;
+        pthread_cond_destroy(&s->done);
+    }
+    pthread_cond_destroy(&s->changed);
+    return false;
 }
 
 conure_status conure_scheduler_open(conure_scheduler **out, conure_recognizer *recognizer, const conure_scheduler_options *options,

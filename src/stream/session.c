@@ -436,27 +436,31 @@ conure_status conure_session_set_rate(conure_session *s, uint32_t sample_rate_hz
 {
     conure_resampler *other = NULL;
     conure_status status = conure_session_check_rate(sample_rate_hz, err);
+    const uint32_t rate_hz = s && !sample_rate_hz ? s->rate_hz : sample_rate_hz;
+    if (status == CONURE_OK && s && rate_hz != s->input_rate_hz) /* takes a while: not under the lock, which steps wait for */
+        status = conure_resampler_open(&other, rate_hz, s->rate_hz, err);
     if (status == CONURE_OK)
         status = enter(s, "conure_session_set_rate", err);
-    if (status != CONURE_OK)
+    if (status != CONURE_OK) {
+        conure_resampler_close(&other);
         return status;
+    }
     status = may_feed(s, "conure_session_set_rate", err);
-    const uint32_t rate_hz = sample_rate_hz ? sample_rate_hz : s->rate_hz;
     if (status == CONURE_OK && s->input.gap_s >= 0)
         status = conure_fail(err, CONURE_FULL, "conure_session_set_rate: a gap is not done yet: step, then call again");
     if (status == CONURE_OK && room(s) < (uint64_t)(RESERVE_S * s->rate_hz))
         status = conure_fail(err, CONURE_FULL, "conure_session_set_rate: no room for what the old rate owes: step, then call again");
-    if (status == CONURE_OK && rate_hz != s->input_rate_hz)
-        status = conure_resampler_open(&other, rate_hz, s->rate_hz, err);
     bool wake = false;
-    if (other) {
+    if (other && status == CONURE_OK) {
+        conure_resampler *before = s->resampler;
         flush(s);
-        conure_resampler_close(&s->resampler);
         s->resampler = other;
         s->input_rate_hz = rate_hz;
+        other = before;
         wake = conure_session_look(s);
     }
     leave_call(s, wake);
+    conure_resampler_close(&other);
     return status;
 }
 

@@ -38,7 +38,7 @@ typedef struct conure_frames {
 } conure_frames;
 
 struct conure_session {
-    conure_recognizer *recognizer; /* NULL once that was closed; changes under lock and in_use */
+    conure_recognizer *recognizer; /* NULL once that was closed; changes under lock */
     conure_session *next;          /* in the recognizer's list */
     const conure_model *model;     /* kept: events point to its pieces, also when the recognizer was closed */
     conure_session_options options;
@@ -98,6 +98,12 @@ static inline bool conure_session_cached(const conure_session *s)
 
 /* Mel frames of the run whose samples are all there. */
 uint64_t conure_session_mel_frames(const conure_session *session);
+/* The first sample that mel frames from `frame` on reach back to, or some before it: half a window, and one of pre-emphasis. */
+static inline uint64_t conure_samples_from(const conure_config *config, uint64_t frame)
+{
+    const uint32_t back = config->window_samples / 2 / config->hop_samples + 1;
+    return frame > back ? (frame - back) * config->hop_samples : 0;
+}
 /* A step could be made now; under lock. */
 bool conure_session_ready(const conure_session *session);
 /* Look again whether it is ready; tells whether it has just become so.  Under lock. */

@@ -33,10 +33,28 @@ static const struct {
     {"fastest", 4, 0.32, 0.24},
 };
 
+/* Digits with at most one point: the C library reads numbers by the locale, and other things as numbers. */
+static bool read_seconds(const char **at, double *out)
+{
+    uint64_t value = 0, scale = 0;
+    const char *start = *at;
+    for (; (**at >= '0' && **at <= '9') || (**at == '.' && !scale); ++*at) {
+        if (**at == '.') {
+            scale = 1;
+        } else {
+            value = 10 * value + (uint64_t)(**at - '0');
+            scale *= 10;
+        }
+        if (*at - start > 15)
+            return false;
+    }
+    *out = (double)value / (double)(scale ? scale : 1);
+    return *at > start && (*at - start > 1 || *start != '.');
+}
+
 conure_status conure_session_options_preset(conure_session_options *options, const char *name, conure_error *err)
 {
     double seconds[3];
-    int end = 0;
     if (!options || !name)
         return conure_fail(err, CONURE_BAD_ARG, "conure_session_options_preset: options and name must not be NULL");
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++)
@@ -46,9 +64,11 @@ conure_status conure_session_options_preset(conure_session_options *options, con
             options->right_s = presets[i].right_s;
             return CONURE_OK;
         }
-    /* Digits, points and the two dashes only, so that scanf's other numbers (hexadecimal, "nan") stay out. */
-    if (strspn(name, "0123456789.-") != strlen(name) || sscanf(name, "%lf-%lf-%lf%n", &seconds[0], &seconds[1], &seconds[2], &end) != 3 ||
-        name[end] || seconds[0] < 0 || seconds[1] <= 0 || seconds[2] < 0)
+    const char *at = name;
+    bool good = true;
+    for (int i = 0; i < 3 && good; i++)
+        good = read_seconds(&at, &seconds[i]) && *at == (i < 2 ? '-' : '\0') && (i == 2 || *at++);
+    if (!good || seconds[1] <= 0)
         return conure_fail(err, CONURE_BAD_ARG, "contexts '%.64s': expected file, live, fast, fastest, or LEFT-CHUNK-RIGHT in seconds "
                            "such as 10-2-2", name);
     options->left_s = seconds[0];

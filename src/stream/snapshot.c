@@ -283,7 +283,7 @@ static conure_status load_cached(conure_session *s, conure_reader *in, conure_er
 /* Samples before this one are needed for no frame from `frame` on. */
 static uint64_t needed_for(const conure_session *s, uint64_t frame)
 {
-    return frame > 2 ? (frame - 2) * (s->frame_samples / 8) : 0;
+    return conure_samples_from(&s->recognizer->model->config, frame);
 }
 
 /* What finish(), a gap and the last step leave together. */

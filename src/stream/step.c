@@ -61,10 +61,9 @@ static void plan_samples(job *j)
         j->n_samples = j->window.n;
         return;
     }
-    /* Two hops in front hold what the window of the first frame and its pre-emphasis reach back to. */
-    const uint64_t hop = s->frame_samples / 8, from = s->frames.end;
-    const uint64_t end = (uint64_t)(j->slice.first + j->slice.n_valid) * hop + s->recognizer->model->config.window_samples / 2;
-    j->first_sample = from > 2 ? (from - 2) * hop : 0;
+    const conure_config *c = &s->recognizer->model->config;
+    const uint64_t end = (uint64_t)(j->slice.first + j->slice.n_valid) * c->hop_samples + c->window_samples / 2;
+    j->first_sample = conure_samples_from(c, s->frames.end);
     j->n_samples = (end < s->input.heard ? end : s->input.heard) - j->first_sample;
 }
 
@@ -222,7 +221,7 @@ static void keep_ahead(const batch *b, const job *j)
     memcpy(s->ahead, j->row.out, (size_t)s->n_ahead * c->d_model * sizeof *s->ahead);
     pthread_mutex_lock(&s->lock);
     conure_schedule_advance(&s->schedule, &j->slice);
-    s->input.keep = s->frames.end > 2 ? (s->frames.end - 2) * c->hop_samples : 0;
+    s->input.keep = conure_samples_from(c, s->frames.end);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -465,6 +464,25 @@ static void settle(batch *b, job *j, uint32_t n_working)
     (void)conure_session_look(s);
 }
 
+/* A batch failed for what may be the fault of one session, or of too many at once: each alone, from where it stands. */
+static void compute_apart(batch *b)
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        job *j = &b->jobs[i];
+        batch alone = {.r = b->r, .jobs = j, .n = 1, .err = &j->s->error};
+        if (!j->works || j->status == CONURE_VIOLATION)
+            continue;
+        b->r->arena.used = 0;
+        j->from_ahead = j->s->n_ahead > 0;
+        j->status = CONURE_OK;
+        const conure_status status = compute(&alone);
+        j->status = j->status == CONURE_OK ? status : j->status;
+        b->features_s += alone.features_s;
+        b->encoder_s += alone.encoder_s;
+        b->decoder_s += alone.decoder_s;
+    }
+}
+
 conure_status conure_step_batch(conure_recognizer *r, conure_session *const *sessions, uint32_t n, conure_status *statuses,
                                 conure_error *err)
 {
@@ -489,7 +507,11 @@ conure_status conure_step_batch(conure_recognizer *r, conure_session *const *ses
         }
     }
     b.n = n_jobs;
-    const conure_status status = n_working ? compute(&b) : CONURE_OK;
+    conure_status status = n_working ? compute(&b) : CONURE_OK;
+    if (status != CONURE_OK && status != CONURE_CANCELLED && n_working > 1) {
+        compute_apart(&b);
+        status = CONURE_OK;
+    }
     r->arena.used = 0;
     b.wall_s = conure_now_s() - start_s;
     const double step_s = b.wall_s / (n_jobs ? n_jobs : 1);

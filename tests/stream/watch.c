@@ -8,7 +8,7 @@
 
 #include <math.h>
 
-enum wrong { WRONG_NOT, WRONG_NAN, WRONG_FRAMES, WRONG_VALID, WRONG_LENGTH, WRONGS };
+enum wrong { WRONG_NOT, WRONG_NAN, WRONG_FRAMES, WRONG_VALID, WRONG_LENGTH, WRONGS, WRONG_FAILS };
 static const char *const rules[WRONGS] = {"", "finite", "encoder_frames", "encoded_length", "cache_length"};
 
 /* The engine of a recognizer with a fault put in front of it. */
@@ -20,6 +20,9 @@ static bool length_is_wrong;
 
 static conure_status encode(void *self, conure_encode_row *rows, uint32_t n, conure_error *err)
 {
+    for (uint32_t i = 0; i < n && wrong == WRONG_FAILS; i++)
+        if (rows[i].n_frames == (uint32_t)wrong_at)
+            return conure_fail(err, CONURE_BACKEND, "slices of %d frames do not go", wrong_at);
     const conure_status status = honest->encode(self, rows, n, err);
     const bool now = n_calls++ == wrong_at && (uint32_t)wrong_row < n;
     conure_encode_row *row = &rows[wrong_row];
@@ -174,6 +177,36 @@ static void others(conure_recognizer *r, const heard *good)
         conure_session_close(&s[i]);
 }
 
+/* One that the engine cannot step does not take the others with it. */
+static void strangers(conure_recognizer *r, const heard *good)
+{
+    uint64_t seed = 6;
+    conure_session *s[3];
+    conure_status statuses[3];
+    heard got = {.n_tokens = 0};
+    size_t used;
+    conure_error err = {""};
+    for (int i = 0; i < 3; i++)
+        s[i] = open_session(r, i == 1 ? CONURE_STREAM_RESET : CONURE_STREAM_CACHED, CONURE_ON_VIOLATION_STOP);
+    go_wrong(WRONG_FAILS, 88, 0);
+    for (int i = 0; i < 3; i++)
+        test_int(conure_session_feed(s[i], clip.pcm, 16000, &used, NULL), CONURE_OK);
+    test_int(conure_sessions_step(s, 3, statuses, &err), CONURE_BACKEND);
+    test_true(strstr(err.text, "88 frames do not go") != NULL);
+    test_int(statuses[0], CONURE_OK);
+    test_int(statuses[1], CONURE_BACKEND);
+    test_int(statuses[2], CONURE_OK);
+    for (int i = 0; i < 3; i += 2) {
+        heard_feed(&got, s[i], clip.pcm + 16000, clip.n_samples - 16000, 0, &seed);
+        heard_finish(&got, s[i]);
+        test_true(heard_same(&got, good));
+        heard_free(&got);
+    }
+    test_int(conure_session_step(s[1], &err), CONURE_BACKEND);
+    for (int i = 0; i < 3; i++)
+        conure_session_close(&s[i]);
+}
+
 static void told(conure_recognizer *r, uint64_t n_bad)
 {
     char line[128];
@@ -224,6 +257,7 @@ int main(void)
         }
         if (modes[m] == CONURE_STREAM_CACHED) {
             others(r, &good);
+            strangers(r, &good);
             n_bad++;
         }
         heard_free(&good);
