@@ -240,9 +240,17 @@ static conure_status measure_first(bench_state *st, conure_error *err)
     return status;
 }
 
+static conure_status measure_stream(bench_state *st, conure_error *err)
+{
+    st->bench->stream->clip = st->clip;
+    st->bench->stream->clip_samples = st->clip_samples;
+    return conure_bench_stream_run(st->bench->stream, st->model, st->recognizer, err);
+}
+
 conure_status conure_bench_run(conure_bench *b, conure_error *err)
 {
     bench_state st = {.bench = b};
+    b->first_result_s = -1;
     conure_status status = open_all(&st, err);
     double *times = conure_calloc((size_t)b->runs * 4, sizeof *times);
     if (status == CONURE_OK && !times)
@@ -254,10 +262,12 @@ conure_status conure_bench_run(conure_bench *b, conure_error *err)
         st.decoder = times + 3 * (size_t)b->runs;
         status = load_clip(&st, err);
     }
-    if (status == CONURE_OK)
+    if (status == CONURE_OK && !b->stream)
         status = measure_first(&st, err);
     if (status == CONURE_OK)
         status = describe(&st, err);
+    if (status == CONURE_OK && b->stream)
+        status = measure_stream(&st, err);
     for (uint32_t i = 0; status == CONURE_OK && i < b->n_frames; i++)
         status = measure_encoder(&st, i, err);
     for (uint32_t i = 0; status == CONURE_OK && i < b->n_seconds; i++)

@@ -1,7 +1,8 @@
-/* bench.h - measuring a recognizer: encoder alone, audio to text, loading, memory. */
+/* bench.h - measuring a recognizer: encoder alone, audio to text, loading, memory; or sessions. */
 #ifndef CONURE_CLI_BENCH_H
 #define CONURE_CLI_BENCH_H
 
+#include "cli/bench_stream.h"
 #include "cli/flops.h"
 #include "cli/measure.h"
 #include "cli/peak.h"
@@ -31,6 +32,7 @@ typedef struct conure_bench {
     uint32_t frames[CONURE_BENCH_ROWS];
     uint32_t n_seconds, n_frames;
     const volatile int *cancel;
+    conure_bench_stream *stream; /* NULL, or measure this in place of encoder and text */
     /* out; strings are copies */
     char describe[256], model_name[128], model_sha256[65], weights[8];
     uint64_t n_parameters, weight_bytes;

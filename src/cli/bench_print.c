@@ -20,6 +20,27 @@ static double share(const conure_bench *b, const conure_bench_encoder *e)
     return b->peak_known && b->peak.ops_per_s > 0 ? 1e9 * gops(e) / b->peak.ops_per_s : 0;
 }
 
+static void print_rows(const conure_bench *b)
+{
+    printf("\n%-22s %10s %10s %10s %10s\n", "encoder", "p50 ms", "p95 ms", "GOP/s", "of peak");
+    for (uint32_t i = 0; i < b->n_frames; i++) {
+        const conure_bench_encoder *e = &b->encoder[i];
+        printf("%-6u mel frames      %10.1f %10.1f %10.0f", e->mel_frames, 1e3 * e->s.p50,
+               1e3 * e->s.p95, gops(e));
+        if (b->peak_known)
+            printf(" %8.0f %%", 100 * share(b, e));
+        printf("\n");
+    }
+    printf("\n%-22s %10s %10s %10s %10s %10s %10s %8s\n", "audio to text", "p50 ms", "p95 ms",
+           "x realtime", "features", "encoder", "decoder", "tokens");
+    for (uint32_t i = 0; i < b->n_seconds; i++) {
+        const conure_bench_text *t = &b->text[i];
+        printf("%-6g s               %10.1f %10.1f %10.1f %10.1f %10.1f %10.1f %8u\n", t->audio_s,
+               1e3 * t->s.p50, 1e3 * t->s.p95, t->s.p50 > 0 ? t->audio_s / t->s.p50 : 0,
+               1e3 * t->features_s, 1e3 * t->encoder_s, 1e3 * t->decoder_s, t->n_tokens);
+    }
+}
+
 bool conure_bench_print_text(const conure_bench *b)
 {
     char cpu[128], features[128], size[32], peak[32];
@@ -39,23 +60,10 @@ bool conure_bench_print_text(const conure_bench *b)
     if (b->peak_known)
         printf("machine      %.0f GOP/s with %s, %u threads\n", b->peak.ops_per_s / 1e9,
                b->peak.instruction, b->n_threads);
-    printf("\n%-22s %10s %10s %10s %10s\n", "encoder", "p50 ms", "p95 ms", "GOP/s", "of peak");
-    for (uint32_t i = 0; i < b->n_frames; i++) {
-        const conure_bench_encoder *e = &b->encoder[i];
-        printf("%-6u mel frames      %10.1f %10.1f %10.0f", e->mel_frames, 1e3 * e->s.p50,
-               1e3 * e->s.p95, gops(e));
-        if (b->peak_known)
-            printf(" %8.0f %%", 100 * share(b, e));
-        printf("\n");
-    }
-    printf("\n%-22s %10s %10s %10s %10s %10s %10s %8s\n", "audio to text", "p50 ms", "p95 ms",
-           "x realtime", "features", "encoder", "decoder", "tokens");
-    for (uint32_t i = 0; i < b->n_seconds; i++) {
-        const conure_bench_text *t = &b->text[i];
-        printf("%-6g s               %10.1f %10.1f %10.1f %10.1f %10.1f %10.1f %8u\n", t->audio_s,
-               1e3 * t->s.p50, 1e3 * t->s.p95, t->s.p50 > 0 ? t->audio_s / t->s.p50 : 0,
-               1e3 * t->features_s, 1e3 * t->encoder_s, 1e3 * t->decoder_s, t->n_tokens);
-    }
+    if (b->stream)
+        conure_bench_stream_print(b->stream);
+    else
+        print_rows(b);
     return true;
 }
 
@@ -102,7 +110,7 @@ bool conure_bench_print_json(const conure_bench *b)
     const char *precision = conure_precision_name(b->precision);
     json_t *json = json_pack(
         "{s:{s:s, s:s, s:s}, s:{s:s, s:s, s:I}, s:{s:s, s:s, s:I}, s:{s:s, s:s, s:s, s:I, s:I}, s:f, s:o, "
-        "s:f, s:I, s:o, s:o, s:o}",
+        "s:f, s:I, s:o}",
         "program", "version", conure_version(), "commit", conure_program_commit(), "build",
         conure_program_build(), "machine", "cpu", conure_cpu_name(cpu, sizeof cpu), "instructions",
         conure_cpu_features_text(b->features, features, sizeof features), "processors",
@@ -114,8 +122,13 @@ bool conure_bench_print_json(const conure_bench *b)
         "first_audio_s", b->first_audio_s, "peak_rss_bytes", (json_int_t)b->rss_peak_bytes, "peak",
         b->peak_known ? json_pack("{s:s, s:f}", "instruction", b->peak.instruction, "gop_per_s",
                                   b->peak.ops_per_s / 1e9)
-                      : json_null(),
-        "encoder", encoder_json(b), "audio_to_text", text_json(b));
+                      : json_null());
+    if (b->stream) {
+        json_object_set_new(json, "stream", conure_bench_stream_json(b->stream));
+    } else {
+        json_object_set_new(json, "encoder", encoder_json(b));
+        json_object_set_new(json, "audio_to_text", text_json(b));
+    }
     char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
     if (text)
         printf("%s\n", text);

@@ -70,6 +70,7 @@ void conure_stats_of(double *values, uint32_t n, conure_stats *stats)
     stats->n = n;
     stats->p50 = rank(values, n, 0.50);
     stats->p95 = rank(values, n, 0.95);
+    stats->p99 = rank(values, n, 0.99);
     stats->min = values[0];
     stats->max = values[n - 1];
 }

@@ -12,7 +12,7 @@ uint64_t conure_rss_peak_bytes(void); /* largest resident size of this process s
 double conure_process_age_s(void);    /* since the process was started (resolution 10 ms); negative: unknown */
 
 typedef struct conure_stats {
-    double p50, p95, min, max;
+    double p50, p95, p99, min, max;
     uint32_t n;
 } conure_stats;
 

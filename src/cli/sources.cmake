@@ -6,6 +6,8 @@ endif()
 set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/bench.c
     ${CMAKE_CURRENT_LIST_DIR}/bench_print.c
+    ${CMAKE_CURRENT_LIST_DIR}/bench_stream.c
+    ${CMAKE_CURRENT_LIST_DIR}/bench_stream_print.c
     ${CMAKE_CURRENT_LIST_DIR}/captions.c
     ${CMAKE_CURRENT_LIST_DIR}/command_bench.c
     ${CMAKE_CURRENT_LIST_DIR}/command_completion.c
@@ -18,6 +20,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/commands.c
     ${CMAKE_CURRENT_LIST_DIR}/completion.c
     ${CMAKE_CURRENT_LIST_DIR}/contract_print.c
+    ${CMAKE_CURRENT_LIST_DIR}/crowd.c
     ${CMAKE_CURRENT_LIST_DIR}/doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/embedded.c
     ${CMAKE_CURRENT_LIST_DIR}/engines.c
