@@ -4,8 +4,9 @@
  *
  * For each number of new rows a step brings (half of them look-ahead, as with NeMo's chunk 6, shift 3) and
  * each way to keep keys and values: milliseconds of a step with an empty and with a full cache, median and
- * fastest, and the bytes of the state.  The ways take turns step by step, so that what else runs on the
- * machine hits all of them. */
+ * fastest, and the bytes of the state; and what projecting the cache's rows to keys and values takes, which a
+ * step would have to do that kept rows alone (importing a state does it).  The ways take turns step by step,
+ * so that what else runs on the machine hits all of them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,11 @@
 enum { WAYS = 3, ROUNDS = 60, ROWS_MAX = 256 };
 
 static const char *const way_names[WAYS] = {"f32", "bf16", "f32 and rows"};
+
+typedef struct contract {
+    float *rows, *time; /* last_channel, last_time */
+    int64_t length;
+} contract;
 
 typedef struct way {
     conure_state *state;
@@ -54,15 +60,34 @@ static double step_ms(void *self, conure_state *state, const float *mel, uint32_
     return now_ms() - start;
 }
 
+/* The contract's tensors of a state that keeps rows. */
+static void export_rows(void *self, conure_state *state, const conure_config *c, uint32_t cache_rows, contract *out)
+{
+    out->rows = calloc((size_t)c->n_layers * cache_rows * c->d_model, sizeof(float));
+    out->time = calloc((size_t)c->n_layers * c->d_model * c->conv_kernel, sizeof(float));
+    if (!out->rows || !out->time)
+        exit(1);
+    need(conure_engine_native_cpu.state_export(self, state, out->rows, out->time, &out->length, &err));
+}
+
+static double import_ms(void *self, conure_state *state, const contract *from)
+{
+    const double start = now_ms();
+    need(conure_engine_native_cpu.state_import(self, state, from->rows, from->time, from->length, &err));
+    return now_ms() - start;
+}
+
 static void print(const char *what, double *ms)
 {
     qsort(ms, ROUNDS, sizeof *ms, by_value);
     printf("  %s p50 %7.2f min %7.2f ms", what, ms[ROUNDS / 2], ms[0]);
 }
 
-static void one_size(void *self, const float *mel, uint32_t cache_rows, uint32_t rows)
+static void one_size(void *self, const conure_config *config, const float *mel, uint32_t cache_rows, uint32_t rows)
 {
     static way ways[WAYS];
+    double projected[ROUNDS];
+    contract full;
     const conure_engine *engine = &conure_engine_native_cpu;
     for (int w = 0; w < WAYS; w++) {
         const conure_cache_options options = {
@@ -79,9 +104,12 @@ static void one_size(void *self, const float *mel, uint32_t cache_rows, uint32_t
     for (uint32_t n = 0; n < cache_rows; n += rows - rows / 2)
         for (int w = 0; w < WAYS; w++)
             step_ms(self, ways[w].state, mel, rows);
-    for (int i = 0; i < ROUNDS; i++)
+    export_rows(self, ways[2].state, config, cache_rows, &full);
+    for (int i = 0; i < ROUNDS; i++) {
         for (int w = 0; w < WAYS; w++)
             ways[w].full[i] = step_ms(self, ways[w].state, mel, rows);
+        projected[i] = import_ms(self, ways[2].state, &full);
+    }
     for (int w = 0; w < WAYS; w++) {
         size_t snapshot, memory;
         engine->state_bytes(self, ways[w].state, &snapshot, &memory);
@@ -91,6 +119,11 @@ static void one_size(void *self, const float *mel, uint32_t cache_rows, uint32_t
         printf("  state %.2f MB, snapshot %.2f MB\n", 1e-6 * (double)memory, 1e-6 * (double)snapshot);
         engine->state_close(self, &ways[w].state);
     }
+    printf("%3u rows, C %u, projecting the cache's rows anew:", rows, cache_rows);
+    print("", projected);
+    printf("\n");
+    free(full.rows);
+    free(full.time);
 }
 
 int main(int argc, char **argv)
@@ -116,7 +149,7 @@ int main(int argc, char **argv)
     for (int i = 0; mel && i < (argc > 5 ? argc - 5 : 2); i++) {
         const int rows = atoi(sizes[i]);
         if (rows > 1 && rows <= ROWS_MAX)
-            one_size(self, mel, argc > 4 ? (uint32_t)atoi(argv[4]) : 256, (uint32_t)rows);
+            one_size(self, &model->config, mel, argc > 4 ? (uint32_t)atoi(argv[4]) : 256, (uint32_t)rows);
     }
     free(mel);
     conure_engine_native_cpu.close(&self);
