@@ -123,5 +123,14 @@ class Streams(Case):
         self.assertEqual((process.returncode, out, err), (130, b"", b"conure: interrupted\n"))
 
 
+class Figures(unittest.TestCase):
+    def test_drawn_from_the_report(self):
+        """The figures in docs are those of the report beside them."""
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([sys.executable, SOURCE / "scripts/figures_stream.py", SOURCE / "docs/performance/streaming.json", folder], check=True)
+            for path in sorted(pathlib.Path(folder).iterdir()):
+                self.assertEqual(path.read_bytes(), (SOURCE / "docs/figures" / path.name).read_bytes(), path.name)
+
+
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])
