@@ -113,6 +113,10 @@ typedef struct conure_audio_clip {
 /* Status as of open and read.  Memory grows with what is decoded, not with what the file declares. */
 conure_status conure_audio_load(conure_audio_clip *out, const char *path,
                                 const conure_audio_options *options, conure_error *err);
+/* The same of an open one: stops when more than samples_max frames were read, which the clip then holds, without *ended.
+ * What is left can be read on. */
+conure_status conure_audio_fill(conure_audio_clip *out, conure_audio *audio, uint64_t samples_max, bool *ended,
+                                conure_error *err);
 void conure_audio_clip_free(conure_audio_clip *clip); /* NULL-safe */
 
 #endif
