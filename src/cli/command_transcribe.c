@@ -11,10 +11,10 @@
 #include "model/model.h"
 
 typedef struct settings {
-    const char *model, *engine, *isa, *folder, *channel;
+    const char *model, *engine, *isa, *folder, *channel, *preset;
     int format, precision, mask, raw;
     uint64_t n_threads, rate_hz, n_channels, memory_bytes, batch;
-    bool timestamps, quiet;
+    bool timestamps, quiet, stream;
 } settings;
 
 /* In the order of the public enums, whose 0 is "default". */
@@ -49,6 +49,10 @@ static int check(const settings *s, int n, char *const *files)
     int32_t channel;
     if (s->channel && !conure_audio_parse_channel(s->channel, &channel))
         return usage("--channel is neither mix nor each nor a number from 1");
+    conure_session_options session;
+    conure_error err = {""};
+    if (s->preset && conure_session_options_preset(&session, s->preset, &err) != CONURE_OK)
+        return usage(err.text);
     if (!s->raw && (s->rate_hz || s->n_channels))
         return usage("--rate and --channels describe raw audio: they need --raw");
     if (cues && (n > 1 || is_each(s)) && !s->folder)
@@ -96,6 +100,25 @@ static void set_audio(const settings *s, uint32_t rate_hz, conure_audio_options 
     audio->end = &conure_input_ended;
 }
 
+/* How what is too long for one pass is transcribed: as asked for (check() has seen it), else with the longest windows that the
+ * memory limit allows. */
+static void set_windows(const settings *s, double longest_s, conure_transcribe_job *job, char contexts[48])
+{
+    static const char *const presets[] = {"file", "live", "fast", "fastest"};
+    conure_session_options *o = &job->session;
+    conure_session_options_init(o);
+    o->tentative = false;
+    o->endpoint = false; /* segments are made of all tokens, at the end */
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
+        (void)conure_session_options_preset(o, s->preset ? s->preset : presets[i], NULL);
+        if (s->preset || o->left_s + o->chunk_s + o->right_s <= longest_s)
+            break;
+    }
+    snprintf(contexts, 48, "%g-%g-%g", o->left_s, o->chunk_s, o->right_s);
+    job->contexts = contexts;
+    job->stream = s->stream || s->preset;
+}
+
 static void sum_up(const conure_transcribe_job *job, int n_files, double elapsed_s)
 {
     char audio[32], work[32];
@@ -126,6 +149,7 @@ static int transcribe(const settings *s, const conure_model *model, conure_recog
     conure_transcribe_job job = {.recognizer = recognizer, .sink = &sink, .batch = (uint32_t)s->batch,
                                  .progress = progress};
     const double start_s = conure_now_s();
+    char contexts[48];
     conure_status status = CONURE_OK;
     /* The hash of a .nemo file costs reading it once more: only for those who see it. */
     if (sink.format == CONURE_OUTPUT_JSON) {
@@ -135,6 +159,7 @@ static int transcribe(const settings *s, const conure_model *model, conure_recog
     }
     if (status == CONURE_OK) {
         set_audio(s, model->config.sample_rate_hz, &job.audio);
+        set_windows(s, (double)conure_recognizer_samples_max(recognizer) / job.audio.rate_hz, &job, contexts);
         conure_sink_begin(&sink);
         status = conure_transcribe_files(&job, files, n, &err);
         /* What is finished is kept, as a whole document, also after Ctrl-C. */
@@ -229,8 +254,14 @@ static const conure_option options[] = {
      .max = CONURE_AUDIO_CHANNELS_MAX, AT(n_channels),
      .help = "interleaved channels of raw input (default: 1)"},
     {.kind = CONURE_OPTION_BYTES, .name = "memory", .value = "SIZE", .min = 1 << 20, AT(memory_bytes),
-     .help = "memory for activations, such as 2G; longer files are refused (default: half of what is "
-             "free)"},
+     .help = "memory for activations, such as 2G; what is too long for it is transcribed in windows (default: "
+             "half of what is free)"},
+    {.kind = CONURE_OPTION_FLAG, .name = "stream", AT(stream),
+     .help = "transcribe in windows from the first second, in memory that does not grow with the length; WAV and raw PCM "
+             "from a pipe are read as they come"},
+    {.kind = CONURE_OPTION_TEXT, .name = "preset", .value = "NAME", AT(preset),
+     .help = "--stream, and its windows: file (10-10-5), live, fast, fastest, or LEFT-CHUNK-RIGHT in seconds (default: "
+             "the longest of these that fits the memory)"},
     {.kind = CONURE_OPTION_COUNT, .name = "batch", .value = "N", .min = 1, .max = 256, AT(batch),
      .help = "compute N files at once; results do not change, throughput may (default: 1)"},
     {.kind = CONURE_OPTION_FLAG, .name = "quiet", .letter = 'q', AT(quiet),
@@ -245,6 +276,7 @@ static const conure_example examples[] = {
     {"conure transcribe -f json talk.wav | jq .words", "words with their times and confidences"},
     {"arecord -f S16_LE -r 16000 -t raw | conure transcribe --raw s16le -",
      "what the microphone hears, until Ctrl-C"},
+    {"conure transcribe --stream -f vtt -o subtitles meeting.flac", "hours of it in little memory"},
     {NULL, NULL},
 };
 
@@ -262,10 +294,11 @@ const conure_command conure_command_transcribe = {
         "token's confidence is its probability among labels and blank; a word's is the smallest of "
         "its tokens', a segment's the smallest of its words'.\n\n"
         "Ctrl-C while a pipe or a terminal is read ends that input: what came until then is transcribed, "
-        "and the command stops with exit status 130. A second Ctrl-C, and any other, stops at once; what "
-        "was finished is kept.\n\n"
-        "The whole of a file is looked at at once, so the memory limit bounds its length; a longer file "
-        "is refused with a message that names the longest possible.",
+        "and the command stops with exit status 130. So it ends a file that is transcribed in windows where they are. A "
+        "second Ctrl-C, and any other, stops at once; what was finished is kept.\n\n"
+        "The whole of a file is looked at at once as long as the memory limit allows. A longer file is transcribed in "
+        "windows, each with some audio before and behind what becomes text, in memory that does not grow; a note says so, "
+        "as words near the seams may differ from those of one pass. --stream does so from the beginning.",
     .options = options,
     .examples = examples,
     .complete = CONURE_COMPLETE_FILE,

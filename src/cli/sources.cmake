@@ -43,7 +43,8 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/stream_json.c
     ${CMAKE_CURRENT_LIST_DIR}/stream_text.c
     ${CMAKE_CURRENT_LIST_DIR}/terminal.c
-    ${CMAKE_CURRENT_LIST_DIR}/transcribe.c)
+    ${CMAKE_CURRENT_LIST_DIR}/transcribe.c
+    ${CMAKE_CURRENT_LIST_DIR}/transcribe_long.c)
 set(CONURE_CLI_DEFINITIONS)
 include(${CMAKE_CURRENT_LIST_DIR}/wer_sources.cmake OPTIONAL RESULT_VARIABLE wer_found)
 if(wer_found)

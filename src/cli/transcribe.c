@@ -1,4 +1,5 @@
-/* transcribe.c - audio files to transcripts, in order and in batches; see transcribe.h.
+/* transcribe.c - audio files to transcripts, in order and in batches; see transcribe.h.  What is too long for one pass is
+ * transcribed in windows while it is read (transcribe_long.c).
  *
  * A group of items (an item is one channel of one file, or one file that failed) is gathered, recognized in
  * one batch, written, and freed, so that memory holds one group at a time.  When a batch fails each item
@@ -12,6 +13,7 @@
 
 #include "base/error.h"
 #include "cli/terminal.h"
+#include "cli/transcribe_long.h"
 #include "stream/recognizer.h"
 
 /* What one file on the command line gave. */
@@ -20,6 +22,7 @@ typedef struct source {
     conure_audio_clip clip;
     conure_status status;
     conure_error error;
+    conure_result **results; /* [channels], owned, of what was transcribed while it was read; else NULL */
     const char *warnings[1];
     uint32_t n_warnings;
 } source;
@@ -71,6 +74,8 @@ bool conure_transcribe_show(void *user, double fraction)
     conure_transcribe_progress *p = user;
     const double now_s = conure_now_s();
     char left[32];
+    if (p->windows)
+        return !conure_interrupted;
     if (fraction <= 0)
         p->start_s = now_s;
     if (fraction > 0 && now_s > p->start_s + 1)
@@ -83,29 +88,101 @@ bool conure_transcribe_show(void *user, double fraction)
 
 /* ---- loading */
 
-static void tell_limit(const conure_transcribe_job *job, source *s)
+/* What is told while a long input is read. */
+typedef struct teller {
+    conure_transcribe_job *job;
+    const char *file;
+    double start_s;
+} teller;
+
+static void show_windows(void *user, uint64_t n, uint64_t n_all)
 {
-    char longest[32];
-    if (job->audio.samples_max < job->audio.rate_hz) {
-        conure_text_bytes(conure_recognizer_bytes(job->recognizer, job->audio.rate_hz), longest);
-        conure_fail(&s->error, CONURE_LIMIT,
-                    "%s: does not fit the memory limit, as not even one second of audio does: that takes "
-                    "%s; raise --memory", s->file, longest);
-        return;
+    const teller *t = user;
+    conure_transcribe_progress *p = t->job->progress;
+    char text[32];
+    if (n_all != UINT64_MAX && n_all > 0) {
+        const double fraction = n < n_all ? (double)n / (double)n_all : 1;
+        const double spent_s = conure_now_s() - t->start_s;
+        conure_progress_more("%s %.0f %%, %s left", p->label, 100 * fraction,
+                             conure_text_seconds(fraction > 0 ? spent_s * (1 - fraction) / fraction : 0, text));
+    } else {
+        conure_progress_more("%s: %s so far; Ctrl-C ends it", p->label, conure_text_seconds((double)n / t->job->audio.rate_hz, text));
     }
-    conure_text_seconds((double)job->audio.samples_max / job->audio.rate_hz, longest);
-    conure_fail(&s->error, CONURE_LIMIT,
-                "%s: longer than the %s that fit the memory limit, as the whole file is looked at at "
-                "once; raise --memory if there is more, or cut the file into pieces",
-                s->file, longest);
 }
 
-static void tell_ended(const conure_transcribe_job *job, const source *s)
+static void tell_ended(void *user, uint64_t n)
 {
+    const teller *t = user;
     char heard[32];
-    conure_text_seconds((double)s->clip.n_samples / job->audio.rate_hz, heard);
+    if (!conure_input_ended)
+        return;
+    conure_text_seconds((double)n / t->job->audio.rate_hz, heard);
     conure_say(CONURE_SAY_NOTE, "the input ends here, after %s of audio, which is now transcribed; "
                "Ctrl-C again stops at once", heard);
+}
+
+static void tell_windows(const conure_transcribe_job *job, const source *s)
+{
+    char longest[32];
+    conure_text_seconds((double)job->audio.samples_max / job->audio.rate_hz, longest);
+    conure_say(CONURE_SAY_NOTE,
+               "%s: longer than the %s that fit the memory limit: transcribed in windows of %s s, as with --stream", s->file,
+               longest, job->contexts);
+}
+
+/* Not even one second fits in one pass, so no window would. */
+static conure_status refuse(const conure_transcribe_job *job, source *s)
+{
+    char bytes[32];
+    conure_text_bytes(conure_recognizer_bytes(job->recognizer, job->audio.rate_hz), bytes);
+    return conure_fail(&s->error, CONURE_LIMIT,
+                       "%s: does not fit the memory limit, as not even one second of audio does: that takes %s; raise "
+                       "--memory", s->file, bytes);
+}
+
+/* The rest of an input, and what was read of it.  Ctrl-C ends it, also where it is a file: hours of work are not thrown away.
+ * Of a pipe what came until then is transcribed; a file ends where the windows are. */
+static conure_status load_long(conure_transcribe_job *job, source *s, conure_audio *audio)
+{
+    teller t = {job, s->file, conure_now_s()};
+    const conure_long_job windows = {.recognizer = job->recognizer, .session = job->session, .file = s->file,
+                                     .end = conure_input_is_stream(s->file) ? NULL : &conure_input_ended,
+                                     .progress = show_windows, .ended = tell_ended, .user = &t};
+    if (job->audio.samples_max < job->audio.rate_hz)
+        return refuse(job, s);
+    if (!job->stream)
+        tell_windows(job, s);
+    s->results = conure_calloc(s->clip.n_channels, sizeof(conure_result *));
+    if (!s->results)
+        return conure_fail_memory(&s->error, "results", s->clip.n_channels * sizeof(conure_result *));
+    conure_progress("%s", job->progress->label);
+    conure_input_begin();
+    job->progress->windows = true;
+    const conure_status status = conure_transcribe_long(&windows, audio, &s->clip, s->results, &s->error);
+    job->progress->windows = false;
+    s->clip.info = *conure_audio_get_info(audio);
+    if (status == CONURE_LIMIT)
+        conure_fail(&s->error, status, "%s (--preset, --memory)", s->error.text);
+    return status;
+}
+
+static conure_status read_input(conure_transcribe_job *job, source *s)
+{
+    conure_audio_options options = job->audio;
+    conure_audio *audio = NULL;
+    bool ended = false;
+    teller t = {job, s->file, 0};
+    options.samples_max = UINT64_MAX;
+    options.live = job->stream;
+    conure_status status = conure_audio_open(&audio, s->file, &options, &s->error);
+    if (status == CONURE_OK)
+        status = conure_audio_fill(&s->clip, audio, job->stream ? 0 : job->audio.samples_max, &ended, &s->error);
+    if (status == CONURE_OK && ended)
+        tell_ended(&t, s->clip.n_samples);
+    else if (status == CONURE_OK)
+        status = load_long(job, s, audio);
+    conure_audio_close(&audio);
+    return status;
 }
 
 static conure_status load(conure_transcribe_job *job, source *s)
@@ -121,13 +198,10 @@ static conure_status load(conure_transcribe_job *job, source *s)
         conure_progress("reading %s; Ctrl-C ends it", short_name(s->file, (char[NAME_BYTES]){""}));
         conure_input_begin();
     }
-    status = conure_audio_load(&s->clip, s->file, &job->audio, &s->error);
-    if (stream) {
-        conure_input_finish();
+    status = read_input(job, s);
+    conure_input_finish();
+    if (stream)
         conure_progress("%s", job->progress->label);
-    }
-    if (status == CONURE_OK && conure_input_ended)
-        tell_ended(job, s);
     if (status == CONURE_OK && s->clip.n_samples == 0 && !s->clip.info.damaged) {
         s->clip.info.damaged = true;
         snprintf(s->clip.info.damage, sizeof s->clip.info.damage, "is empty: there is no audio in it");
@@ -144,11 +218,9 @@ static conure_status add_source(conure_transcribe_job *job, group *g, const char
     s->status = load(job, s);
     if (s->status == CONURE_CANCELLED || s->status == CONURE_NO_MEMORY)
         return s->status;
-    if (s->status == CONURE_LIMIT)
-        tell_limit(job, s);
     if (s->status == CONURE_OK) {
         rows = s->clip.n_channels;
-        g->n_audible += rows;
+        g->n_audible += s->results ? 0 : rows;
         if (s->clip.info.damaged)
             s->warnings[s->n_warnings++] = s->clip.info.damage;
     }
@@ -160,8 +232,14 @@ static conure_status add_source(conure_transcribe_job *job, group *g, const char
         g->items = items;
         g->items_cap = cap;
     }
-    for (uint32_t i = 0; i < rows; i++)
-        g->items[g->n_items++] = (item){.source = s, .channel = i};
+    for (uint32_t i = 0; i < rows; i++) {
+        item *it = &g->items[g->n_items++];
+        *it = (item){.source = s, .channel = i};
+        if (s->status == CONURE_OK && s->results) {
+            it->result = s->results[i];
+            s->results[i] = NULL; /* it is the item's */
+        }
+    }
     return CONURE_OK;
 }
 
@@ -169,8 +247,14 @@ static void clear(group *g)
 {
     for (uint32_t i = 0; i < g->n_items; i++)
         conure_result_free(&g->items[i].result);
-    for (uint32_t i = 0; i < g->n_sources; i++)
-        conure_audio_clip_free(&g->sources[i].clip);
+    for (uint32_t i = 0; i < g->n_sources; i++) {
+        source *s = &g->sources[i];
+        for (uint32_t c = 0; s->results && c < s->clip.n_channels; c++)
+            conure_result_free(&s->results[c]);
+        free(s->results);
+        s->results = NULL;
+        conure_audio_clip_free(&s->clip);
+    }
     g->n_items = g->n_sources = g->n_audible = 0;
 }
 
@@ -222,7 +306,7 @@ static conure_status recognize(conure_transcribe_job *job, group *g)
     if (!list)
         return CONURE_NO_MEMORY;
     for (uint32_t i = 0; i < g->n_items; i++)
-        if (g->items[i].source->status == CONURE_OK)
+        if (g->items[i].source->status == CONURE_OK && !g->items[i].result)
             list[n++] = &g->items[i];
     for (uint32_t done = 0; done < n && status == CONURE_OK;) {
         const uint32_t left = n - done, now = left < job->batch ? left : job->batch;

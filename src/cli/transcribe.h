@@ -10,6 +10,7 @@
 typedef struct conure_transcribe_progress {
     char label[256];
     double start_s; /* when the pass that is running began */
+    bool windows;   /* it is made of many: their own fractions say nothing */
 } conure_transcribe_progress;
 
 /* A conure_progress_fn for the recognizer; user is a conure_transcribe_progress. */
@@ -19,6 +20,9 @@ typedef struct conure_transcribe_job {
     conure_recognizer *recognizer;
     const char *model_name, *model_sha256; /* for formats that tell them, else NULL */
     conure_audio_options audio;  /* samples_max is set by conure_transcribe_files() */
+    conure_session_options session; /* for what is too long for one pass */
+    const char *contexts;        /* its windows, as they are called */
+    bool stream;                 /* take everything for too long */
     conure_sink *sink;
     uint32_t batch;              /* utterances in one pass at most */
     conure_transcribe_progress *progress;
