@@ -66,7 +66,8 @@ static conure_status encode_spans(conure_network *net, conure_encode_row *rows, 
     CONURE_TRY(conure_room_fit(net, &net->x, n_rows, d, err));
     const conure_rows x = {net->x.data, d, n_rows, d};
     for (uint32_t i = 0; i < n; i++) {
-        const conure_rows dst = {x.data + (size_t)spans[i].first_row * d, d, spans[i].n_rows, d};
+        float *at = n_rows ? x.data + (size_t)spans[i].first_row * d : NULL; /* a sample or two have no row */
+        const conure_rows dst = {at, d, spans[i].n_rows, d};
         CONURE_TRY(conure_front_run(net, &rows[i], dst, err));
         if (conure_cancelled(net->cancel))
             return conure_fail(err, CONURE_CANCELLED, "cancelled in the subsampling");
