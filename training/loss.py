@@ -1,0 +1,60 @@
+"""TDT loss over logits [B][T][U+1][at least V+6]: V labels, blank, five durations, padding."""
+import torch
+from kernels import launch
+
+DURATIONS = 5
+
+
+def split(logits, labels, vocabulary):
+    """Log probabilities of blank and label, of the durations, and what makes the softmax again."""
+    token = logits[..., :vocabulary + 1].float()
+    duration = logits[..., vocabulary + 1:vocabulary + 1 + DURATIONS].float().log_softmax(-1)
+    norm = token.logsumexp(-1)
+    label = token.gather(3, labels[:, None, :, None].expand(-1, token.shape[1], -1, 1))[..., 0] - norm
+    return token[..., vocabulary] - norm, label, duration, norm
+
+
+def join(logits, labels, norm, g_blank, g_label, g_duration, scale, vocabulary):
+    """Gradient with respect to the logits from that of the log probabilities."""
+    scale = scale[:, None, None]
+    g_blank, g_label, g_duration = g_blank * scale, g_label * scale, g_duration * scale[..., None]
+    index = torch.arange(logits.shape[-1], device=logits.device)
+    softmax = (logits.float() - norm[..., None]).exp()
+    token = torch.where(index == vocabulary, g_blank[..., None], 0) + torch.where(index == labels[:, None, :, None], g_label[..., None], 0)
+    token = token - softmax * (g_blank + g_label)[..., None]
+    out = torch.where(index <= vocabulary, token, 0)
+    duration = logits[..., vocabulary + 1:vocabulary + 1 + DURATIONS].float().softmax(-1)
+    duration = g_duration - duration * g_duration.sum(-1, keepdim=True)
+    out[..., vocabulary + 1:vocabulary + 1 + DURATIONS] = duration
+    return out.to(logits.dtype)
+
+
+fast_split, fast_join = split, join
+
+
+def compile_pieces():
+    global fast_split, fast_join
+    fast_split, fast_join = (torch.compile(f, dynamic=True) for f in (split, join))
+
+
+class Tdt(torch.autograd.Function):
+    """Minus log probability of each row.  labels [B][U0] (beyond U: anything), T and U int32 [B].
+    sigma is taken off every log probability: it makes long durations cheaper, as NeMo has it."""
+
+    @staticmethod
+    def forward(ctx, logits, labels, T, U, vocabulary, sigma):
+        blank, label, duration, norm = fast_split(logits, labels, vocabulary)
+        blank, label, duration = (blank - sigma).contiguous(), (label - sigma).contiguous(), duration.contiguous()
+        B, T0, U0 = blank.shape
+        alpha, beta = torch.full_like(blank, -1e30), torch.full_like(blank, -1e30)
+        grads = [torch.zeros_like(blank), torch.zeros_like(blank), torch.zeros_like(duration)]
+        total = torch.zeros(B, device=logits.device)
+        launch('tdt', B, 64 if U0 <= 64 else 128, [blank, label, duration, T, U, alpha, beta, total, *grads], T0, U0)
+        ctx.save_for_backward(logits, labels, norm, *grads)
+        ctx.vocabulary = vocabulary
+        return -total
+
+    @staticmethod
+    def backward(ctx, scale):
+        logits, labels, norm, *grads = ctx.saved_tensors
+        return fast_join(logits, labels, norm, *grads, scale, ctx.vocabulary), None, None, None, None, None

@@ -1,0 +1,281 @@
+"""FastConformer-TDT with NeMo's parameter names: dw_striding x8, relative positions, no biases in the layers.
+
+Written to train: masks for chunks, a penalty on large attention scores, statistics of the batch norm over valid frames only.
+"""
+import math
+from dataclasses import dataclass
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from loss import Tdt
+
+SCORE_SOFT_MAX = 20.    # attention scores beyond this are penalised
+MASKED = -1e4
+
+
+@dataclass
+class Config:
+    width: int = 192
+    layers: int = 9
+    heads: int = 6
+    channels: int = 128
+    mels: int = 128
+    kernel: int = 9
+    vocabulary: int = 256
+    dropout: float = .1
+    predictor_dropout: float = .2
+    token_dropout: float = .1
+
+
+class Subsampling(nn.Module):
+    """[B][T][128] -> [B][T/8][D].  Channels last inside; the weights are in NeMo's shapes."""
+
+    def __init__(self, c):
+        super().__init__()
+        n = c.channels
+        self.conv = nn.ModuleDict({'0': nn.Conv2d(1, n, 3, 2, 1), '2': nn.Conv2d(n, n, 3, 2, 1, groups=n), '3': nn.Conv2d(n, n, 1),
+                                   '5': nn.Conv2d(n, n, 3, 2, 1, groups=n), '6': nn.Conv2d(n, n, 1)})
+        self.out = nn.Linear(n * c.mels // 8, c.width)
+
+    @staticmethod
+    def windows(x):
+        """The nine strided views of a padded [B][T][F]... image, in kernel order."""
+        pad = (0, 0, 1, 1, 1, 1) if x.dim() == 4 else (1, 1, 1, 1)
+        T, H = (x.shape[1] + 1) // 2, (x.shape[2] + 1) // 2
+        x = F.pad(x, pad)
+        return [x[:, i:i + 2 * T - 1:2, j:j + 2 * H - 1:2] for i in range(3) for j in range(3)]
+
+    def first(self, x, keep):
+        conv = self.conv['0']
+        patches = torch.stack(self.windows(x) + [torch.zeros_like(self.windows(x)[0])] * 7, -1)
+        weight = F.pad(conv.weight.view(-1, 9), (0, 7))
+        y = F.linear(patches, weight) + conv.bias
+        return (y.relu() * keep[:, :, None, None]).to(y.dtype)
+
+    def depthwise(self, x, name, keep):
+        conv = self.conv[name]
+        weight = conv.weight.view(-1, 9).t()
+        y = sum(w.float() * weight[k] for k, w in enumerate(self.windows(x))) + conv.bias
+        return (y * keep[:, :, None, None]).to(x.dtype)
+
+    def pointwise(self, x, name, keep):
+        conv = self.conv[name]
+        y = F.linear(x, conv.weight.flatten(1)) + conv.bias
+        return (y.relu() * keep[:, :, None, None]).to(x.dtype)
+
+    def forward(self, x, n):
+        def keep(x, n):
+            return torch.arange(x.shape[1], device=x.device)[None] < n[:, None]
+        def half(x):
+            return torch.empty(1, (x.shape[1] + 1) // 2, device=x.device)
+        x = x * keep(x, n)[..., None]
+        n = (n + 1) // 2
+        x = self.first(x, keep(half(x), n))
+        for dw, pw in (('2', '3'), ('5', '6')):
+            n = (n + 1) // 2
+            k = keep(half(x), n)
+            x = self.pointwise(self.depthwise(x, dw, k), pw, k)
+        B, T, H, C = x.shape
+        weight = self.out.weight.view(-1, C, H).transpose(1, 2).reshape(-1, H * C)
+        return F.linear(x.view(B, T, H * C), weight, self.out.bias), n
+
+
+class FeedForward(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.linear1 = nn.Linear(c.width, 4 * c.width, bias=False)
+        self.linear2 = nn.Linear(4 * c.width, c.width, bias=False)
+        self.p = c.dropout
+
+    def forward(self, x):
+        return self.linear2(F.dropout(F.silu(self.linear1(x)), self.p, self.training))
+
+
+class Attention(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.h, self.d, self.p = c.heads, c.width // c.heads, c.dropout
+        for name in ('q', 'k', 'v', 'out', 'pos'):
+            setattr(self, 'linear_' + name, nn.Linear(c.width, c.width, bias=False))
+        self.pos_bias_u = nn.Parameter(torch.zeros(self.h, self.d))
+        self.pos_bias_v = nn.Parameter(torch.zeros(self.h, self.d))
+
+    def forward(self, x, position, allowed, valid):
+        B, T, D = x.shape
+        heads = lambda y: y.view(y.shape[0], -1, self.h, self.d).transpose(1, 2)
+        q, k, v = heads(self.linear_q(x)), heads(self.linear_k(x)), heads(self.linear_v(x))
+        r = heads(self.linear_pos(position)[None])                                   # [1][h][2T-1][d], distance T-1 .. -(T-1)
+        scale = 1 / math.sqrt(self.d)
+        content = ((q + self.pos_bias_u[:, None]) * scale) @ k.transpose(2, 3)
+        place = ((q + self.pos_bias_v[:, None]) * scale) @ r.transpose(2, 3)
+        place = F.pad(place, (1, 0)).view(B, self.h, 2 * T, T)[:, :, 1:].reshape(B, self.h, T, 2 * T - 1)[..., :T]
+        score = content.float() + place.float()
+        pair = (allowed & valid[:, None, :] & valid[:, :, None])[:, None]            # [B][1][T][T]
+        top = torch.where(pair, score.abs(), 0.).amax(-1)
+        penalty = (top - SCORE_SOFT_MAX).relu().square().mean()
+        weight = torch.where(pair, score, MASKED).softmax(-1).to(v.dtype)
+        weight = F.dropout(weight, self.p, self.training)
+        y = (weight @ v).transpose(1, 2).reshape(B, T, D)
+        return self.linear_out(y), penalty, top.detach().amax()
+
+
+class Convolution(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.pointwise_conv1 = nn.Conv1d(c.width, 2 * c.width, 1, bias=False)
+        self.depthwise_conv = nn.Conv1d(c.width, c.width, c.kernel, padding=c.kernel // 2, groups=c.width, bias=False)
+        self.batch_norm = nn.BatchNorm1d(c.width)
+        self.pointwise_conv2 = nn.Conv1d(c.width, c.width, 1, bias=False)
+
+    def forward(self, x, taps, valid, momentum):
+        """taps [kernel][T]: 0 where a tap would see beyond its chunk."""
+        T = x.shape[1]
+        x = F.glu(F.linear(x, self.pointwise_conv1.weight[:, :, 0]), -1) * valid[..., None]
+        K = self.depthwise_conv.weight.shape[2]
+        padded = F.pad(x, (0, 0, K // 2, K // 2)).float()
+        y = sum(padded[:, k:k + T] * self.depthwise_conv.weight[:, 0, k] * taps[k][:, None] for k in range(K))
+        norm = self.batch_norm
+        if self.training:
+            weight = valid[..., None].float()
+            count = weight.sum()
+            mean = (y * weight).sum((0, 1)) / count
+            variance = ((y - mean).square() * weight).sum((0, 1)) / count
+            with torch.no_grad():
+                norm.running_mean.lerp_(mean.detach(), momentum)
+                norm.running_var.lerp_(variance.detach(), momentum)
+        else:
+            mean, variance = norm.running_mean, norm.running_var
+        y = (y - mean) * (variance + norm.eps).rsqrt() * norm.weight + norm.bias
+        return F.linear(F.silu(y).to(x.dtype), self.pointwise_conv2.weight[:, :, 0])
+
+
+class Layer(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.p = c.dropout
+        for name in ('feed_forward1', 'self_att', 'conv', 'feed_forward2', 'out'):
+            setattr(self, 'norm_' + name, nn.LayerNorm(c.width))
+        self.feed_forward1, self.feed_forward2 = FeedForward(c), FeedForward(c)
+        self.self_attn, self.conv = Attention(c), Convolution(c)
+
+    def forward(self, x, position, allowed, taps, valid, momentum):
+        drop = lambda y: F.dropout(y, self.p, self.training).float()
+        x = x + .5 * drop(self.feed_forward1(self.norm_feed_forward1(x)))
+        y, penalty, top = self.self_attn(self.norm_self_att(x), position, allowed, valid)
+        x = x + drop(y)
+        x = x + drop(self.conv(self.norm_conv(x), taps, valid, momentum))
+        x = x + .5 * drop(self.feed_forward2(self.norm_feed_forward2(x)))
+        return self.norm_out(x), penalty, top
+
+
+def positions(T, width, device):
+    r = torch.arange(T - 1, -T, -1, device=device, dtype=torch.float32)[:, None]
+    w = torch.exp(-torch.arange(0, width, 2, device=device) * (math.log(10000.) / width))
+    return torch.stack([(r * w).sin(), (r * w).cos()], -1).flatten(1)
+
+
+def context(T, kernel, device, chunk=None, left=None):
+    """allowed [1][T][T] and taps [kernel][T] for chunks of `chunk` frames that see `left` frames before them; None: all."""
+    t = torch.arange(T, device=device)
+    if chunk is None:
+        return torch.ones(1, T, T, dtype=torch.bool, device=device), torch.ones(kernel, T, device=device)
+    begin = t // chunk * chunk
+    allowed = (t[None] < (begin + chunk)[:, None]) & (t[None] >= (begin - left)[:, None])
+    tap = torch.arange(kernel, device=device)[:, None] - kernel // 2
+    return allowed[None], ((t % chunk)[None] + tap < chunk).float()
+
+
+class Encoder(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.c = c
+        self.pre_encode = Subsampling(c)
+        self.layers = nn.ModuleList(Layer(c) for _ in range(c.layers))
+
+    def forward(self, x, n, chunk=None, left=None, momentum=None):
+        x, n = self.pre_encode(x, n)
+        x = F.dropout(x.float(), self.c.dropout, self.training)
+        T = x.shape[1]
+        valid = torch.arange(T, device=x.device)[None] < n[:, None]
+        allowed, taps = context(T, self.c.kernel, x.device, chunk, left)
+        position = positions(T, self.c.width, x.device)
+        penalty, tops = 0., []
+        for layer in self.layers:
+            x, p, top = layer(x, position, allowed, taps, valid, momentum)
+            penalty, tops = penalty + p, tops + [top]
+        return x, n, penalty, torch.stack(tops)
+
+
+class Nest(nn.Module):
+    """A name in between."""
+
+    def __init__(self, **parts):
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+
+class Model(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.c = c
+        D, V = c.width, c.vocabulary
+        self.encoder = Encoder(c)
+        self.decoder = Nest(prediction=Nest(embed=nn.Embedding(V + 1, D, padding_idx=V),
+                                            dec_rnn=Nest(lstm=nn.LSTM(D, D, 2, batch_first=True, dropout=c.predictor_dropout))))
+        self.joint = Nest(pred=nn.Linear(D, D), enc=nn.Linear(D, D), joint_net=nn.ModuleDict({'2': nn.Linear(D, V + 6)}))
+        self.ctc = nn.Linear(D, V + 1)
+
+    def predict(self, labels, state=None):
+        prediction = self.decoder.prediction
+        x = prediction.embed(labels)
+        if self.training:
+            x = x * (torch.rand(labels.shape, device=x.device) >= self.c.token_dropout)[..., None]
+        y, state = prediction.dec_rnn.lstm(x, state)
+        return self.joint.pred(F.dropout(y, self.c.predictor_dropout, self.training)), state
+
+    def joint_hidden(self, e, p):
+        return F.dropout((e[:, :, None] + p[:, None]).relu(), self.c.dropout, self.training)
+
+    def losses(self, mel, n, labels, U, chunk=None, left=None, momentum=.05):
+        """Sums over the rows of the TDT and the CTC loss, the score penalty, the largest score a layer."""
+        V = self.c.vocabulary
+        x, n, penalty, tops = self.encoder(mel, n, chunk, left, momentum)
+        start = torch.full_like(labels[:, :1], V)
+        p, _ = self.predict(torch.cat([start, labels], 1))
+        hidden = self.joint_hidden(self.joint.enc(x), p)
+        head = self.joint.joint_net['2']
+        extra = -(V + 6) % 8
+        logits = F.linear(hidden, F.pad(head.weight, (0, 0, 0, extra)), F.pad(head.bias, (0, extra)))
+        n = n.clamp(max=x.shape[1]).int()
+        targets = torch.cat([labels, start * 0], 1)
+        tdt = Tdt.apply(logits, targets, n, U, V, .05)
+        ctc = F.ctc_loss(self.ctc(x).float().log_softmax(-1).transpose(0, 1), labels, n.long(), U.long(), blank=V, reduction='none', zero_infinity=True)
+        return tdt, ctc, penalty, tops
+
+    @torch.no_grad()
+    def greedy(self, mel, n, max_symbols=10, chunk=None, left=None):
+        """Label ids of each row, all rows at once."""
+        V, device = self.c.vocabulary, mel.device
+        x, n, _, _ = self.encoder(mel, n, chunk, left)
+        e = self.joint.enc(x.float())
+        B = len(x)
+        rows = torch.arange(B, device=device)
+        t, symbols, out = torch.zeros_like(n), torch.zeros_like(n), [[] for _ in range(B)]
+        p, state = self.predict(torch.full((B, 1), V, device=device))
+        while bool((t < n).any()):
+            live = t < n
+            z = self.joint.joint_net['2']((e[rows, t.clamp(max=e.shape[1] - 1)] + p[:, 0]).relu()).float()
+            token, jump = z[:, :V + 1].argmax(-1), z[:, V + 1:].argmax(-1)
+            emit = live & (token != V)
+            for b in emit.nonzero()[:, 0].tolist():
+                out[b].append(int(token[b]))
+            p2, state2 = self.predict(token[:, None], state)
+            p = torch.where(emit[:, None, None], p2, p)
+            state = tuple(torch.where(emit[None, :, None], a, b) for a, b in zip(state2, state))
+            jump = torch.where(emit, jump, jump.clamp(min=1))
+            symbols = torch.where(emit & (jump == 0), symbols + 1, 0)
+            force = symbols >= max_symbols
+            t = t + jump * live + force
+            symbols = torch.where(force, 0, symbols)
+        return out
