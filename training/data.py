@@ -178,7 +178,8 @@ class Scanner(threading.Thread):
 def gather(pool, b):
     device = pool.device
     move = lambda x: (x.pin_memory() if device.type == 'cuda' else x).to(device, non_blocking=True)
-    b = {k: move(v) if torch.is_tensor(v) else v for k, v in b.items()}
+    host = dict(host_U=b['U'].long(), host_total=b['total'])               # nothing waits for the device to tell it what is known here
+    b = {k: move(v) if torch.is_tensor(v) else v for k, v in b.items()} | host
     w = torch.zeros(len(b['total']), b['L'], device=device)
     launch('gather', len(w), 512, [pool.wave, b['offset'], b['length'], b['start'], b['speed'], w], b['L'])
     return w, b
@@ -192,9 +193,14 @@ def mel_edges():
     return np.array([m * 200 / 3 if m < 15 else 1000 * math.exp(step * (m - 15)) for m in np.linspace(0, top, 130)])
 
 
+_edges = {}
+
+
 def mel_bank(warp, device):
     """[rows][128][257]: the Slaney bank as a vocal tract `warp` times as long would be heard through it."""
-    p = torch.tensor(mel_edges(), dtype=torch.float32, device=device)
+    if device not in _edges:
+        _edges[device] = torch.tensor(mel_edges(), dtype=torch.float32, device=device)
+    p = _edges[device]
     f = torch.arange(257, device=device) * 31.25
     knee = 4800. / warp.clamp(min=1)[:, None]
     w = warp[:, None]

@@ -1,4 +1,5 @@
-"""Two kernels in C that run on a GPU (through CuPy) and on a CPU (through g++): the TDT lattice and the gathering of audio.
+"""Kernels in C that run on a GPU (through CuPy) and on a CPU (through g++): the TDT lattice, the gathering of audio, and the
+two depthwise convolutions, with channels last and bf16 activations.
 
 One source, so that what is tested on a CPU is what trains on a GPU: a block is a loop there, a thread is the whole block.
 """
@@ -107,7 +108,156 @@ GLOBAL void gather(const short *pool, const long long *offset, const int *length
         out[(size_t)row * L + i] = sum / 32768;
     }
 }
+
+/* bf16 <-> float, to nearest even. */
+typedef unsigned short bf16;
+DEVICE float wide(bf16 x)
+{
+    union { unsigned u; float f; } v;
+    v.u = (unsigned)x << 16;
+    return v.f;
+}
+DEVICE bf16 narrow(float x)
+{
+    union { unsigned u; float f; } v;
+    v.f = x;
+    return (bf16)((v.u + 0x7fff + ((v.u >> 16) & 1)) >> 16);
+}
+
+/* 3x3 depthwise convolution, stride 2, padding 1.  x [B][T][H][C], w [9][C], y [B][T2][H2][C]; frames >= n[b] count as 0.
+ * A block is one (b, t2). */
+GLOBAL void dw2_forward(const bf16 *x, const float *w, const float *bias, const int *n, bf16 *y, int T, int H, int C, int T2, int H2)
+{
+    const int b = BLOCK / T2, t2 = BLOCK % T2, valid = n[b] < T ? n[b] : T;
+    for (int c = THREAD; c < C; c += THREADS) {
+        float k[9], left[3] = {0, 0, 0};
+        for (int i = 0; i < 9; i++) k[i] = w[i * C + c];
+        for (int h2 = 0; h2 < H2; h2++) {
+            float sum = bias[c];
+            for (int i = 0; i < 3; i++) {
+                const int t = 2 * t2 + i - 1;
+                float middle = 0, right = 0;
+                if (t >= 0 && t < valid) {
+                    const bf16 *p = x + (((size_t)b * T + t) * H + 2 * h2) * C + c;
+                    middle = wide(p[0]);
+                    if (2 * h2 + 1 < H) right = wide(p[C]);
+                }
+                sum += k[i * 3] * left[i] + k[i * 3 + 1] * middle + k[i * 3 + 2] * right;
+                left[i] = right;
+            }
+            y[(((size_t)b * T2 + t2) * H2 + h2) * C + c] = narrow(sum);
+        }
+    }
+}
+
+/* Its gradient for x.  A block is one (b, t). */
+GLOBAL void dw2_input(const bf16 *g, const float *w, const int *n, bf16 *dx, int T, int H, int C, int T2, int H2)
+{
+    const int b = BLOCK / T, t = BLOCK % T, valid = n[b] < T ? n[b] : T;
+    for (int c = THREAD; c < C; c += THREADS) {
+        float k[9];
+        for (int i = 0; i < 9; i++) k[i] = w[i * C + c];
+        for (int h = 0; h < H; h++) {
+            float sum = 0;
+            for (int i = 0; i < 3; i++) {
+                const int t_up = t + 1 - i;
+                if (t >= valid || t_up < 0 || t_up % 2 || t_up / 2 >= T2) continue;
+                for (int j = 0; j < 3; j++) {
+                    const int h_up = h + 1 - j;
+                    if (h_up < 0 || h_up % 2 || h_up / 2 >= H2) continue;
+                    sum += k[i * 3 + j] * wide(g[(((size_t)b * T2 + t_up / 2) * H2 + h_up / 2) * C + c]);
+                }
+            }
+            dx[(((size_t)b * T + t) * H + h) * C + c] = narrow(sum);
+        }
+    }
+}
+
+/* Its gradient for w and bias, in parts [blocks][10][C] to be added up.  A block takes every blocks-th (b, t2). */
+GLOBAL void dw2_weight(const bf16 *x, const bf16 *g, const int *n, float *part, int T, int H, int C, int T2, int H2, int rows, int blocks)
+{
+    for (int c = THREAD; c < C; c += THREADS) {
+        float sum[10] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+        for (int row = BLOCK; row < rows; row += blocks) {
+            const int b = row / T2, t2 = row % T2, valid = n[b] < T ? n[b] : T;
+            float left[3] = {0, 0, 0};
+            for (int h2 = 0; h2 < H2; h2++) {
+                const float d = wide(g[((size_t)row * H2 + h2) * C + c]);
+                sum[9] += d;
+                for (int i = 0; i < 3; i++) {
+                    const int t = 2 * t2 + i - 1;
+                    float middle = 0, right = 0;
+                    if (t >= 0 && t < valid) {
+                        const bf16 *p = x + (((size_t)b * T + t) * H + 2 * h2) * C + c;
+                        middle = wide(p[0]);
+                        if (2 * h2 + 1 < H) right = wide(p[C]);
+                    }
+                    sum[i * 3] += d * left[i];
+                    sum[i * 3 + 1] += d * middle;
+                    sum[i * 3 + 2] += d * right;
+                    left[i] = right;
+                }
+            }
+        }
+        for (int i = 0; i < 10; i++) part[((size_t)BLOCK * 10 + i) * C + c] = sum[i];
+    }
+}
+
+/* Depthwise convolution over time, 9 taps, padding 4, chunk: a frame sees nothing beyond the last frame of its chunk.
+ * x [B][T][C], w [9][C], y [B][T][C].  A block is one (b, 16 frames). */
+#define TAPS 9
+GLOBAL void dw1_forward(const bf16 *x, const float *w, float *y, int T, int C, int chunk)
+{
+    const int parts = (T + 15) / 16, b = BLOCK / parts, t0 = BLOCK % parts * 16;
+    for (int c = THREAD; c < C; c += THREADS) {
+        float k[TAPS];
+        for (int i = 0; i < TAPS; i++) k[i] = w[i * C + c];
+        for (int t = t0; t < T && t < t0 + 16; t++) {
+            const int end = (t / chunk + 1) * chunk;
+            float sum = 0;
+            for (int i = 0; i < TAPS; i++) {
+                const int s = t + i - TAPS / 2;
+                if (s >= 0 && s < T && s < end) sum += k[i] * wide(x[((size_t)b * T + s) * C + c]);
+            }
+            y[((size_t)b * T + t) * C + c] = sum;
+        }
+    }
+}
+
+GLOBAL void dw1_input(const float *g, const float *w, bf16 *dx, int T, int C, int chunk)
+{
+    const int parts = (T + 15) / 16, b = BLOCK / parts, t0 = BLOCK % parts * 16;
+    for (int c = THREAD; c < C; c += THREADS) {
+        float k[TAPS];
+        for (int i = 0; i < TAPS; i++) k[i] = w[i * C + c];
+        for (int s = t0; s < T && s < t0 + 16; s++) {
+            float sum = 0;
+            for (int i = 0; i < TAPS; i++) {
+                const int t = s - i + TAPS / 2;
+                if (t >= 0 && t < T && s < (t / chunk + 1) * chunk) sum += k[i] * g[((size_t)b * T + t) * C + c];
+            }
+            dx[((size_t)b * T + s) * C + c] = narrow(sum);
+        }
+    }
+}
+
+GLOBAL void dw1_weight(const bf16 *x, const float *g, float *part, int T, int C, int chunk, int rows, int blocks)
+{
+    for (int c = THREAD; c < C; c += THREADS) {
+        float sum[TAPS] = {0, 0, 0, 0, 0, 0, 0, 0, 0};
+        for (int row = BLOCK; row < rows; row += blocks) {
+            const int b = row / T, t = row % T, end = (t / chunk + 1) * chunk;
+            const float d = g[(size_t)row * C + c];
+            for (int i = 0; i < TAPS; i++) {
+                const int s = t + i - TAPS / 2;
+                if (s >= 0 && s < T && s < end) sum[i] += d * wide(x[((size_t)b * T + s) * C + c]);
+            }
+        }
+        for (int i = 0; i < TAPS; i++) part[((size_t)BLOCK * TAPS + i) * C + c] = sum[i];
+    }
+}
 '''
+NAMES = ('tdt', 'gather', 'dw2_forward', 'dw2_input', 'dw2_weight', 'dw1_forward', 'dw1_input', 'dw1_weight')
 ON_GPU = '''#define DEVICE __device__
 #define GLOBAL extern "C" __global__
 #define BLOCK blockIdx.x
@@ -133,7 +283,7 @@ def _build(cuda):
         if cuda:
             import cupy
             module = cupy.RawModule(code=ON_GPU + SOURCE)
-            _built[cuda] = {n: module.get_function(n) for n in ('tdt', 'gather')}
+            _built[cuda] = {n: module.get_function(n) for n in NAMES}
         else:
             folder = tempfile.mkdtemp()
             path = os.path.join(folder, 'k.cpp')
@@ -155,3 +305,54 @@ def launch(name, blocks, threads, tensors, *integers):
         for k in range(blocks):
             lib.set_block(k)
             getattr(lib, name)(*[ctypes.c_void_p(t.data_ptr()) for t in tensors], *[ctypes.c_int(i) for i in integers])
+
+
+class Depthwise2(torch.autograd.Function):
+    """x [B][T][H][C] in bf16, weight [C][1][3][3], n int32 [B] valid frames of x -> [B][T/2][H/2][C]."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, n):
+        B, T, H, C = x.shape
+        T2, H2 = (T + 1) // 2, (H + 1) // 2
+        w = weight.detach().view(C, 9).t().contiguous()
+        y = torch.empty(B, T2, H2, C, dtype=x.dtype, device=x.device)
+        launch('dw2_forward', B * T2, C, [x, w, bias.detach(), n, y], T, H, C, T2, H2)
+        ctx.save_for_backward(x, w, n)
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w, n = ctx.saved_tensors
+        (B, T, H, C), (T2, H2) = x.shape, g.shape[1:3]
+        g = g.contiguous()
+        dx, blocks = torch.empty_like(x), min(B * T2, 1056)
+        launch('dw2_input', B * T, C, [g, w, n, dx], T, H, C, T2, H2)
+        part = torch.empty(blocks, 10, C, device=x.device)
+        launch('dw2_weight', blocks, C, [x, g, n, part], T, H, C, T2, H2, B * T2, blocks)
+        part = part.sum(0)
+        return dx, part[:9].t().reshape(C, 1, 3, 3), part[9], None
+
+
+class Depthwise1(torch.autograd.Function):
+    """x [B][T][C] in bf16, weight [C][1][9] -> float32 [B][T][C]."""
+
+    @staticmethod
+    def forward(ctx, x, weight, chunk):
+        B, T, C = x.shape
+        w = weight.detach().view(C, 9).t().contiguous()
+        y = torch.empty(B, T, C, device=x.device)
+        launch('dw1_forward', B * ((T + 15) // 16), C, [x, w, y], T, C, chunk)
+        ctx.save_for_backward(x, w)
+        ctx.chunk = chunk
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        B, T, C = x.shape
+        g = g.float().contiguous()
+        dx, blocks = torch.empty_like(x), min(B * T, 1056)
+        launch('dw1_input', B * ((T + 15) // 16), C, [g, w, dx], T, C, ctx.chunk)
+        part = torch.empty(blocks, 9, C, device=x.device)
+        launch('dw1_weight', blocks, C, [x, g, part], T, C, ctx.chunk, B * T, blocks)
+        return dx, part.sum(0).t().reshape(C, 1, 9), None

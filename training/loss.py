@@ -18,23 +18,14 @@ def join(logits, labels, norm, g_blank, g_label, g_duration, scale, vocabulary):
     """Gradient with respect to the logits from that of the log probabilities."""
     scale = scale[:, None, None]
     g_blank, g_label, g_duration = g_blank * scale, g_label * scale, g_duration * scale[..., None]
-    index = torch.arange(logits.shape[-1], device=logits.device)
-    softmax = (logits.float() - norm[..., None]).exp()
-    token = torch.where(index == vocabulary, g_blank[..., None], 0) + torch.where(index == labels[:, None, :, None], g_label[..., None], 0)
-    token = token - softmax * (g_blank + g_label)[..., None]
-    out = torch.where(index <= vocabulary, token, 0)
-    duration = logits[..., vocabulary + 1:vocabulary + 1 + DURATIONS].float().softmax(-1)
-    duration = g_duration - duration * g_duration.sum(-1, keepdim=True)
-    out[..., vocabulary + 1:vocabulary + 1 + DURATIONS] = duration
+    out = logits.to(torch.float32, copy=True)
+    duration = out[..., vocabulary + 1:vocabulary + 1 + DURATIONS].softmax(-1)
+    out.sub_(norm[..., None]).exp_().mul_(-(g_blank + g_label)[..., None])
+    out[..., vocabulary] += g_blank
+    out.scatter_add_(3, labels[:, None, :, None].expand(-1, out.shape[1], -1, 1), g_label[..., None])
+    out[..., vocabulary + 1:] = 0
+    out[..., vocabulary + 1:vocabulary + 1 + DURATIONS] = g_duration - duration * g_duration.sum(-1, keepdim=True)
     return out.to(logits.dtype)
-
-
-fast_split, fast_join = split, join
-
-
-def compile_pieces():
-    global fast_split, fast_join
-    fast_split, fast_join = (torch.compile(f, dynamic=True) for f in (split, join))
 
 
 class Tdt(torch.autograd.Function):
@@ -43,7 +34,7 @@ class Tdt(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, logits, labels, T, U, vocabulary, sigma):
-        blank, label, duration, norm = fast_split(logits, labels, vocabulary)
+        blank, label, duration, norm = split(logits, labels, vocabulary)
         blank, label, duration = (blank - sigma).contiguous(), (label - sigma).contiguous(), duration.contiguous()
         B, T0, U0 = blank.shape
         alpha, beta = torch.full_like(blank, -1e30), torch.full_like(blank, -1e30)
@@ -57,4 +48,4 @@ class Tdt(torch.autograd.Function):
     @staticmethod
     def backward(ctx, scale):
         logits, labels, norm, *grads = ctx.saved_tensors
-        return fast_join(logits, labels, norm, *grads, scale, ctx.vocabulary), None, None, None, None, None
+        return join(logits, labels, norm, *grads, scale, ctx.vocabulary), None, None, None, None, None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from kernels import Depthwise1, Depthwise2
 from loss import Tdt
 
 SCORE_SOFT_MAX = 20.    # attention scores beyond this are penalised
@@ -37,47 +38,50 @@ class Subsampling(nn.Module):
                                    '5': nn.Conv2d(n, n, 3, 2, 1, groups=n), '6': nn.Conv2d(n, n, 1)})
         self.out = nn.Linear(n * c.mels // 8, c.width)
 
-    @staticmethod
-    def windows(x):
-        """The nine strided views of a padded [B][T][F]... image, in kernel order."""
-        pad = (0, 0, 1, 1, 1, 1) if x.dim() == 4 else (1, 1, 1, 1)
-        T, H = (x.shape[1] + 1) // 2, (x.shape[2] + 1) // 2
-        x = F.pad(x, pad)
-        return [x[:, i:i + 2 * T - 1:2, j:j + 2 * H - 1:2] for i in range(3) for j in range(3)]
-
-    def first(self, x, keep):
+    def first(self, x, n):
+        """3x3 convolution of the one-channel image as a product: nine views, the validity of the frame (for the bias), zeros."""
+        B, T, H = x.shape
+        T2, H2 = (T + 1) // 2, (H + 1) // 2
+        p = F.pad(x, (1, 1, 1, 1))
+        patch = x.new_zeros(B, T2, H2, 16)
+        for k in range(9):
+            patch[..., k] = p[:, k // 3:k // 3 + 2 * T2 - 1:2, k % 3:k % 3 + 2 * H2 - 1:2]
+        patch[..., 9] = 1
+        patch *= (torch.arange(T2, device=x.device)[None] < n[:, None])[:, :, None, None]
         conv = self.conv['0']
-        patches = torch.stack(self.windows(x) + [torch.zeros_like(self.windows(x)[0])] * 7, -1)
-        weight = F.pad(conv.weight.view(-1, 9), (0, 7))
-        y = F.linear(patches, weight) + conv.bias
-        return (y.relu() * keep[:, :, None, None]).to(y.dtype)
+        weight = F.pad(torch.cat([conv.weight.view(-1, 9), conv.bias[:, None]], 1), (0, 6))
+        return F.linear(patch.bfloat16(), weight.bfloat16()).relu_()
 
-    def depthwise(self, x, name, keep):
-        conv = self.conv[name]
-        weight = conv.weight.view(-1, 9).t()
-        y = sum(w.float() * weight[k] for k, w in enumerate(self.windows(x))) + conv.bias
-        return (y * keep[:, :, None, None]).to(x.dtype)
+    def stage(self, x, depthwise, pointwise, n):
+        """The depthwise kernel takes what lies beyond the n valid frames of x as zero."""
+        dw, pw = self.conv[depthwise], self.conv[pointwise]
+        y = Depthwise2.apply(x, dw.weight, dw.bias, n.int())
+        return F.linear(y, pw.weight.flatten(1).bfloat16(), pw.bias.bfloat16()).relu_()
 
-    def pointwise(self, x, name, keep):
-        conv = self.conv[name]
-        y = F.linear(x, conv.weight.flatten(1)) + conv.bias
-        return (y.relu() * keep[:, :, None, None]).to(x.dtype)
+    def plain(self, x, n):
+        """The same in float32, by the framework's convolutions: for judging."""
+        keep = lambda y, n: y * (torch.arange(y.shape[2], device=y.device)[None] < n[:, None])[:, None, :, None]
+        c, x = self.conv, x[:, None]
+        for names in (('0',), ('2', '3'), ('5', '6')):
+            n = (n + 1) // 2
+            for name in names:
+                x = keep(c[name](x), n)
+            x = x.relu()
+        return self.out(x.transpose(1, 2).flatten(2)), n
 
     def forward(self, x, n):
-        def keep(x, n):
-            return torch.arange(x.shape[1], device=x.device)[None] < n[:, None]
-        def half(x):
-            return torch.empty(1, (x.shape[1] + 1) // 2, device=x.device)
-        x = x * keep(x, n)[..., None]
+        x = x * (torch.arange(x.shape[1], device=x.device)[None] < n[:, None])[..., None]
+        if not self.training:
+            return self.plain(x, n)
         n = (n + 1) // 2
-        x = self.first(x, keep(half(x), n))
-        for dw, pw in (('2', '3'), ('5', '6')):
-            n = (n + 1) // 2
-            k = keep(half(x), n)
-            x = self.pointwise(self.depthwise(x, dw, k), pw, k)
+        x = self.first(x, n)
+        x = self.stage(x, '2', '3', n)
+        n = (n + 1) // 2
+        x = self.stage(x, '5', '6', n)
+        n = (n + 1) // 2
         B, T, H, C = x.shape
         weight = self.out.weight.view(-1, C, H).transpose(1, 2).reshape(-1, H * C)
-        return F.linear(x.view(B, T, H * C), weight, self.out.bias), n
+        return F.linear(x.view(B, T, H * C), weight.bfloat16(), self.out.bias.bfloat16()), n
 
 
 class FeedForward(nn.Module):
@@ -127,13 +131,13 @@ class Convolution(nn.Module):
         self.batch_norm = nn.BatchNorm1d(c.width)
         self.pointwise_conv2 = nn.Conv1d(c.width, c.width, 1, bias=False)
 
-    def forward(self, x, taps, valid, momentum):
-        """taps [kernel][T]: 0 where a tap would see beyond its chunk."""
-        T = x.shape[1]
+    def forward(self, x, valid, chunk, momentum):
+        """chunk: no tap sees beyond the end of its chunk."""
         x = F.glu(F.linear(x, self.pointwise_conv1.weight[:, :, 0]), -1) * valid[..., None]
-        K = self.depthwise_conv.weight.shape[2]
-        padded = F.pad(x, (0, 0, K // 2, K // 2)).float()
-        y = sum(padded[:, k:k + T] * self.depthwise_conv.weight[:, 0, k] * taps[k][:, None] for k in range(K))
+        if self.training:
+            y = Depthwise1.apply(x.bfloat16(), self.depthwise_conv.weight, chunk or 1 << 20)
+        else:
+            y = self.plain(x, chunk)
         norm = self.batch_norm
         if self.training:
             weight = valid[..., None].float()
@@ -141,12 +145,21 @@ class Convolution(nn.Module):
             mean = (y * weight).sum((0, 1)) / count
             variance = ((y - mean).square() * weight).sum((0, 1)) / count
             with torch.no_grad():
-                norm.running_mean.lerp_(mean.detach(), momentum)
-                norm.running_var.lerp_(variance.detach(), momentum)
+                norm.running_mean.lerp_(mean, momentum)
+                norm.running_var.lerp_(variance, momentum)
         else:
             mean, variance = norm.running_mean, norm.running_var
         y = (y - mean) * (variance + norm.eps).rsqrt() * norm.weight + norm.bias
         return F.linear(F.silu(y).to(x.dtype), self.pointwise_conv2.weight[:, :, 0])
+
+
+    def plain(self, x, chunk):
+        """In float32, for judging: a chunk and the four frames before it at a time."""
+        conv = lambda x: self.depthwise_conv(x.transpose(1, 2)).transpose(1, 2)
+        if not chunk:
+            return conv(x)
+        parts = [conv(x[:, max(0, t - 4):t + chunk])[:, min(t, 4):] for t in range(0, x.shape[1], chunk)]
+        return torch.cat(parts, 1)
 
 
 class Layer(nn.Module):
@@ -158,12 +171,12 @@ class Layer(nn.Module):
         self.feed_forward1, self.feed_forward2 = FeedForward(c), FeedForward(c)
         self.self_attn, self.conv = Attention(c), Convolution(c)
 
-    def forward(self, x, position, allowed, taps, valid, momentum):
+    def forward(self, x, position, allowed, valid, chunk, momentum):
         drop = lambda y: F.dropout(y, self.p, self.training).float()
         x = x + .5 * drop(self.feed_forward1(self.norm_feed_forward1(x)))
         y, penalty, top = self.self_attn(self.norm_self_att(x), position, allowed, valid)
         x = x + drop(y)
-        x = x + drop(self.conv(self.norm_conv(x), taps, valid, momentum))
+        x = x + drop(self.conv(self.norm_conv(x), valid, chunk, momentum))
         x = x + .5 * drop(self.feed_forward2(self.norm_feed_forward2(x)))
         return self.norm_out(x), penalty, top
 
@@ -174,15 +187,13 @@ def positions(T, width, device):
     return torch.stack([(r * w).sin(), (r * w).cos()], -1).flatten(1)
 
 
-def context(T, kernel, device, chunk=None, left=None):
-    """allowed [1][T][T] and taps [kernel][T] for chunks of `chunk` frames that see `left` frames before them; None: all."""
-    t = torch.arange(T, device=device)
+def context(T, device, chunk=None, left=None):
+    """allowed [1][T][T]: chunks of `chunk` frames that see themselves and `left` frames before; None: all."""
     if chunk is None:
-        return torch.ones(1, T, T, dtype=torch.bool, device=device), torch.ones(kernel, T, device=device)
+        return torch.ones(1, T, T, dtype=torch.bool, device=device)
+    t = torch.arange(T, device=device)
     begin = t // chunk * chunk
-    allowed = (t[None] < (begin + chunk)[:, None]) & (t[None] >= (begin - left)[:, None])
-    tap = torch.arange(kernel, device=device)[:, None] - kernel // 2
-    return allowed[None], ((t % chunk)[None] + tap < chunk).float()
+    return ((t[None] < (begin + chunk)[:, None]) & (t[None] >= (begin - left)[:, None]))[None]
 
 
 class Encoder(nn.Module):
@@ -197,11 +208,11 @@ class Encoder(nn.Module):
         x = F.dropout(x.float(), self.c.dropout, self.training)
         T = x.shape[1]
         valid = torch.arange(T, device=x.device)[None] < n[:, None]
-        allowed, taps = context(T, self.c.kernel, x.device, chunk, left)
+        allowed = context(T, x.device, chunk, left)
         position = positions(T, self.c.width, x.device)
         penalty, tops = 0., []
         for layer in self.layers:
-            x, p, top = layer(x, position, allowed, taps, valid, momentum)
+            x, p, top = layer(x, position, allowed, valid, chunk, momentum)
             penalty, tops = penalty + p, tops + [top]
         return x, n, penalty, torch.stack(tops)
 
@@ -237,8 +248,8 @@ class Model(nn.Module):
     def joint_hidden(self, e, p):
         return F.dropout((e[:, :, None] + p[:, None]).relu(), self.c.dropout, self.training)
 
-    def losses(self, mel, n, labels, U, chunk=None, left=None, momentum=.05):
-        """Sums over the rows of the TDT and the CTC loss, the score penalty, the largest score a layer."""
+    def losses(self, mel, n, labels, U, host_n, host_U, chunk=None, left=None, momentum=.05):
+        """Sums over the rows of the TDT and the CTC loss, the score penalty, the largest score a layer.  host_n, host_U: n and U in host memory."""
         V = self.c.vocabulary
         x, n, penalty, tops = self.encoder(mel, n, chunk, left, momentum)
         start = torch.full_like(labels[:, :1], V)
@@ -250,7 +261,7 @@ class Model(nn.Module):
         n = n.clamp(max=x.shape[1]).int()
         targets = torch.cat([labels, start * 0], 1)
         tdt = Tdt.apply(logits, targets, n, U, V, .05)
-        ctc = F.ctc_loss(self.ctc(x).float().log_softmax(-1).transpose(0, 1), labels, n.long(), U.long(), blank=V, reduction='none', zero_infinity=True)
+        ctc = F.ctc_loss(self.ctc(x).float().log_softmax(-1).transpose(0, 1), labels, (host_n + 7) // 8, host_U, blank=V, reduction='none', zero_infinity=True)
         return tdt, ctc, penalty, tops
 
     @torch.no_grad()

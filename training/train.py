@@ -7,12 +7,12 @@ usage: train.py WORK_DIR --seconds S [--batch-s B] [...]
 The schedule follows the clock: warm-up, then a cosine to zero at the end of S seconds.  A file WORK_DIR/end, if it appears,
 holds the wall-clock time at which to be done, in place of --seconds.
 """
-import argparse, json, math, os, threading, time
+import argparse, json, math, os, sys, time
 import numpy as np
 import sentencepiece
 import torch
 import torch.nn as nn
-import data, loss
+import data
 from model import Config, Model
 
 
@@ -31,7 +31,6 @@ def parse():
     p.add_argument('--pool-h', type=float, default=300)
     p.add_argument('--wait-h', type=float, default=.3)
     p.add_argument('--seed', type=int, default=7)
-    p.add_argument('--no-compile', action='store_true')
     p.add_argument('--profile-steps', type=int, default=0)
     return p.parse_args()
 
@@ -69,7 +68,7 @@ def main():
     torch.manual_seed(args.seed)
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    torch._dynamo.config.cache_size_limit = 64
+    sys.setswitchinterval(5e-4)                    # the threads that prepare batches must not hold this one up
     begin = time.time()
     log_file = open(os.path.join(args.work, 'log.txt'), 'a', buffering=1)
 
@@ -87,13 +86,6 @@ def main():
     model = Model(config).to(device)
     log('parameters %.3f M, of which shipped %.3f M' % (sum(p.numel() for p in model.parameters()) / 1e6,
         sum(p.numel() for n, p in model.named_parameters() if not n.startswith('ctc.')) / 1e6))
-    if not args.no_compile:
-        loss.compile_pieces()
-        sub = model.encoder.pre_encode
-        sub.first, sub.depthwise, sub.pointwise = (torch.compile(f, dynamic=True) for f in (sub.first, sub.depthwise, sub.pointwise))
-        for layer in model.encoder.layers:
-            layer.compile(dynamic=True)
-        data.features, data.mask = torch.compile(data.features, dynamic=True) if False else data.features, torch.compile(data.mask, dynamic=True)
     decay = [p for n, p in model.named_parameters() if p.dim() > 1]
     plain = [p for n, p in model.named_parameters() if p.dim() <= 1]
     optimizer = torch.optim.AdamW([dict(params=decay, weight_decay=args.weight_decay), dict(params=plain, weight_decay=0.)],
@@ -133,7 +125,7 @@ def main():
             mel = data.mask(mel, T)
             del w
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == 'cuda'):
-            tdt, ctc, penalty, tops = model.losses(mel, T, b['labels'], b['U'], chunk, left, .05 if done < .7 else .02)
+            tdt, ctc, penalty, tops = model.losses(mel, T, b['labels'], b['U'], b['host_total'] // 160, b['host_U'], chunk, left, .05 if done < .7 else .02)
         ok = tdt.isfinite() & (tdt < 1e6)
         tokens = (b['U'] * ok).sum() + 1
         tdt, ctc = torch.where(ok, tdt, 0.).sum() / tokens, torch.where(ok, ctc, 0.).sum() / tokens
