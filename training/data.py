@@ -17,7 +17,7 @@ SHARES = {'librispeech-tc100': .10, 'ljspeech': .005, 'dc_tts-selfrec': .02, 'sp
 class Pool:
     """All clips so far: samples in one int16 tensor, and for each clip its place, length, tokens and source."""
 
-    def __init__(self, folder, text, real, encode, capacity_samples, device, hold_out=()):
+    def __init__(self, folder, text, real, encode, capacity_samples, device, hold_out=(), rank=0, world=1):
         self.folder, self.encode, self.device = folder, encode, device
         self.wave = torch.zeros(capacity_samples, dtype=torch.int16, device=device)
         self.used = 8                                                   # room for the sample before a clip
@@ -26,12 +26,14 @@ class Pool:
         self.hold_out = set(hold_out)
         self.sources = list(SHARES)
         self.seen, self.full = set(), False
-        self.offset, self.length, self.source, self.tokens, self.held = [], [], [], [], []
+        self.parts, self.held = [], []                                  # of every shard (offset, length, source, number of tokens), tokens
         self.index = None
+        self.rank, self.world, self.lock = rank, world, threading.Lock()
 
     def scan(self, most=1 << 30):
-        """Take in shards that are new; True if there were any."""
-        new = [p for p in sorted(glob.glob(os.path.join(self.folder, '*.npz')), key=os.path.getmtime) if p not in self.seen][:most]
+        """Take in shards that are new; True if there were any.  Of what is synthesised a process takes its part."""
+        mine = lambda p: os.path.basename(p).startswith('real') or int(os.path.basename(p)[:2]) % self.world == self.rank
+        new = [p for p in sorted(glob.glob(os.path.join(self.folder, '*.npz')), key=os.path.getmtime) if p not in self.seen and mine(p)][:most]
         for path in new:
             self.seen.add(path)
             if not self.full:
@@ -46,21 +48,26 @@ class Pool:
         if self.used + len(samples) + 8 > len(self.wave):
             self.full = True
             return
-        self.wave[self.used:self.used + len(samples)] = samples.to(self.device)
+        with self.lock:                                                  # never while a graph is recorded
+            self.wave[self.used:self.used + len(samples)] = samples.to(self.device)
+            if self.device.type == 'cuda':
+                torch.cuda.current_stream().synchronize()
         at, real = self.used, os.path.basename(path).startswith('real')
         self.used += len(samples)
-        for n, line in zip(shard['lengths'].tolist(), shard['lines'].tolist()):
-            kind, text = self.real[line] if real else (self.lines[line][0], normalise(self.lines[line][1]))
-            tokens = self.encode(text)
-            row = (at, n, self.sources.index(kind), tokens)
+        rows, flat = [], []
+        clips = [self.real[line] if real else (self.lines[line][0], normalise(self.lines[line][1])) for line in shard['lines'].tolist()]
+        encoded = self.encode([text for _, text in clips])
+        for n, line, (kind, _), tokens in zip(shard['lengths'].tolist(), shard['lines'].tolist(), clips, encoded):
+            row = (at, n, self.sources.index(kind), len(tokens))
             at += n
             if real and line in self.hold_out:
-                self.held.append(row)
-                continue
+                self.held.append((*row[:3], tokens))
             # The lattice needs room: a label takes no less than the average frame allows.
-            if 1 <= len(tokens) <= 200 and n / 1280 > .35 * len(tokens) and RATE * .2 < n <= RATE * EDGES_S[-1]:
-                for column, x in zip((self.offset, self.length, self.source, self.tokens), row):
-                    column.append(x)
+            elif 1 <= len(tokens) <= 200 and n / 1280 > .35 * len(tokens) and RATE * .2 < n <= RATE * EDGES_S[-1]:
+                rows.append(row)
+                flat.extend(tokens)
+        if rows:
+            self.parts.append((np.array(rows, np.int64), np.array(flat, np.int32)))
 
     def arrange(self):
         self.index = Index(self)
@@ -70,11 +77,10 @@ class Index:
     """A fixed view of the pool by bucket and source."""
 
     def __init__(self, pool):
-        self.offset, self.length = np.array(pool.offset, np.int64), np.array(pool.length, np.int32)
-        source = np.array(pool.source)
-        counts = np.array([len(t) for t in pool.tokens])
+        rows = np.concatenate([p[0] for p in pool.parts])
+        self.offset, self.length, source, counts = rows[:, 0].copy(), rows[:, 1].astype(np.int32), rows[:, 2], rows[:, 3]
         self.n_tokens, self.token_start = counts, np.concatenate([[0], np.cumsum(counts)])[:-1]
-        self.tokens = np.concatenate([np.asarray(t, np.int32) for t in pool.tokens])
+        self.tokens = np.concatenate([p[1] for p in pool.parts])
         bucket = np.searchsorted(np.array(EDGES_S) * RATE, self.length)
         n, s = len(EDGES_S), len(SHARES)
         self.lists = [[np.flatnonzero((bucket == b) & (source == k)) for k in range(s)] for b in range(n)]
@@ -97,9 +103,12 @@ class Index:
             out[where] = rng.choice(self.lists[b][k], len(where))
         return out
 
-    def batch(self, rng, batch_s):
-        """Arrays that tell the kernel what to gather, and the labels."""
-        b = int(rng.choice(len(EDGES_S), p=self.weight.sum(1)))
+    def bucket(self, x):
+        """The bucket at x of [0, 1) of all seconds."""
+        return min(int(np.searchsorted(self.weight.sum(1).cumsum(), x, 'right')), len(EDGES_S) - 1)
+
+    def batch(self, rng, b, batch_s):
+        """Arrays that tell the kernel what to gather from bucket b, and the labels."""
         L = int(EDGES_S[b] * ROOM * RATE) // 1280 * 1280
         rows = max(4, int(batch_s * RATE / L))
         first, second = self.pick(rng, b, rows), np.full(rows, -1, np.int64)
@@ -127,7 +136,7 @@ class Index:
         total = np.clip(total, 4000, L)
         n_tokens = np.where(clip >= 0, self.n_tokens[clip], 0)
         U = n_tokens.sum(1)
-        labels = np.zeros((rows, max(1, U.max())), np.int64)
+        labels = np.zeros((rows, (max(1, U.max()) + 15) // 16 * 16), np.int64)     # few shapes
         for s in range(2):
             width = int(n_tokens[:, s].max())
             if width == 0:
@@ -142,17 +151,20 @@ class Index:
 class Feeder(threading.Thread):
     """Draws batches ahead of their use, and looks for new shards now and then."""
 
-    def __init__(self, pool, batch_s, seed, ahead=6):
+    def __init__(self, pool, batch_s, seed, rank=0, ahead=6):
         super().__init__(daemon=True)
-        self.pool, self.batch_s, self.rng = pool, batch_s, np.random.default_rng(seed)
+        self.pool, self.batch_s, self.rng = pool, batch_s, np.random.default_rng(seed + 1000 * rank)
+        self.common = np.random.default_rng(seed)                      # every process takes a batch of the same length
         self.ready, self.room = [], threading.Semaphore(ahead)
         self.some = threading.Semaphore(0)
         self.stop = False
 
     def run(self):
+        first = list(range(len(EDGES_S)))                                # each length once, the longest first
         while not self.stop:
             self.room.acquire()
-            b = self.pool.index.batch(self.rng, self.batch_s)
+            index = self.pool.index
+            b = index.batch(self.rng, first.pop() if first else index.bucket(self.common.random()), self.batch_s)
             self.ready.append({k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in b.items()})
             self.some.release()
 
@@ -170,16 +182,14 @@ class Scanner(threading.Thread):
 
     def run(self):
         while not self.pool.full:
-            if not self.pool.scan(40):
-                time.sleep(3)
-            time.sleep(.2)
+            self.pool.scan(40)
+            time.sleep(4)
 
 
 def gather(pool, b):
     device = pool.device
     move = lambda x: (x.pin_memory() if device.type == 'cuda' else x).to(device, non_blocking=True)
-    host = dict(host_U=b['U'].long(), host_total=b['total'])               # nothing waits for the device to tell it what is known here
-    b = {k: move(v) if torch.is_tensor(v) else v for k, v in b.items()} | host
+    b = {k: move(v) if torch.is_tensor(v) else v for k, v in b.items()}
     w = torch.zeros(len(b['total']), b['L'], device=device)
     launch('gather', len(w), 512, [pool.wave, b['offset'], b['length'], b['start'], b['speed'], w], b['L'])
     return w, b
@@ -283,13 +293,13 @@ def augment(w, n, silent):
     f = torch.linspace(0, 8000, K, device=device)[None]
     curve = torch.randn(B, 12, device=device) * 4 * (rand(B, 1) < .6)
     gain = 10 ** (F.interpolate(curve[:, None], K, mode='linear', align_corners=True)[:, 0] / 20)
-    top = torch.where(rand(B, 1) < .2, 3000 + 4500 * rand(B, 1), 9e3)
+    top = (3000 + 4500 * rand(B, 1)).masked_fill(rand(B, 1) < .8, 9e3)
     telephone = rand(B, 1) < .1
-    top, bottom = torch.where(telephone, 3500., top), torch.where(telephone, 280., 20.)
+    top, bottom = top.masked_fill(telephone, 3500.), 20. + 260 * telephone
     gain = gain * torch.sigmoid((top - f) / 120) * torch.sigmoid((f - bottom) / 30)
     t = torch.arange(4000, device=device)[None]
     echo = torch.randn(B, 4000, device=device) * torch.exp(-t / (150 + 1000 * rand(B, 1))) * rand(B, 1) * .22
-    echo = torch.where(rand(B, 1) < .4, echo, 0)
+    echo = echo * (rand(B, 1) < .4)
     echo[:, 0] = 1
     clean = torch.fft.irfft(S * gain * torch.fft.rfft(echo, N), N)[:, :L]
     power = (clean.square().sum(1, keepdim=True) / n[:, None]).sqrt()
@@ -308,9 +318,9 @@ def augment(w, n, silent):
     noise[which] = played / (played.square().mean(1, keepdim=True).sqrt() + 1e-9)
     snr = torch.where(kind < .12, 8 + 25 * rand(B, 1), 4 + 36 * rand(B, 1))
     on = rand(B, 1) < .72
-    w = clean + on * level * noise * 10 ** (-torch.where(silent[:, None], 0., snr) / 20)
+    w = clean + on * level * noise * 10 ** (-snr.masked_fill(silent[:, None], 0.) / 20)
     peak = w.abs().amax(1, keepdim=True) + 1e-9
-    limit = torch.where(rand(B, 1) < .06, .1 + .5 * rand(B, 1), 1.)
-    w = (w / peak).clamp(-limit, limit) * torch.where(silent[:, None], peak, 1.)
-    w = w * torch.where(silent[:, None], 1., 10 ** (-1.6 * rand(B, 1)))
+    limit = (.1 + .5 * rand(B, 1)).masked_fill(rand(B, 1) < .94, 1.)
+    w = (w / peak).clamp(-limit, limit) * peak.masked_fill(~silent[:, None], 1.)
+    w = w * (10 ** (-1.6 * rand(B, 1))).masked_fill(silent[:, None], 1.)
     return w * (torch.arange(L, device=device)[None] < n[:, None])

@@ -1,4 +1,4 @@
-"""Kernels in C that run on a GPU (through CuPy) and on a CPU (through g++): the TDT lattice, the gathering of audio, and the
+"""Kernels in C that run on a GPU (through CuPy) and on a CPU (through g++): the lattices of TDT and CTC, the gathering of audio, and the
 two depthwise convolutions, with channels last and bf16 activations.
 
 One source, so that what is tested on a CPU is what trains on a GPU: a block is a loop there, a thread is the whole block.
@@ -86,6 +86,59 @@ GLOBAL void tdt(const float *blank, const float *label, const float *duration, c
         }
         g_blank[AT(t, u)] = -by_blank;
         g_label[AT(t, u)] = -by_label;
+    }
+}
+
+/* Connectionist temporal classification, one utterance a block.  logp [B][T0][V] with the blank last, label [B][U0];
+ * alpha, beta [B][T0][2 U0 + 1], filled with NONE.  Out: log probability of all paths (0 where there is none), and minus
+ * the expected use of every output, added to grad [B][T0][V]. */
+GLOBAL void ctc(const float *logp, const long long *label, const int *Ts, const int *Us, float *alpha, float *beta, float *total,
+                float *grad, int T0, int U0, int V)
+{
+    const int k = BLOCK, T = Ts[k], S = 2 * Us[k] + 1, S0 = 2 * U0 + 1;
+    logp += (size_t)k * T0 * V; grad += (size_t)k * T0 * V;
+    alpha += (size_t)k * T0 * S0; beta += (size_t)k * T0 * S0;
+    label += (size_t)k * U0;
+#define SYMBOL(s) ((s) % 2 ? (int)label[(s) / 2] : V - 1)
+#define SKIPS(s) ((s) % 2 && (s) > 1 && label[(s) / 2] != label[(s) / 2 - 1])        /* from s - 2 straight to s */
+    for (int t = 0; t < T; t++) {
+        for (int s = THREAD; s < S; s += THREADS) {
+            logsum sum = {NONE, 0};
+            if (t == 0) {
+                if (s < 2) add(&sum, 0);
+            } else {
+                const float *a = alpha + (size_t)(t - 1) * S0;
+                add(&sum, a[s]);
+                if (s > 0) add(&sum, a[s - 1]);
+                if (SKIPS(s)) add(&sum, a[s - 2]);
+            }
+            const float v = value(sum);
+            alpha[(size_t)t * S0 + s] = v <= NONE / 2 ? NONE : v + logp[(size_t)t * V + SYMBOL(s)];
+        }
+        SYNC;
+    }
+    logsum end = {NONE, 0};
+    add(&end, alpha[(size_t)(T - 1) * S0 + S - 1]);
+    if (S > 1) add(&end, alpha[(size_t)(T - 1) * S0 + S - 2]);
+    const float z = value(end);
+    if (THREAD == 0) total[k] = z <= NONE / 2 ? 0 : z;
+    if (z <= NONE / 2) return;
+    for (int t = T - 1; t >= 0; t--) {
+        for (int s = THREAD; s < S; s += THREADS) {
+            logsum sum = {NONE, 0};
+            if (t == T - 1) {
+                if (s >= S - 2) add(&sum, 0);
+            } else {
+                const float *b = beta + (size_t)(t + 1) * S0, *p = logp + (size_t)(t + 1) * V;
+                add(&sum, b[s] + p[SYMBOL(s)]);
+                if (s + 1 < S) add(&sum, b[s + 1] + p[SYMBOL(s + 1)]);
+                if (s + 2 < S && SKIPS(s + 2)) add(&sum, b[s + 2] + p[SYMBOL(s + 2)]);
+            }
+            const float v = value(sum), a = alpha[(size_t)t * S0 + s];
+            beta[(size_t)t * S0 + s] = v;
+            if (a > NONE / 2 && v > NONE / 2) ADD(grad + (size_t)t * V + SYMBOL(s), -expf(fminf(0, a + v - z)));
+        }
+        SYNC;
     }
 }
 
@@ -206,8 +259,9 @@ GLOBAL void dw2_weight(const bf16 *x, const bf16 *g, const int *n, float *part, 
 /* Depthwise convolution over time, 9 taps, padding 4, chunk: a frame sees nothing beyond the last frame of its chunk.
  * x [B][T][C], w [9][C], y [B][T][C].  A block is one (b, 16 frames). */
 #define TAPS 9
-GLOBAL void dw1_forward(const bf16 *x, const float *w, float *y, int T, int C, int chunk)
+GLOBAL void dw1_forward(const bf16 *x, const float *w, const int *chunk_frames, float *y, int T, int C)
 {
+    const int chunk = *chunk_frames;
     const int parts = (T + 15) / 16, b = BLOCK / parts, t0 = BLOCK % parts * 16;
     for (int c = THREAD; c < C; c += THREADS) {
         float k[TAPS];
@@ -224,8 +278,9 @@ GLOBAL void dw1_forward(const bf16 *x, const float *w, float *y, int T, int C, i
     }
 }
 
-GLOBAL void dw1_input(const float *g, const float *w, bf16 *dx, int T, int C, int chunk)
+GLOBAL void dw1_input(const float *g, const float *w, const int *chunk_frames, bf16 *dx, int T, int C)
 {
+    const int chunk = *chunk_frames;
     const int parts = (T + 15) / 16, b = BLOCK / parts, t0 = BLOCK % parts * 16;
     for (int c = THREAD; c < C; c += THREADS) {
         float k[TAPS];
@@ -241,8 +296,9 @@ GLOBAL void dw1_input(const float *g, const float *w, bf16 *dx, int T, int C, in
     }
 }
 
-GLOBAL void dw1_weight(const bf16 *x, const float *g, float *part, int T, int C, int chunk, int rows, int blocks)
+GLOBAL void dw1_weight(const bf16 *x, const float *g, const int *chunk_frames, float *part, int T, int C, int rows, int blocks)
 {
+    const int chunk = *chunk_frames;
     for (int c = THREAD; c < C; c += THREADS) {
         float sum[TAPS] = {0, 0, 0, 0, 0, 0, 0, 0, 0};
         for (int row = BLOCK; row < rows; row += blocks) {
@@ -257,13 +313,14 @@ GLOBAL void dw1_weight(const bf16 *x, const float *g, float *part, int T, int C,
     }
 }
 '''
-NAMES = ('tdt', 'gather', 'dw2_forward', 'dw2_input', 'dw2_weight', 'dw1_forward', 'dw1_input', 'dw1_weight')
+NAMES = ('tdt', 'ctc', 'gather', 'dw2_forward', 'dw2_input', 'dw2_weight', 'dw1_forward', 'dw1_input', 'dw1_weight')
 ON_GPU = '''#define DEVICE __device__
 #define GLOBAL extern "C" __global__
 #define BLOCK blockIdx.x
 #define THREAD threadIdx.x
 #define THREADS blockDim.x
 #define SYNC __syncthreads()
+#define ADD(p, x) atomicAdd(p, x)
 '''
 ON_CPU = '''#include <cmath>
 #include <cstddef>
@@ -272,6 +329,7 @@ ON_CPU = '''#include <cmath>
 #define THREAD 0
 #define THREADS 1
 #define SYNC
+#define ADD(p, x) (*(p) += (x))
 static int BLOCK;
 extern "C" void set_block(int k) { BLOCK = k; }
 '''
@@ -334,25 +392,24 @@ class Depthwise2(torch.autograd.Function):
 
 
 class Depthwise1(torch.autograd.Function):
-    """x [B][T][C] in bf16, weight [C][1][9] -> float32 [B][T][C]."""
+    """x [B][T][C] in bf16, weight [C][1][9], chunk int32 [1] -> float32 [B][T][C]."""
 
     @staticmethod
     def forward(ctx, x, weight, chunk):
         B, T, C = x.shape
         w = weight.detach().view(C, 9).t().contiguous()
         y = torch.empty(B, T, C, device=x.device)
-        launch('dw1_forward', B * ((T + 15) // 16), C, [x, w, y], T, C, chunk)
-        ctx.save_for_backward(x, w)
-        ctx.chunk = chunk
+        launch('dw1_forward', B * ((T + 15) // 16), C, [x, w, chunk, y], T, C)
+        ctx.save_for_backward(x, w, chunk)
         return y
 
     @staticmethod
     def backward(ctx, g):
-        x, w = ctx.saved_tensors
+        x, w, chunk = ctx.saved_tensors
         B, T, C = x.shape
         g = g.float().contiguous()
         dx, blocks = torch.empty_like(x), min(B * T, 1056)
-        launch('dw1_input', B * ((T + 15) // 16), C, [g, w, dx], T, C, ctx.chunk)
+        launch('dw1_input', B * ((T + 15) // 16), C, [g, w, chunk, dx], T, C)
         part = torch.empty(blocks, 9, C, device=x.device)
-        launch('dw1_weight', blocks, C, [x, g, part], T, C, ctx.chunk, B * T, blocks)
+        launch('dw1_weight', blocks, C, [x, g, chunk, part], T, C, B * T, blocks)
         return dx, part.sum(0).t().reshape(C, 1, 9), None

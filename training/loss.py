@@ -1,4 +1,4 @@
-"""TDT loss over logits [B][T][U+1][at least V+6]: V labels, blank, five durations, padding."""
+"""The losses.  TDT is over logits [B][T][U+1][at least V+6]: V labels, blank, five durations, padding."""
 import torch
 from kernels import launch
 
@@ -49,3 +49,20 @@ class Tdt(torch.autograd.Function):
     def backward(ctx, scale):
         logits, labels, norm, *grads = ctx.saved_tensors
         return join(logits, labels, norm, *grads, scale, ctx.vocabulary), None, None, None, None, None
+
+
+class Ctc(torch.autograd.Function):
+    """Minus log probability of each row; 0 where T leaves no path.  logp float32 [B][T][V], blank last; labels int64 [B][U0], T and U int32 [B]."""
+
+    @staticmethod
+    def forward(ctx, logp, labels, T, U):
+        (B, T0, V), U0 = logp.shape, labels.shape[1]
+        lattice = torch.full((2, B, T0, 2 * U0 + 1), -1e30, device=logp.device)
+        grad, total = torch.zeros_like(logp), torch.zeros(B, device=logp.device)
+        launch('ctc', B, 128, [logp, labels, T, U, lattice[0], lattice[1], total, grad], T0, U0, V)
+        ctx.save_for_backward(grad)
+        return -total
+
+    @staticmethod
+    def backward(ctx, scale):
+        return ctx.saved_tensors[0] * scale[:, None, None], None, None, None

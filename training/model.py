@@ -8,7 +8,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from kernels import Depthwise1, Depthwise2
-from loss import Tdt
+from loss import Ctc, Tdt
 
 SCORE_SOFT_MAX = 20.    # attention scores beyond this are penalised
 MASKED = -1e4
@@ -115,9 +115,9 @@ class Attention(nn.Module):
         place = F.pad(place, (1, 0)).view(B, self.h, 2 * T, T)[:, :, 1:].reshape(B, self.h, T, 2 * T - 1)[..., :T]
         score = content.float() + place.float()
         pair = (allowed & valid[:, None, :] & valid[:, :, None])[:, None]            # [B][1][T][T]
-        top = torch.where(pair, score.abs(), 0.).amax(-1)
+        top = score.abs().masked_fill(~pair, 0.).amax(-1)
         penalty = (top - SCORE_SOFT_MAX).relu().square().mean()
-        weight = torch.where(pair, score, MASKED).softmax(-1).to(v.dtype)
+        weight = score.masked_fill(~pair, MASKED).softmax(-1).to(v.dtype)
         weight = F.dropout(weight, self.p, self.training)
         y = (weight @ v).transpose(1, 2).reshape(B, T, D)
         return self.linear_out(y), penalty, top.detach().amax()
@@ -132,10 +132,10 @@ class Convolution(nn.Module):
         self.pointwise_conv2 = nn.Conv1d(c.width, c.width, 1, bias=False)
 
     def forward(self, x, valid, chunk, momentum):
-        """chunk: no tap sees beyond the end of its chunk."""
+        """chunk: no tap sees beyond the end of its chunk; in training an int32 tensor."""
         x = F.glu(F.linear(x, self.pointwise_conv1.weight[:, :, 0]), -1) * valid[..., None]
         if self.training:
-            y = Depthwise1.apply(x.bfloat16(), self.depthwise_conv.weight, chunk or 1 << 20)
+            y = Depthwise1.apply(x.bfloat16(), self.depthwise_conv.weight, chunk)
         else:
             y = self.plain(x, chunk)
         norm = self.batch_norm
@@ -181,6 +181,13 @@ class Layer(nn.Module):
         return self.norm_out(x), penalty, top
 
 
+def subsampled(n):
+    """Frames that the subsampling makes of n."""
+    for _ in range(3):
+        n = (n + 1) // 2
+    return n
+
+
 def positions(T, width, device):
     r = torch.arange(T - 1, -T, -1, device=device, dtype=torch.float32)[:, None]
     w = torch.exp(-torch.arange(0, width, 2, device=device) * (math.log(10000.) / width))
@@ -203,12 +210,11 @@ class Encoder(nn.Module):
         self.pre_encode = Subsampling(c)
         self.layers = nn.ModuleList(Layer(c) for _ in range(c.layers))
 
-    def forward(self, x, n, chunk=None, left=None, momentum=None):
+    def forward(self, x, n, chunk=None, allowed=None, momentum=None):
         x, n = self.pre_encode(x, n)
         x = F.dropout(x.float(), self.c.dropout, self.training)
         T = x.shape[1]
         valid = torch.arange(T, device=x.device)[None] < n[:, None]
-        allowed = context(T, x.device, chunk, left)
         position = positions(T, self.c.width, x.device)
         penalty, tops = 0., []
         for layer in self.layers:
@@ -233,7 +239,7 @@ class Model(nn.Module):
         D, V = c.width, c.vocabulary
         self.encoder = Encoder(c)
         self.decoder = Nest(prediction=Nest(embed=nn.Embedding(V + 1, D, padding_idx=V),
-                                            dec_rnn=Nest(lstm=nn.LSTM(D, D, 2, batch_first=True, dropout=c.predictor_dropout))))
+                                            dec_rnn=Nest(lstm=nn.LSTM(D, D, 2, batch_first=True))))
         self.joint = Nest(pred=nn.Linear(D, D), enc=nn.Linear(D, D), joint_net=nn.ModuleDict({'2': nn.Linear(D, V + 6)}))
         self.ctc = nn.Linear(D, V + 1)
 
@@ -248,10 +254,11 @@ class Model(nn.Module):
     def joint_hidden(self, e, p):
         return F.dropout((e[:, :, None] + p[:, None]).relu(), self.c.dropout, self.training)
 
-    def losses(self, mel, n, labels, U, host_n, host_U, chunk=None, left=None, momentum=.05):
-        """Sums over the rows of the TDT and the CTC loss, the score penalty, the largest score a layer.  host_n, host_U: n and U in host memory."""
+    def losses(self, mel, n, labels, U, chunk, allowed, momentum):
+        """Of each row the TDT and the CTC loss; the score penalty, the largest score a layer.  All arguments are on the device: n, U int32 [B];
+        chunk int32 [1]; allowed as context() makes it; momentum of the batch norm's statistics [1]."""
         V = self.c.vocabulary
-        x, n, penalty, tops = self.encoder(mel, n, chunk, left, momentum)
+        x, n, penalty, tops = self.encoder(mel, n, chunk, allowed, momentum)
         start = torch.full_like(labels[:, :1], V)
         p, _ = self.predict(torch.cat([start, labels], 1))
         hidden = self.joint_hidden(self.joint.enc(x), p)
@@ -261,14 +268,15 @@ class Model(nn.Module):
         n = n.clamp(max=x.shape[1]).int()
         targets = torch.cat([labels, start * 0], 1)
         tdt = Tdt.apply(logits, targets, n, U, V, .05)
-        ctc = F.ctc_loss(self.ctc(x).float().log_softmax(-1).transpose(0, 1), labels, (host_n + 7) // 8, host_U, blank=V, reduction='none', zero_infinity=True)
+        ctc = Ctc.apply(self.ctc(x).float().log_softmax(-1).contiguous(), labels, n, U)
         return tdt, ctc, penalty, tops
 
     @torch.no_grad()
     def greedy(self, mel, n, max_symbols=10, chunk=None, left=None):
         """Label ids of each row, all rows at once."""
         V, device = self.c.vocabulary, mel.device
-        x, n, _, _ = self.encoder(mel, n, chunk, left)
+        frames = subsampled(mel.shape[1])
+        x, n, _, _ = self.encoder(mel, n, chunk, context(frames, device, chunk, left))
         e = self.joint.enc(x.float())
         B = len(x)
         rows = torch.arange(B, device=device)

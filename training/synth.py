@@ -1,6 +1,6 @@
-"""Speak text.tsv with espeak-ng and flite, in process, into shards of int16 samples.
+"""Speak text.tsv with espeak-ng, flite and hibari-tts, in process, into shards of int16 samples.
 
-usage: synth.py TEXT.tsv OUT_DIR --workers N [--seconds S] [--flite-share P] [--seed K] [--limit LINES]
+usage: synth.py TEXT.tsv OUT_DIR --workers N [--seconds S] [--seed K] [--limit LINES]
        CONURE_TTS names a folder with the libraries (lib/) and espeak-ng-data/; without it the system's are used.
 
 A shard is OUT_DIR/<worker>-<number>.npz: samples (all clips end to end), lengths, lines (line numbers of TEXT.tsv).
@@ -94,7 +94,8 @@ class Flite:
     def speak(self, text, rng):
         name = rng.choice(FLITE)
         voice, features = self.voices[name]
-        self.lib.flite_feat_set_float(features, b'duration_stretch', rng.uniform(.78, 1.35))
+        size = rng.choice([84, 88, 92, 96, 100, 100, 104, 108, 112, 116, 120])       # played slower: a larger speaker
+        self.lib.flite_feat_set_float(features, b'duration_stretch', rng.uniform(.78, 1.35) * size / 100)
         if name in ('cmu_us_kal16',):
             self.lib.flite_feat_set_float(features, b'int_f0_target_mean', rng.uniform(80, 150))
         wave = self.lib.flite_text_to_wave(text.encode(), voice)
@@ -103,7 +104,48 @@ class Flite:
         samples = np.ctypeslib.as_array(wave.contents.samples, (wave.contents.count,)).astype(np.float32)
         rate = wave.contents.rate
         self.lib.delete_wave(wave)
-        return samples if rate == RATE else None
+        if rate != RATE:
+            return None
+        return samples if size == 100 else resample_poly(samples, 25, size // 4)
+
+
+class Hibari:
+    """hibari-tts (Apache-2.0), one American voice with the prosody of a large model.  It predicts harmonic and noise spectra and
+    a pitch curve; moving the formants, the pitch and its range, and the breath before they are made sound gives many speakers."""
+
+    def __init__(self):
+        import hibari
+        from hibari import dsp
+        self.dsp, self.tts = dsp, hibari.Hibari()
+
+    def speak(self, text, rng):
+        noise = np.random.default_rng(rng.getrandbits(32))
+        man = rng.random() < .5
+        formant = rng.uniform(.80, 1.0) if man else rng.uniform(.92, 1.18)        # above 1: a shorter vocal tract
+        pitch = rng.uniform(.42, .75) if man else rng.uniform(.8, 1.35)
+        span, breath, voice = rng.uniform(.4, 1.5), rng.uniform(-.5, 1.), rng.uniform(-.5, .2)
+        speed, tilt = rng.uniform(.85, 1.4), rng.uniform(-.8, .8)
+        if rng.random() < .1:
+            formant, pitch, span = 1., 1., 1.
+        out = []
+        for phonemes in self.tts.phonemize(text):
+            ids = np.asarray([self.tts.ids(phonemes)], np.int64)
+            if ids.shape[1] < 3:
+                continue
+            parts = self.tts.sess.run(None, dict(ids=ids, speed=np.asarray([speed], np.float32)))
+            harmonic, turn, hiss, free, phase, f0 = (p[0] for p in parts)
+            take = np.minimum((np.arange(601) / formant).round().astype(int), 600)
+            slope = (tilt * np.log2(np.maximum(np.arange(601), 8) / 60) / 3).astype(np.float32)[:, None]
+            harmonic, turn, hiss, free, phase = harmonic[take] + slope, turn[take], hiss[take] + slope, free[take] + slope, phase[take]
+            voiced = f0 > 40
+            if voiced.any():
+                mean = np.exp(np.log(f0[voiced]).mean())
+                f0 = np.where(voiced, (mean * pitch * (np.maximum(f0, 41) / mean) ** span).clip(55, 500), 0).astype(np.float32)
+                # What follows no pitch pulse keeps the old pitch where there is voice: there it becomes breath.
+                phase = np.where(voiced[None], noise.uniform(-np.pi, np.pi, phase.shape).astype(np.float32), phase)
+                free = free + np.where(voiced, -1., 0).astype(np.float32)[None]
+            out.append(self.dsp.synth(harmonic + np.float32(voice), turn, hiss + np.float32(breath), free + np.float32(.3 * breath), phase, f0, noise))
+        return resample_poly(np.concatenate(out), 2, 3) if out else None
 
 
 def trim(w, level=.004):
@@ -116,14 +158,19 @@ def work(worker, args):
     os.nice(5)
     lines = open(args.text).read().split('\n')[:-1][:args.limit]
     rng = random.Random(args.seed * 1000 + worker)
-    engines, start = (Espeak(), Flite()), time.time()
+    engines, shares, start = [Espeak(), Flite()], [.3, .35], time.time()
+    try:
+        engines.append(Hibari())
+        shares.append(.35)
+    except Exception as e:
+        print('without hibari:', repr(e), flush=True)
     samples, lengths, used, number = [], [], [], 0
     first = 64
     for i in range(worker, len(lines), args.workers):
         if time.time() - start > args.seconds:
             break
         written = lines[i].split('\t')[1]
-        w = engines[rng.random() < args.flite_share].speak(written, rng)
+        w = rng.choices(engines, shares)[0].speak(written, rng)
         if w is None or len(w) < 1600:
             continue
         w = trim(w)
@@ -152,7 +199,6 @@ if __name__ == '__main__':
     p.add_argument('out')
     p.add_argument('--workers', type=int, default=2)
     p.add_argument('--seconds', type=float, default=1e9)
-    p.add_argument('--flite-share', type=float, default=.5)
     p.add_argument('--seed', type=int, default=1)
     p.add_argument('--limit', type=int, default=1 << 60)
     args = p.parse_args()

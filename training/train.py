@@ -2,25 +2,28 @@
 
 usage: train.py WORK_DIR --seconds S [--batch-s B] [...]
        WORK_DIR has text.tsv, real.tsv, tokenizer.model, shards/ (synth.py and real.py write there, also while this runs)
-       and gets log.txt, checkpoint.pt (model and optimizer, now and then) and final.pt (state of the model).
+       and gets log.txt, checkpoint.pt (the model in float16, once a minute), final.pt (the model) and moments.pt (the optimizer's).
 
 The schedule follows the clock: warm-up, then a cosine to zero at the end of S seconds.  A file WORK_DIR/end, if it appears,
 holds the wall-clock time at which to be done, in place of --seconds.
+
+Several GPUs: one process each, with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set.  A step of the model is recorded as a
+CUDA graph for each shape of batch and replayed; --eager does without.
 """
-import argparse, json, math, os, sys, time
+import argparse, json, math, os, sys, time, traceback
 import numpy as np
 import sentencepiece
 import torch
-import torch.nn as nn
+import torch.distributed as dist
 import data
-from model import Config, Model
+from model import Config, Model, context, subsampled
 
 
 def parse():
     p = argparse.ArgumentParser()
     p.add_argument('work')
     p.add_argument('--seconds', type=float, required=True)
-    p.add_argument('--batch-s', type=float, default=1200)
+    p.add_argument('--batch-s', type=float, default=900, help='seconds of audio a step and GPU')
     p.add_argument('--lr', type=float, default=2e-3)
     p.add_argument('--warmup', type=int, default=800)
     p.add_argument('--weight-decay', type=float, default=2e-2)
@@ -28,10 +31,12 @@ def parse():
     p.add_argument('--layers', type=int, default=9)
     p.add_argument('--heads', type=int, default=6)
     p.add_argument('--channels', type=int, default=128)
-    p.add_argument('--pool-h', type=float, default=300)
+    p.add_argument('--pool-h', type=float, default=180)
     p.add_argument('--wait-h', type=float, default=.3)
     p.add_argument('--seed', type=int, default=7)
-    p.add_argument('--profile-steps', type=int, default=0)
+    p.add_argument('--eager', action='store_true')
+    p.add_argument('--init', help='a model to start from')
+    p.add_argument('--no-warmup', action='store_true')
     return p.parse_args()
 
 
@@ -49,8 +54,8 @@ def judge(model, pool, tokenizer, rows, chunk=None, left=None):
     """WER over held-out training clips."""
     model.eval()
     wrong = total = 0
-    for i in range(0, len(rows), 64):
-        part = rows[i:i + 64]
+    for i in range(0, len(rows), 24):
+        part = rows[i:i + 24]
         n = torch.tensor([r[1] for r in part], device=pool.device)
         w = torch.zeros(len(part), int(n.max()) // 1280 * 1280 + 1280, device=pool.device)
         for k, r in enumerate(part):
@@ -63,14 +68,136 @@ def judge(model, pool, tokenizer, rows, chunk=None, left=None):
     return wrong / max(1, total)
 
 
+class Parameters:
+    """The model's parameters in one piece, those that decay first, with their gradients and AdamW's moments.
+
+    The gradient has one more element: the learning rate, which the first process alone sets, so that all take the same step."""
+
+    def __init__(self, model, device, weight_decay):
+        named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        named = [x for x in named if x[1].dim() > 1] + [x for x in named if x[1].dim() <= 1]
+        padded = lambda n: (n + 63) // 64 * 64                       # every one begins at a multiple of 256 bytes
+        size = sum(padded(p.numel()) for _, p in named)
+        self.decayed = sum(padded(p.numel()) for _, p in named if p.dim() > 1)
+        self.value, self.grad = torch.zeros(size, device=device), torch.zeros(size + 1, device=device)
+        self.m, self.v = torch.zeros(size, device=device), torch.zeros(size, device=device)
+        self.weight_decay, self.step_count, at = weight_decay, 0, 0
+        for _, p in named:
+            part = self.value[at:at + p.numel()].view_as(p)
+            part.copy_(p.data)
+            p.data, p.grad = part, self.grad[at:at + p.numel()].view_as(p)
+            at += padded(p.numel())
+
+    @torch.no_grad()
+    def step(self, world):
+        """One step of AdamW with the gradient clipped to norm 1; its norm before."""
+        self.step_count += 1
+        lr, g = self.grad[-1].clone(), self.grad[:-1]
+        if world > 1:
+            g /= world
+        norm = g.norm()
+        g *= (1 / (norm + 1e-6)).clamp(max=1).masked_fill(~norm.isfinite(), 0.)
+        g.nan_to_num_(0, 0, 0)
+        self.m.lerp_(g, .1)
+        self.v.mul_(.98).addcmul_(g, g, value=.02)
+        update = (self.v / (1 - .98 ** self.step_count)).sqrt_().add_(1e-8).reciprocal_().mul_(self.m).mul_(lr / (1 - .9 ** self.step_count))
+        self.value[:self.decayed] *= 1 - lr * self.weight_decay
+        self.value -= update
+        return norm
+
+
+class Stepper:
+    """Loss and gradients of a batch, by a graph recorded for its shape, or eagerly."""
+
+    STATS = 'tdt ctc tokens penalty bad top'.split()
+
+    def __init__(self, model, parameters, device, graphs, log, lock):
+        self.model, self.parameters, self.device, self.log, self.lock = model, parameters, device, log, lock
+        self.graphs = {} if graphs and device.type == 'cuda' else None
+        self.pool, self.warm = None, 0
+        self.mel = None
+
+    def compute(self, inputs):
+        self.parameters.grad.zero_()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == 'cuda'):
+            tdt, ctc, penalty, tops = self.model.losses(**inputs)
+        ok = tdt.isfinite() & (tdt < 1e6)
+        tokens = (inputs['U'] * ok).sum() + 1
+        tdt, ctc = tdt.masked_fill(~ok, 0.).sum(), ctc.masked_fill(~ok, 0.).sum()
+        ((tdt + .3 * ctc) / tokens + .02 * penalty).backward()
+        return torch.stack([tdt.detach(), ctc.detach(), tokens.float(), penalty.detach().float(), (~ok).sum().float(), tops.max()])
+
+    def record(self, inputs):
+        static = {k: v.clone() for k, v in inputs.items() if k != 'mel'}
+        if self.mel is None:
+            self.mel = torch.zeros(int(inputs['mel'].numel() * 1.3), device=self.device)
+        static['mel'] = self.mel[:inputs['mel'].numel()].view_as(inputs['mel'])
+        static['mel'].copy_(inputs['mel'])
+        graph = torch.cuda.CUDAGraph()
+        with self.lock:
+            torch.cuda.synchronize()
+            torch.cuda.empty_cache()
+            with torch.cuda.graph(graph, pool=self.pool, stream=torch.cuda.current_stream(), capture_error_mode='thread_local'):
+                stats = self.compute(static)
+        self.pool = self.pool or graph.pool()
+        return graph, static, stats
+
+    def __call__(self, **inputs):
+        key = (*inputs['mel'].shape, inputs['labels'].shape[1])
+        if self.graphs is None or self.warm < 3:
+            self.warm += 1
+            return self.compute(inputs)
+        if key not in self.graphs:
+            begin = time.time()
+            try:
+                self.graphs[key] = self.record(inputs)
+            except torch.OutOfMemoryError as e:
+                self.log('no room to record', key, str(e)[:200])
+                self.graphs[key] = None
+            except Exception as e:
+                self.log('recording failed, going on without:', traceback.format_exc()[-1500:])
+                self.graphs = None
+                torch.cuda.synchronize()
+                return self.compute(inputs)
+            self.log('recorded %s in %.2f s, %d in all, %.1f GiB' % (key, time.time() - begin, len(self.graphs), torch.cuda.memory_reserved() / 2 ** 30))
+        if self.graphs[key] is None:                                 # skipped
+            self.parameters.grad.zero_()
+            return torch.zeros(len(self.STATS), device=self.device)
+        graph, static, stats = self.graphs[key]
+        for k, v in inputs.items():
+            static[k].copy_(v)
+        graph.replay()
+        return stats
+
+
+def average_statistics(model, world):
+    """Of the batch norm, over the processes."""
+    if world > 1:
+        for name, b in model.named_buffers():
+            if b.is_floating_point():
+                dist.all_reduce(b)
+                b /= world
+
+
+def save(what, path):
+    torch.save(what, path + '.part')
+    os.rename(path + '.part', path)
+
+
 def main():
     args = parse()
+    rank, world = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
     torch.manual_seed(args.seed)
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    device = torch.device('cuda', 0) if torch.cuda.is_available() else torch.device('cpu')          # a process sees one GPU
+    if device.type == 'cuda':
+        torch.cuda.set_device(device)
+        torch.cuda.set_stream(torch.cuda.Stream())             # graphs are recorded on it, and the default one cannot
+    if world > 1:
+        dist.init_process_group('nccl' if device.type == 'cuda' else 'gloo', device_id=device if device.type == 'cuda' else None)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     sys.setswitchinterval(5e-4)                    # the threads that prepare batches must not hold this one up
     begin = time.time()
-    log_file = open(os.path.join(args.work, 'log.txt'), 'a', buffering=1)
+    log_file = open(os.path.join(args.work, 'log.txt' if rank == 0 else 'log%d.txt' % rank), 'a', buffering=1)
 
     def log(*words):
         line = ' '.join(str(w) for w in words)
@@ -81,38 +208,45 @@ def main():
     real = os.path.join(args.work, 'real.tsv')
     hold = [i for i in range(sum(1 for _ in open(real)) - 1) if i % 50 == 7]      # 2 % of the real clips, to watch
     pool = data.Pool(os.path.join(args.work, 'shards'), os.path.join(args.work, 'text.tsv'), real, tokenizer.encode,
-                     int(args.pool_h * 3600 * data.RATE), device, hold)
-    config = Config(width=args.width, layers=args.layers, heads=args.heads, channels=args.channels)
-    model = Model(config).to(device)
+                     int(args.pool_h * 3600 * data.RATE), device, hold, rank, world)
+    model = Model(Config(width=args.width, layers=args.layers, heads=args.heads, channels=args.channels)).to(device)
+    if args.init:
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in torch.load(args.init, map_location=device).items()})
     log('parameters %.3f M, of which shipped %.3f M' % (sum(p.numel() for p in model.parameters()) / 1e6,
         sum(p.numel() for n, p in model.named_parameters() if not n.startswith('ctc.')) / 1e6))
-    decay = [p for n, p in model.named_parameters() if p.dim() > 1]
-    plain = [p for n, p in model.named_parameters() if p.dim() <= 1]
-    optimizer = torch.optim.AdamW([dict(params=decay, weight_decay=args.weight_decay), dict(params=plain, weight_decay=0.)],
-                                  lr=args.lr, betas=(.9, .98), fused=device.type == 'cuda')
+    parameters = Parameters(model, device, args.weight_decay)
+    if world > 1:
+        dist.broadcast(parameters.value, 0)
     while not (pool.scan() and pool.index.hours >= args.wait_h):
         time.sleep(.5)
+    torch.manual_seed(args.seed + 1000 * rank)
     data.Scanner(pool).start()
-    feeder = data.Feeder(pool, args.batch_s, args.seed)
+    feeder = data.Feeder(pool, args.batch_s, args.seed, rank)
     feeder.start()
+    stepper = Stepper(model, parameters, device, not args.eager, log, pool.lock)
     log('start after %.1f s with %.2f h' % (time.time() - begin, pool.index.hours))
-    start, step, audio, shown = time.time(), 0, 0., time.time()
-    end_file = os.path.join(args.work, 'end')
-    end = start + args.seconds
-    rng = np.random.default_rng(args.seed + 1)
-    keep = dict(tdt=0., ctc=0., tokens=0., penalty=0., norm=0., bad=0.)
-    saved = time.time()
-    profiler = None
+    start, step, audio = time.time(), 0, 0.
+    end_file, stop_file = os.path.join(args.work, 'end'), os.path.join(args.work, 'stop')
+    end, stop = start + args.seconds, None
+    rng = np.random.default_rng(args.seed + 1)                       # alike in all processes
+    keep, count = torch.zeros(len(Stepper.STATS) + 1, device=device), 0
+    saved = judged = time.time()
+    marks = []
+    momentum = torch.zeros(1, device=device)
     while True:
         now = time.time()
         if step % 50 == 0 and os.path.exists(end_file):
             end = float(open(end_file).read())
-        done = (now - start) / (end - start)
-        if done >= 1:
+        done = min(1., (now - start) / (end - start))
+        if done >= 1 and rank == 0 and stop is None:
+            stop = step + 8
+            open(stop_file + '.part', 'w').write(str(stop))
+            os.rename(stop_file + '.part', stop_file)
+        if stop is None and rank > 0 and os.path.exists(stop_file):
+            stop = int(open(stop_file).read())
+        if stop is not None and step >= stop:
             break
-        lr = args.lr * min(1, (step + 1) / args.warmup) * .5 * (1 + math.cos(math.pi * done))
-        for group in optimizer.param_groups:
-            group['lr'] = lr
+        lr = args.lr * (1. if args.no_warmup else min(1, (step + 1) / args.warmup)) * .5 * (1 + math.cos(math.pi * done))
         chunk = left = running = None
         if rng.random() < .45:                                       # as a stream with limited context would hear it
             chunk, left = int(rng.choice([2, 3, 4, 6, 8, 12, 16, 20, 25])), int(rng.integers(10, 71))
@@ -120,58 +254,55 @@ def main():
         with torch.no_grad():
             w, b = data.gather(pool, feeder.next())
             w = data.augment(w, b['total'], b['silent'])
-            warp = torch.where(torch.rand(len(w), device=device) < .7, .86 + .30 * torch.rand(len(w), device=device), 1.)
+            warp = (.86 + .30 * torch.rand(len(w), device=device)).masked_fill(torch.rand(len(w), device=device) < .3, 1.)
             mel, T = data.features(w, b['total'], warp, running)
             mel = data.mask(mel, T)
             del w
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == 'cuda'):
-            tdt, ctc, penalty, tops = model.losses(mel, T, b['labels'], b['U'], b['host_total'] // 160, b['host_U'], chunk, left, .05 if done < .7 else .02)
-        ok = tdt.isfinite() & (tdt < 1e6)
-        tokens = (b['U'] * ok).sum() + 1
-        tdt, ctc = torch.where(ok, tdt, 0.).sum() / tokens, torch.where(ok, ctc, 0.).sum() / tokens
-        (tdt + .3 * ctc + .02 * penalty).backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), 1., foreach=True)
-        if device.type == 'cuda':
-            optimizer.grad_scale, optimizer.found_inf = None, (~norm.isfinite()).float()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+            momentum.fill_(.05 if done < .7 else .01)
+        stats = stepper(mel=mel, n=T.int(), labels=b['labels'], U=b['U'], momentum=momentum,
+                        chunk=torch.full((1,), chunk or 1 << 20, dtype=torch.int32, device=device),
+                        allowed=context(subsampled(mel.shape[1]), device, chunk, left))
+        if rank == 0:
+            parameters.grad[-1] = lr
+        if world > 1:
+            dist.all_reduce(parameters.grad)
+        norm = parameters.step(world)
         step += 1
-        audio += b['L'] / data.RATE * len(b['U'])
-        with torch.no_grad():
-            for k, v in dict(tdt=tdt.detach() * tokens, ctc=ctc.detach() * tokens, tokens=tokens, penalty=penalty.detach(), norm=norm, bad=(~ok).sum()).items():
-                keep[k] = keep[k] + v
+        count += 1
+        audio += b['L'] / data.RATE * len(b['U']) * world
+        keep[:-1] += stats
+        keep[-1] += norm
+        if device.type == 'cuda':                                    # run no more than two steps ahead of the device
+            marks.append(torch.cuda.Event())
+            marks[-1].record()
+            if len(marks) > 2:
+                marks.pop(0).synchronize()
         if step % 100 == 0 or step <= 3:
-            k = {a: float(x) for a, x in keep.items()}
+            k = dict(zip(Stepper.STATS + ['norm'], keep.tolist()))
             log('step %d t %.0f tdt %.3f ctc %.3f penalty %.4f norm %.2f bad %d top %.1f lr %.2e audio %.0f h pool %.1f h %.0fx mem %.1f' % (
-                step, time.time() - start, k['tdt'] / k['tokens'], k['ctc'] / k['tokens'], k['penalty'] / (step % 100 or 100), k['norm'] / (step % 100 or 100),
-                k['bad'], float(tops.max()), lr, audio / 3600, pool.index.hours, audio / (time.time() - start),
-                torch.cuda.max_memory_allocated() / 2 ** 30 if device.type == 'cuda' else 0))
-            keep = {a: 0. for a in keep}
-        if args.profile_steps and step == 150:
-            profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA])
-            profiler.__enter__()
-        if profiler and step == 150 + args.profile_steps:
-            torch.cuda.synchronize()
-            profiler.__exit__(None, None, None)
-            log(profiler.key_averages().table(sort_by='cuda_time_total', row_limit=45, max_name_column_width=60))
-            log(profiler.key_averages().table(sort_by='self_cpu_time_total', row_limit=15, max_name_column_width=60))
-            profiler = None
-        if time.time() - saved > 150 and end - time.time() > 60:
+                step, time.time() - start, k['tdt'] / k['tokens'], k['ctc'] / k['tokens'], k['penalty'] / count, k['norm'] / count,
+                k['bad'], k['top'] / count, lr, audio / 3600, pool.index.hours, audio / (time.time() - start),
+                torch.cuda.memory_reserved() / 2 ** 30 if device.type == 'cuda' else 0))
+            keep.zero_()
+            count = 0
+            average_statistics(model, world)
+        if rank == 0 and time.time() - saved > 60 and end - time.time() > 20:
             saved = time.time()
-            path = os.path.join(args.work, 'checkpoint.pt')
-            torch.save(dict(model=model.state_dict(), optimizer=optimizer.state_dict(), step=step), path + '.part')
-            os.rename(path + '.part', path)
-            log('EVAL step %d held-out real WER %.3f, chunks of 8 %.3f, %.1f s' % (step, judge(model, pool, tokenizer, pool.held),
-                                                               judge(model, pool, tokenizer, pool.held, 8, 40), time.time() - saved))
-    state = model.state_dict()
-    torch.save({k: v.float().cpu() if v.is_floating_point() else v.cpu() for k, v in state.items()}, os.path.join(args.work, 'final.part'))
-    os.rename(os.path.join(args.work, 'final.part'), os.path.join(args.work, 'final.pt'))
-    torch.save(dict(optimizer=optimizer.state_dict(), step=step), os.path.join(args.work, 'optimizer.part'))
-    os.rename(os.path.join(args.work, 'optimizer.part'), os.path.join(args.work, 'optimizer.pt'))
-    json.dump(dict(config=vars(args), step=step, audio_h=audio / 3600, pool_h=pool.index.hours), open(os.path.join(args.work, 'run.json'), 'w'))
-    log('done step %d audio %.0f h' % (step, audio / 3600))
-    log('EVAL final held-out real WER %.3f, chunks of 8 %.3f' % (judge(model, pool, tokenizer, pool.held), judge(model, pool, tokenizer, pool.held, 8, 40)))
-    open(os.path.join(args.work, 'finished'), 'w').write('1')
+            save({k: v.half().cpu() if v.is_floating_point() else v.cpu() for k, v in model.state_dict().items()}, os.path.join(args.work, 'checkpoint.pt'))
+            if time.time() - judged > 150 and pool.held and end - time.time() > 40:
+                log('EVAL step %d held-out real WER %.3f, chunks of 8 %.3f, %.1f s' % (step, judge(model, pool, tokenizer, pool.held),
+                                                                   judge(model, pool, tokenizer, pool.held, 8, 40), time.time() - saved))
+                judged = time.time()
+    average_statistics(model, world)
+    if rank == 0:
+        save({k: v.float().cpu() if v.is_floating_point() else v.cpu() for k, v in model.state_dict().items()}, os.path.join(args.work, 'final.pt'))
+        save(dict(v=parameters.v.bfloat16().cpu(), step=step), os.path.join(args.work, 'moments.pt'))
+        json.dump(dict(config=vars(args), world=world, step=step, audio_h=audio / 3600, pool_h=pool.index.hours), open(os.path.join(args.work, 'run.json'), 'w'))
+        log('done step %d audio %.0f h, %d tokens known' % (step, audio / 3600, tokenizer.get_piece_size()))
+        if pool.held:
+            log('EVAL final held-out real WER %.3f, chunks of 8 %.3f' % (judge(model, pool, tokenizer, pool.held), judge(model, pool, tokenizer, pool.held, 8, 40)))
+        open(os.path.join(args.work, 'finished'), 'w').write('1')
+    os._exit(0)                                                      # the threads and NCCL have nothing to finish
 
 
 if __name__ == '__main__':
