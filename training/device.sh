@@ -1,8 +1,9 @@
 #!/bin/bash
-# On the machine that trains: unpack, begin to synthesise, decode the recordings that came along, begin to train.  Synthesis
-# and training go on after this returns.
+# On the machine that trains: unpack, begin to synthesise, decode the recordings that came along, begin to train where
+# there are arguments for it.  Synthesis and training go on after this returns.
 # usage: device.sh FOLDER WORK_DIR SYNTH_WORKERS SYNTH_SECONDS TRAIN_ARGUMENTS...
-# FOLDER holds the scripts, tts.tar.xz (libraries and voices), hibari.tar.xz, text.tsv.xz, real.tsv, tokenizer.model, part.tar, whl/.
+# FOLDER holds the scripts, tts.tar.xz (libraries and voices), hibari.tar.xz, text.tsv.xz, real.tsv, tokenizer.model, whl/,
+# and perhaps part.tar.
 # PYTHON names the interpreter.
 set -e
 from=$(realpath "$1") work=$2 workers=$3 seconds=$4
@@ -17,5 +18,5 @@ cd "$work"
 export PYTHONUNBUFFERED=1 PYTHON=${PYTHON:-python3}
 CONURE_TTS=$work/tts PYTHONPATH=$work/site OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 LD_LIBRARY_PATH=$work/tts/lib:$LD_LIBRARY_PATH \
     setsid nohup "$PYTHON" synth.py text.tsv shards --workers "$workers" --seconds "$seconds" > synth.log 2>&1 < /dev/null &
-setsid nohup bash processes.sh "$work" "$@" > processes.log 2>&1 < /dev/null &
-bash real.sh "$from" "$work" a
+[ $# = 0 ] || setsid nohup bash processes.sh "$work" "$@" > processes.log 2>&1 < /dev/null &
+[ ! -f "$from/part.tar" ] || bash real.sh "$from" "$work" a
