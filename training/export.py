@@ -88,6 +88,8 @@ if __name__ == '__main__':
     state = torch.load(args.state, map_location='cpu')
     if args.replace:
         for name, value in np.load(args.replace).items():
+            if name.startswith('preprocessor.'):
+                continue
             assert state[name].numel() == value.size, name
             state[name] = torch.from_numpy(value).view(state[name].shape)
     with tempfile.TemporaryDirectory() as folder:
