@@ -97,10 +97,11 @@ typedef enum conure_mask {
 } conure_mask;
 
 typedef enum conure_precision {
-    CONURE_PRECISION_DEFAULT = 0, /* f32, but int8 for a file with int8 weights */
+    CONURE_PRECISION_DEFAULT = 0, /* f32, but int8 for a file with int8 weights; engine "ref": f64 */
     CONURE_PRECISION_F32 = 1,
     CONURE_PRECISION_BF16 = 2, /* bf16 weights and activations of matrix products, f32 sums */
     CONURE_PRECISION_INT8 = 3, /* int8 weights per output channel, int8 activations per frame */
+    CONURE_PRECISION_F64 = 4,  /* everything in double: the engine "ref" alone, for comparisons; slow */
 } conure_precision;
 
 /* What kind of file a model came from. */

@@ -185,9 +185,11 @@ static conure_status resolve(bench_state *st, conure_error *err)
     if (status != CONURE_OK)
         return status;
     b->precision = spec.precision ? spec.precision : b->recognizer.precision;
-    if (!b->precision)
-        b->precision = st->model->weight_dtype == CONURE_I8 ? CONURE_PRECISION_INT8
-                                                            : CONURE_PRECISION_F32;
+    const conure_engine *engine;
+    status = conure_engine_find(&engine, b->recognizer.engine ? spec.engine : "cpu", err);
+    if (status != CONURE_OK)
+        return status;
+    b->precision = conure_engine_precision(engine, st->model, b->precision);
     b->n_threads = spec.n_threads ? spec.n_threads : b->recognizer.n_threads;
     if (!b->n_threads)
         b->n_threads = conure_processors() < CONURE_THREADS_MAX ? conure_processors() : CONURE_THREADS_MAX;

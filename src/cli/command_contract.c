@@ -145,7 +145,9 @@ typedef struct running {
 static bool precision_is(const conure_contract *k, conure_precision precision)
 {
     char name[32];
-    return strcmp(conure_contract_precision(k, name), conure_precision_name(precision)) == 0;
+    /* f64 turns on none of the switches either. */
+    const char *asked = conure_precision_name(precision == CONURE_PRECISION_F64 ? CONURE_PRECISION_F32 : precision);
+    return strcmp(conure_contract_precision(k, name), asked) == 0;
 }
 
 /* The engine as the contract wants it: its mask, and its precision unless the spec names one. */
@@ -156,6 +158,11 @@ static conure_status open_engine(const check_settings *s, const conure_contract 
     conure_status status = conure_engine_spec_parse(&spec, s->engine ? s->engine : "cpu", err);
     if (status != CONURE_OK)
         return status;
+    status = conure_engine_find(&r->engine, spec.engine, err);
+    if (status != CONURE_OK)
+        return status;
+    if (r->engine->precision && !spec.precision)
+        spec.precision = r->engine->precision;
     if (!spec.precision) {
         conure_engine_spec asked;
         snprintf(words, sizeof words, "cpu:%s", conure_contract_precision(k, wanted));
@@ -164,9 +171,7 @@ static conure_status open_engine(const check_settings *s, const conure_contract 
                                "--engine", wanted);
         spec.precision = asked.precision;
     }
-    status = conure_engine_find(&r->engine, spec.engine, err);
-    if (status == CONURE_OK)
-        status = open_model(&r->model, s->model, err);
+    status = open_model(&r->model, s->model, err);
     if (status != CONURE_OK)
         return status;
     const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : (uint32_t)s->n_threads;

@@ -5,7 +5,8 @@
 #include <string.h>
 
 static const conure_engine *const engines[] = {
-    &conure_engine_native_cpu, /* always built: it is the reference */
+    &conure_engine_native_cpu, /* always built: the others are compared with it */
+    &conure_engine_reference,  /* the yardstick, in double */
 };
 
 static const struct {
@@ -15,6 +16,7 @@ static const struct {
     {"f32", CONURE_PRECISION_F32},
     {"bf16", CONURE_PRECISION_BF16},
     {"int8", CONURE_PRECISION_INT8},
+    {"f64", CONURE_PRECISION_F64},
 };
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
@@ -40,6 +42,15 @@ conure_status conure_engine_find(const conure_engine **out, const char *name, co
     }
     *out = NULL;
     return conure_fail(err, CONURE_BACKEND, "engine '%s' is not in this build, which has: %s", name, known);
+}
+
+conure_precision conure_engine_precision(const conure_engine *engine, const conure_model *model, conure_precision asked)
+{
+    if (asked)
+        return asked;
+    if (engine->precision)
+        return engine->precision;
+    return model->weight_dtype == CONURE_I8 ? CONURE_PRECISION_INT8 : CONURE_PRECISION_F32;
 }
 
 static bool copy_part(char *dst, size_t cap, const char *src, size_t n)
@@ -80,7 +91,7 @@ conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *tex
             if (strlen(precisions[i].name) == n && memcmp(precisions[i].name, at, n) == 0)
                 spec->precision = precisions[i].precision;
         if (spec->precision == CONURE_PRECISION_DEFAULT)
-            return conure_fail(err, CONURE_BAD_ARG, "engine '%s': precision '%.*s' is not one of f32, bf16, int8", text, (int)n, at);
+            return conure_fail(err, CONURE_BAD_ARG, "engine '%s': precision '%.*s' is not one of f32, bf16, int8, f64", text, (int)n, at);
         at += n;
     }
     while (*at) { /* '@' first, then ',' */

@@ -1,5 +1,6 @@
 /* engine.h - something that can run the network: our own encoder on a backend's operations ("cpu",
- * later "cuda"), or a runtime that is handed whole graphs.  Callers know this table only.
+ * later "cuda"), the same network in double precision and plain loops ("ref"), or a runtime that is
+ * handed whole graphs.  Callers know this table only.
  *
  * An engine instance holds one model at one precision and is used from one thread at a time.  The
  * state of a stream (encoder caches) is an object of the engine, so that it may stay on a device. */
@@ -24,6 +25,8 @@ typedef struct conure_engine_options {
 
 typedef struct conure_engine {
     const char *name;
+    conure_precision precision; /* what it computes in unless told otherwise; DEFAULT: see
+                                   conure_engine_precision() */
     conure_status (*open)(void **self, const conure_model *model, const conure_engine_options *options,
                           conure_error *err);
     void (*close)(void **self);
@@ -43,8 +46,8 @@ typedef struct conure_engine {
     /* The contract's tensors, one stream, layer-first [n_layers][cache_rows][d_model] and
      * [n_layers][d_model][conv_left], and the length (NeMo's rule can make it negative).  UNSUPPORTED
      * unless the state was opened with keep_rows.  Import projects the rows to keys and values as the
-     * step did that they come from, so the stream goes on with the same bits (f32 kept); on failure
-     * the state is unchanged. */
+     * step did that they come from, so the stream goes on with the same bits (f32 kept; "ref" rounds its
+     * doubles to the tensors' floats); on failure the state is unchanged. */
     conure_status (*state_export)(void *self, const conure_state *state, float *last_channel,
                                   float *last_time, int64_t *length, conure_error *err);
     conure_status (*state_import)(void *self, conure_state *state, const float *last_channel,
@@ -90,12 +93,17 @@ typedef struct conure_engine_spec {
 /* BAD_ARG names the part that is wrong and what is accepted there. */
 conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *text, conure_error *err);
 
-/* "f32", "tf32", "f16", "bf16", "int8"; NULL for DEFAULT. */
+/* "f32", "bf16", "int8", "f64"; NULL for DEFAULT and what is none. */
 const char *conure_precision_name(conure_precision precision);
+
+/* What an engine computes in when asked for `asked`: that; else its own; else int8 for a model whose
+ * matrices are int8, and f32. */
+conure_precision conure_engine_precision(const conure_engine *engine, const conure_model *model, conure_precision asked);
 
 /* By name; a BACKEND error names those that this build has. */
 conure_status conure_engine_find(const conure_engine **out, const char *name, conure_error *err);
 
 extern const conure_engine conure_engine_native_cpu;
+extern const conure_engine conure_engine_reference;
 
 #endif

@@ -1,1 +1,13 @@
-target_sources(conure_core PRIVATE ${CMAKE_CURRENT_LIST_DIR}/engine.c ${CMAKE_CURRENT_LIST_DIR}/native.c)
+target_sources(conure_core PRIVATE
+    ${CMAKE_CURRENT_LIST_DIR}/engine.c
+    ${CMAKE_CURRENT_LIST_DIR}/native.c
+    ${CMAKE_CURRENT_LIST_DIR}/reference/attention.c
+    ${CMAKE_CURRENT_LIST_DIR}/reference/decoder.c
+    ${CMAKE_CURRENT_LIST_DIR}/reference/front.c
+    ${CMAKE_CURRENT_LIST_DIR}/reference/layer.c
+    ${CMAKE_CURRENT_LIST_DIR}/reference/product.c
+    ${CMAKE_CURRENT_LIST_DIR}/reference/reference.c
+    ${CMAKE_CURRENT_LIST_DIR}/reference/state.c
+    ${CMAKE_CURRENT_LIST_DIR}/reference/weights.c)
+# The inner loop of its products: gcc 12 makes wide instructions of it with -O3 only.
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/reference/product.c PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)

@@ -56,12 +56,10 @@ static conure_status choose(conure_recognizer *r, const conure_recognizer_option
         return status;
     if (o->n_threads > CONURE_THREADS_MAX)
         return conure_fail(err, CONURE_BAD_ARG, "%u threads: at most %u are supported", o->n_threads, CONURE_THREADS_MAX);
-    const conure_precision of_file = r->model->weight_dtype == CONURE_I8 ? CONURE_PRECISION_INT8 : CONURE_PRECISION_F32;
     const uint32_t processors = conure_processors();
     const uint32_t n_threads = spec->n_threads ? spec->n_threads : o->n_threads;
-    engine->precision = spec->precision ? spec->precision : o->precision ? o->precision : of_file;
-    if (!conure_precision_name(engine->precision))
-        return conure_fail(err, CONURE_BAD_ARG, "precision %d: expected f32, bf16 or int8", (int)engine->precision);
+    if (o->precision && !conure_precision_name(o->precision))
+        return conure_fail(err, CONURE_BAD_ARG, "precision %d: expected f32, bf16, int8 or f64", (int)o->precision);
     engine->mask = o->mask ? o->mask : r->model->config.mask;
     if (engine->mask != CONURE_MASK_NEMO && engine->mask != CONURE_MASK_EXACT)
         return conure_fail(err, CONURE_BAD_ARG, "mask %d: expected nemo or exact", (int)engine->mask);
@@ -71,7 +69,10 @@ static conure_status choose(conure_recognizer *r, const conure_recognizer_option
     engine->progress = o->progress;
     engine->progress_user = o->progress_user;
     engine->log = (conure_log){o->log, o->log_user};
-    return conure_engine_find(&r->engine, spec->engine, err);
+    const conure_status found = conure_engine_find(&r->engine, spec->engine, err);
+    if (found == CONURE_OK)
+        engine->precision = conure_engine_precision(r->engine, r->model, spec->precision ? spec->precision : o->precision);
+    return found;
 }
 
 conure_status conure_recognizer_open(conure_recognizer **out, const conure_model *model,

@@ -71,7 +71,7 @@ static conure_status open_cached(conure_session *s, conure_error *err)
     const conure_cache_options cache = {
         .cache_rows = s->left, .drop_rows = rule.drop_rows, .keep_negative = s->options.keep_negative,
         .time_cache_aligned = s->options.time_cache == CONURE_TIME_CACHE_ALIGNED,
-        .kv_bf16 = !s->options.cache_f32 && r->precision != CONURE_PRECISION_F32,
+        .kv_bf16 = !s->options.cache_f32 && (r->precision == CONURE_PRECISION_BF16 || r->precision == CONURE_PRECISION_INT8),
     };
     s->frames.cap = conure_schedule_longest(&rule) + rule.shift[1] + 1;
     s->frames.data = conure_calloc((size_t)s->frames.cap * s->mel_bins, sizeof(float));

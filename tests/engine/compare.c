@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *compare_engine = "cpu";
 long compare_checks, compare_failures;
 
 static void check(bool ok, const char *prefix, const char *what, double got, double limit)
@@ -25,13 +26,14 @@ bool open_engine(opened *o, const char *path, conure_precision precision, conure
     conure_error err = {""};
     *o = (opened){0};
     if (conure_model_open(&o->model, path, NULL, &err) != CONURE_OK ||
-        conure_engine_find(&o->engine, "cpu", &err) != CONURE_OK) {
+        conure_engine_find(&o->engine, compare_engine, &err) != CONURE_OK) {
         fprintf(stderr, "%s: %s\n", path, err.text);
         close_engine(o);
         return false;
     }
     const conure_engine_options options = {
-        .isa = isa, .n_threads = n_threads, .precision = precision, .mask = mask ? mask : o->model->config.mask};
+        .isa = isa, .n_threads = n_threads, .precision = conure_engine_precision(o->engine, o->model, o->engine->precision ? 0 : precision),
+        .mask = mask ? mask : o->model->config.mask};
     if (o->engine->open(&o->self, o->model, &options, &err) != CONURE_OK) {
         fprintf(stderr, "%s: %s\n", path, err.text);
         close_engine(o);

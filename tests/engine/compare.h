@@ -15,7 +15,11 @@ typedef struct opened {
     void *self;
 } opened;
 
-/* The model at path on the CPU engine; false with the reason printed. */
+/* The engine that open_engine() opens: "cpu", or what a test program's argument named.  One that computes in a precision
+ * of its own does so whatever is asked for. */
+extern const char *compare_engine;
+
+/* The model at path on that engine; false with the reason printed. */
 bool open_engine(opened *o, const char *path, conure_precision precision, conure_mask mask, uint32_t n_threads,
                  const char *isa);
 void close_engine(opened *o);

@@ -107,7 +107,9 @@ static void one_case(opened *o, golden *g, const stepping *s, const float *featu
     const int64_t *n_whole = golden_i64(g, key, s->n_steps);
     test_true(encoder && lengths && n_whole);
     test_int(o->engine->state_open(o->self, &state, &options, &err), CONURE_OK);
-    for (uint32_t k = 0; state && encoder && lengths && n_whole && k < s->n_steps; k++) {
+    /* The engine "ref" is slow: a growing and a sinking length show in six steps. */
+    const uint32_t n_steps = strcmp(compare_engine, "ref") == 0 && s->n_steps > 6 ? 6 : s->n_steps;
+    for (uint32_t k = 0; state && encoder && lengths && n_whole && k < n_steps; k++) {
         test_int(one_step(o, s, state, features, k, out, cap, &n_out, &err), CONURE_OK);
         test_int(n_out, n_whole[k]);
         compare_frames(g, s->name, out, d, s->n_out, encoder + (size_t)k * d * s->n_out);
@@ -128,11 +130,12 @@ static void one_case(opened *o, golden *g, const stepping *s, const float *featu
     free(out);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     char path[4096], file[4096];
     golden g;
     test_begin("engine.cache");
+    compare_engine = argc > 1 ? argv[1] : compare_engine;
     if (!shared_path(path, sizeof path, "models/spike-tdt-8m.nemo") ||
         !golden_open(&g, shared_path(file, sizeof file, "golden/stream-cache.safetensors")))
         return test_skip("no ../shared");

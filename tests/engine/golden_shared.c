@@ -8,12 +8,13 @@
 
 static const stage_tolerance loose_end = {2e-5f, 5e-3f, 1e-2f, 1e-2f, 3e-2f};
 
-int main(void)
+int main(int argc, char **argv)
 {
     static const char *const clips[] = {"short", "medium", "long", "masked"};
     char path[4096], file[4096], rest[128];
     opened o;
     test_begin("engine.shared");
+    compare_engine = argc > 1 ? argv[1] : compare_engine;
     if (!shared_path(path, sizeof path, "models/spike-tdt-8m.nemo"))
         return test_skip("no ../shared");
     test_true(open_engine(&o, path, CONURE_PRECISION_F32, CONURE_MASK_DEFAULT, 2, NULL));

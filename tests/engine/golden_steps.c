@@ -89,9 +89,10 @@ static int one_model(const char *name)
     return steps;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     test_begin("engine.steps");
+    compare_engine = argc > 1 ? argv[1] : compare_engine;
     test_int(one_model("tiny-v3"), 43);
     test_int(one_model("tiny-alt"), 43);
     return test_end();

@@ -114,12 +114,13 @@ static void batch(const char *name, conure_precision precision)
     golden_close(&g);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     test_begin("engine.golden");
+    compare_engine = argc > 1 ? argv[1] : compare_engine;
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         uint32_t features;
-        if (conure_cpu_features(&features, levels[i], NULL) != CONURE_OK)
+        if (conure_cpu_features(&features, levels[i], NULL) != CONURE_OK || (i && strcmp(compare_engine, "cpu") != 0))
             continue; /* this machine does not reach that level */
         fprintf(stderr, "isa %s\n", levels[i]);
         one_model("tiny-v3", levels[i]);

@@ -30,7 +30,11 @@ int main(void)
     refused("", "expected BACKEND");
     refused(":f32", "expected BACKEND");
     refused("cpu:", "not one of");
-    refused("cpu:f64", "'f64'");
+    test_int(conure_engine_spec_parse(&s, "ref:f64@threads=2", &err), CONURE_OK);
+    test_text(s.engine, "ref");
+    test_int(s.precision, CONURE_PRECISION_F64);
+    test_text(conure_precision_name(s.precision), "f64");
+    refused("cpu:f63", "f32, bf16, int8, f64");
     refused("cpu@", "known are");
     refused("cpu@threads=0", "1 to 64");
     refused("cpu@threads=65", "1 to 64");
@@ -42,5 +46,7 @@ int main(void)
     test_contains(err.text, "abacus");
     test_contains(err.text, "cpu");
     test_int(conure_engine_find(&engine, "cpu", &err), CONURE_OK);
+    test_int(conure_engine_find(&engine, "ref", &err), CONURE_OK);
+    test_text(engine->name, "ref");
     return test_end();
 }

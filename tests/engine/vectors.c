@@ -8,6 +8,7 @@
 #include "model/load.h"
 
 static const float near = 4e-6f;
+static const conure_engine *tested;
 
 /* Encoder tensors in the order that numbers them from 1; those after the first 28 are not of layer 0. */
 static const char *const encoder_names[] = {
@@ -109,10 +110,10 @@ static conure_model *open_tiny(double a)
 
 static void *open_engine(const conure_model *model, conure_mask mask)
 {
-    const conure_engine_options options = {.n_threads = 1, .precision = CONURE_PRECISION_F32, .mask = mask};
+    const conure_engine_options options = {.n_threads = 1, .precision = conure_engine_precision(tested, model, CONURE_PRECISION_DEFAULT), .mask = mask};
     conure_error err = {""};
     void *self = NULL;
-    test_int(conure_engine_native_cpu.open(&self, model, &options, &err), CONURE_OK);
+    test_int(tested->open(&self, model, &options, &err), CONURE_OK);
     return self;
 }
 
@@ -136,7 +137,7 @@ static void fill_mel(float mel[FRAMES][BINS])
 static void encode(void *self, conure_encode_row *row)
 {
     conure_error err = {""};
-    test_int(conure_engine_native_cpu.encode(self, row, 1, &err), CONURE_OK);
+    test_int(tested->encode(self, row, 1, &err), CONURE_OK);
     if (err.text[0])
         fprintf(stderr, "%s\n", err.text);
 }
@@ -166,7 +167,7 @@ static void offline(const conure_model *model, conure_mask mask)
     test_int(row.n_out_valid, 5);
     same(out[0], first, D);
     same(out[4], last, D);
-    conure_engine_native_cpu.close(&self);
+    tested->close(&self);
 }
 
 static void stepping(const conure_model *model, bool aligned)
@@ -179,7 +180,7 @@ static void stepping(const conure_model *model, bool aligned)
         {1.213465f, 0.940715f, -1.207439f, -0.648315f, -0.268012f, -1.325550f, 0.562836f, 1.782653f}};
     const conure_cache_options options = {.cache_rows = 4, .drop_rows = 1, .keep_negative = true, .time_cache_aligned = aligned,
                                           .keep_rows = true};
-    const conure_engine *engine = &conure_engine_native_cpu;
+    const conure_engine *engine = tested;
     float mel[FRAMES][BINS], padded[25][BINS] = {{0}}, out[4][D], channel[4][D], time[D][4];
     void *self = open_engine(model, CONURE_MASK_NEMO);
     conure_state *state = NULL;
@@ -203,7 +204,7 @@ static void stepping(const conure_model *model, bool aligned)
     test_int(engine->state_export(self, state, channel[0], time[0], &length, &err), CONURE_OK);
     test_int(length, 2);
     engine->state_close(self, &state);
-    conure_engine_native_cpu.close(&self);
+    tested->close(&self);
 }
 
 /* ---- decoder --------------------------------------------------------------------------------- */
@@ -227,7 +228,7 @@ static const expected decodings[] = {
 static void decode(const expected *want)
 {
     static const uint32_t chunks[3] = {5, 3, 8};
-    const conure_engine *engine = &conure_engine_native_cpu;
+    const conure_engine *engine = tested;
     conure_model *model = open_tiny(want->a);
     void *self = open_engine(model, CONURE_MASK_NEMO);
     const conure_tdt_options options = {3, NULL};
@@ -260,13 +261,15 @@ static void decode(const expected *want)
     same(tdt.h + 4, want->h, 4);
     conure_tdt_close(&tdt);
     conure_tdt_room_free(&room);
-    conure_engine_native_cpu.close(&self);
+    tested->close(&self);
     conure_model_close(&model);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    conure_error err = {""};
     test_begin("engine.vectors");
+    test_int(conure_engine_find(&tested, argc > 1 ? argv[1] : "cpu", &err), CONURE_OK);
     conure_model *model = open_tiny(0.9);
     offline(model, CONURE_MASK_NEMO);
     offline(model, CONURE_MASK_EXACT);
