@@ -12,7 +12,9 @@ import sys
 LAYERS = ["base", "model", "features", "backend", "encoder", "engine", "contract", "decode", "stream"]
 BELOW = {layer: set(LAYERS[: i + 1]) for i, layer in enumerate(LAYERS)}
 BELOW["audio"] = {"audio", "base"}
-BELOW["cli"] = {"cli", "audio", *LAYERS}
+# clearance too stands beside the core, on all of it; the command is above both.
+BELOW["clearance"] = {"clearance", *LAYERS}
+BELOW["cli"] = {"cli", "audio", "clearance", *LAYERS}
 
 # Headers of libraries and compilers, and the layers that may use them.  The command may use any of them: it
 # reports their versions and measures the machine.
