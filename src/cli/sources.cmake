@@ -15,6 +15,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/command_doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/command_help.c
     ${CMAKE_CURRENT_LIST_DIR}/command_model.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_noise_floor.c
     ${CMAKE_CURRENT_LIST_DIR}/command_stream.c
     ${CMAKE_CURRENT_LIST_DIR}/command_transcribe.c
     ${CMAKE_CURRENT_LIST_DIR}/commands.c
@@ -88,7 +89,7 @@ list(REMOVE_DUPLICATES CONURE_CLI_SOURCES)
 add_library(conure_cli STATIC ${CONURE_CLI_SOURCES})
 target_compile_definitions(conure_cli PUBLIC ${CONURE_CLI_DEFINITIONS})
 # doctor prints the versions of libsndfile and libsoxr.
-target_link_libraries(conure_cli PUBLIC conure_private conure_audio PkgConfig::SNDFILE PkgConfig::SOXR)
+target_link_libraries(conure_cli PUBLIC conure_private conure_clearance conure_audio PkgConfig::SNDFILE PkgConfig::SOXR)
 if(CONURE_PULL)
     target_link_libraries(conure_cli PUBLIC PkgConfig::CURL)
 endif()
