@@ -20,7 +20,7 @@ BELOW["cli"] = {"cli", "audio", "clearance", *LAYERS}
 # reports their versions and measures the machine.
 OUTSIDE = {
     "curl/": set(),
-    "jansson.h": {"model", "contract"},
+    "jansson.h": {"model", "contract", "clearance"},
     "kiss_fft": {"features"},
     "nettle/": {"base", "audio"},
     "protobuf-c": {"model"},

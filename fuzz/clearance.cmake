@@ -1,0 +1,1 @@
+conure_fuzz(answer ${PROJECT_SOURCE_DIR}/fuzz/answer.c conure_clearance)

@@ -1,0 +1,45 @@
+/* candidate.c - see candidate.h: which kind a spec means, and what holds for both. */
+#include "clearance/candidate.h"
+
+#include "base/threads.h"
+
+#include <string.h>
+
+conure_status conure_candidate_open(conure_candidate **out, const char *spec, const conure_contract *contract, const conure_model *model,
+                                    const conure_candidate_options *options, conure_error *err)
+{
+    *out = NULL;
+    if (strncmp(spec, "exec:", 5) == 0)
+        return conure_candidate_exec_open(out, spec + 5, contract, options, err);
+    return conure_candidate_engine_open(out, spec, contract, model, options, err);
+}
+
+void conure_candidate_close(conure_candidate **candidate)
+{
+    if (*candidate)
+        (*candidate)->close(*candidate);
+    *candidate = NULL;
+}
+
+const char *conure_candidate_describe(const conure_candidate *c)
+{
+    return c->description;
+}
+
+const char *conure_candidate_precision(const conure_candidate *c)
+{
+    return c->precision;
+}
+
+conure_status conure_candidate_step(conure_candidate *c, conure_chunk *chunk, conure_error *err)
+{
+    for (conure_role role = 0; role < CONURE_ROLE_INPUTS; role++)
+        if (!chunk->has[role])
+            return conure_fail(err, CONURE_BAD_ARG, "chunk %llu: %s is missing, and a step needs it", (unsigned long long)chunk->index,
+                               c->contract->names[role]);
+    for (conure_role role = CONURE_ROLE_INPUTS; role < CONURE_ROLES; role++)
+        chunk->has[role] = false;
+    if (conure_cancelled(c->cancel))
+        return conure_fail(err, CONURE_CANCELLED, "cancelled");
+    return c->step(c, chunk, err);
+}

@@ -1,0 +1,49 @@
+/* candidate.h - something that turns a chunk's inputs into its outputs: an engine of this build, or a command that speaks
+ * frames over a pipe.  A step has no memory of its own: the state goes in and comes out as tensors, so that whoever runs it
+ * decides whose state it gets.
+ *
+ * One thread at a time on one candidate. */
+#ifndef CONURE_CLEARANCE_CANDIDATE_H
+#define CONURE_CLEARANCE_CANDIDATE_H
+
+#include "clearance/chunk.h"
+#include "engine/engine.h"
+
+typedef struct conure_candidate conure_candidate;
+
+typedef struct conure_candidate_options {
+    uint32_t n_threads;         /* where the spec names none; 0: as many as the process may use */
+    double timeout_s;           /* of one answer of a command; 0: 60 */
+    const volatile int *cancel; /* NULL, or a flag that ends a step with CANCELLED */
+    conure_log log;
+} conure_candidate_options;
+
+/* spec: what conure_engine_spec_parse() takes, or "exec:COMMAND", which is run by /bin/sh.
+ *   model  what the engine runs; NULL is allowed for a command
+ * The engine gets the contract's mask; the model must be the contract's (conure_contract_matches(), but for its precision).
+ * Returns OK, BAD_ARG, BACKEND, BAD_FILE (another model), NO_MEMORY, IO (the command did not start or greet). */
+conure_status conure_candidate_open(conure_candidate **out, const char *spec, const conure_contract *contract, const conure_model *model,
+                                    const conure_candidate_options *options, conure_error *err);
+void conure_candidate_close(conure_candidate **candidate); /* NULL-safe; ends a command */
+const char *conure_candidate_describe(const conure_candidate *candidate);  /* one line; belongs to it */
+const char *conure_candidate_precision(const conure_candidate *candidate); /* "f32" ...; a command's is the contract's */
+
+/* One step: all inputs must be there, all outputs will be.  What comes out is cut to valid_out, as an exported graph does.
+ * Returns OK; BACKEND (failed, died, hung, answered short: says which), CANCELLED, NO_MEMORY. */
+conure_status conure_candidate_step(conure_candidate *candidate, conure_chunk *chunk, conure_error *err);
+
+/* What the two kinds fill. */
+struct conure_candidate {
+    conure_status (*step)(conure_candidate *self, conure_chunk *chunk, conure_error *err);
+    void (*close)(conure_candidate *self); /* frees it */
+    const conure_contract *contract;
+    const volatile int *cancel;
+    char description[256];
+    char precision[32];
+};
+conure_status conure_candidate_engine_open(conure_candidate **out, const char *spec, const conure_contract *contract,
+                                           const conure_model *model, const conure_candidate_options *options, conure_error *err);
+conure_status conure_candidate_exec_open(conure_candidate **out, const char *command, const conure_contract *contract,
+                                         const conure_candidate_options *options, conure_error *err);
+
+#endif
