@@ -1,1 +1,2 @@
+conure_fuzz(reference ${PROJECT_SOURCE_DIR}/fuzz/reference.c conure_clearance)
 conure_fuzz(answer ${PROJECT_SOURCE_DIR}/fuzz/answer.c conure_clearance)

@@ -9,5 +9,7 @@ add_library(conure_clearance STATIC
     ${CMAKE_CURRENT_LIST_DIR}/live.c
     ${CMAKE_CURRENT_LIST_DIR}/noise_floor.c
     ${CMAKE_CURRENT_LIST_DIR}/record.c
+    ${CMAKE_CURRENT_LIST_DIR}/reference_read.c
+    ${CMAKE_CURRENT_LIST_DIR}/reference_write.c
     ${CMAKE_CURRENT_LIST_DIR}/serve.c)
 target_link_libraries(conure_clearance PUBLIC conure_private)
