@@ -11,5 +11,10 @@ add_library(conure_clearance STATIC
     ${CMAKE_CURRENT_LIST_DIR}/record.c
     ${CMAKE_CURRENT_LIST_DIR}/reference_read.c
     ${CMAKE_CURRENT_LIST_DIR}/reference_write.c
-    ${CMAKE_CURRENT_LIST_DIR}/serve.c)
+    ${CMAKE_CURRENT_LIST_DIR}/serve.c
+    ${CMAKE_CURRENT_LIST_DIR}/tolerance.c)
 target_link_libraries(conure_clearance PUBLIC conure_private)
+# The published table is part of the program.
+set(note ${PROJECT_SOURCE_DIR}/tolerances/note-2026-01.json)
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/tolerance.c PROPERTIES OBJECT_DEPENDS ${note}
+    COMPILE_DEFINITIONS "CONURE_TOLERANCE_FILE=\"${note}\"")
