@@ -1,20 +1,27 @@
 # What proves an engine: references, parity, tolerances.  A library of its own beside the core, so that an embedder of the core
 # carries none of it.
 add_library(conure_clearance STATIC
+    ${CMAKE_CURRENT_LIST_DIR}/agreement.c
     ${CMAKE_CURRENT_LIST_DIR}/candidate.c
     ${CMAKE_CURRENT_LIST_DIR}/candidate_engine.c
     ${CMAKE_CURRENT_LIST_DIR}/candidate_exec.c
     ${CMAKE_CURRENT_LIST_DIR}/chunk.c
+    ${CMAKE_CURRENT_LIST_DIR}/errors.c
     ${CMAKE_CURRENT_LIST_DIR}/features.c
     ${CMAKE_CURRENT_LIST_DIR}/live.c
     ${CMAKE_CURRENT_LIST_DIR}/noise_floor.c
+    ${CMAKE_CURRENT_LIST_DIR}/nemo.c
+    ${CMAKE_CURRENT_LIST_DIR}/parity.c
     ${CMAKE_CURRENT_LIST_DIR}/record.c
     ${CMAKE_CURRENT_LIST_DIR}/reference_read.c
     ${CMAKE_CURRENT_LIST_DIR}/reference_write.c
     ${CMAKE_CURRENT_LIST_DIR}/serve.c
+    ${CMAKE_CURRENT_LIST_DIR}/summary.c
     ${CMAKE_CURRENT_LIST_DIR}/tolerance.c)
 target_link_libraries(conure_clearance PUBLIC conure_private)
 # The published table is part of the program.
 set(note ${PROJECT_SOURCE_DIR}/tolerances/note-2026-01.json)
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/tolerance.c PROPERTIES OBJECT_DEPENDS ${note}
     COMPILE_DEFINITIONS "CONURE_TOLERANCE_FILE=\"${note}\"")
+# Millions of values a chunk are looked at: gcc 12 makes wide instructions of such loops with -O3 only.
+set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/errors.c PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
