@@ -9,6 +9,8 @@
     X(USAGE, 2,                                                                                    \
       "the command line was wrong, nothing was done; of conure contract and noise-floor also: "    \
       "what was to be judged could not be")                                                        \
+      "the command line was wrong, nothing was done; of conure contract, reference and "    \
+      "parity also: what was to be judged could not be")                                           \
     X(CANNOT, 3,                                                                                   \
       "the command could not run or go on: model missing or unsupported, engine not available, "   \
       "output not writable")                                                                       \

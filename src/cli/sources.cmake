@@ -9,13 +9,17 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/bench_stream.c
     ${CMAKE_CURRENT_LIST_DIR}/bench_stream_print.c
     ${CMAKE_CURRENT_LIST_DIR}/captions.c
+    ${CMAKE_CURRENT_LIST_DIR}/clearance.c
     ${CMAKE_CURRENT_LIST_DIR}/command_bench.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_candidate.c
     ${CMAKE_CURRENT_LIST_DIR}/command_completion.c
     ${CMAKE_CURRENT_LIST_DIR}/command_contract.c
     ${CMAKE_CURRENT_LIST_DIR}/command_doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/command_help.c
     ${CMAKE_CURRENT_LIST_DIR}/command_model.c
     ${CMAKE_CURRENT_LIST_DIR}/command_noise_floor.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_parity.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_reference.c
     ${CMAKE_CURRENT_LIST_DIR}/command_stream.c
     ${CMAKE_CURRENT_LIST_DIR}/command_transcribe.c
     ${CMAKE_CURRENT_LIST_DIR}/commands.c
@@ -37,6 +41,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/output_cues.c
     ${CMAKE_CURRENT_LIST_DIR}/output_json.c
     ${CMAKE_CURRENT_LIST_DIR}/output_text.c
+    ${CMAKE_CURRENT_LIST_DIR}/parity_audio.c
     ${CMAKE_CURRENT_LIST_DIR}/peak.c
     ${CMAKE_CURRENT_LIST_DIR}/sink.c
     ${CMAKE_CURRENT_LIST_DIR}/sink_check.c
