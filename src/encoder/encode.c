@@ -76,7 +76,7 @@ static conure_status encode_spans(conure_network *net, conure_encode_row *rows, 
         CONURE_TRY(conure_network_show(net, "subsampling", -1, x, spans, n, err));
     CONURE_TRY(conure_layers_run(net, x, rows, spans, n, err));
     for (uint32_t i = 0; i < n; i++)
-        if (rows[i].out)
+        if (rows[i].out && spans[i].n_rows)
             CONURE_TRY(net->ops->download(net->backend, rows[i].out, x.data + (size_t)spans[i].first_row * d,
                                           (size_t)spans[i].n_rows * d * sizeof(float), err));
     return conure_network_wait(net, err);
