@@ -358,7 +358,7 @@ CONURE_API void conure_session_close(conure_session **session); /* NULL-safe; se
  *   n_used     out: samples taken; the rest stays the caller's
  *
  * Returns OK (all taken); FULL (n_used < n_samples: step, then feed the rest); BAD_AUDIO (a sample that is not
- * finite, named: what is before it was taken, n_used says how much); BAD_ARG; BAD_STATE (after finish, or two
+ * finite or beyond +-1e30, named: what is before it was taken, n_used says how much); BAD_ARG; BAD_STATE (after finish, or two
  * threads at once).  Never allocates, never runs the model.  Cost: O(n_samples). */
 CONURE_API conure_status conure_session_feed(conure_session *session, const float *pcm, size_t n_samples,
                                              size_t *n_used, conure_error *err);

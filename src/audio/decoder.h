@@ -14,6 +14,7 @@ typedef struct conure_pcm {
     uint32_t sample_bytes; /* 1 (unsigned), 2, 3, 4; 0: libsndfile decodes */
     bool is_float;         /* of 4 */
     uint64_t left_bytes;   /* of a declared length; CONURE_FRAMES_UNKNOWN: until the end */
+    bool past_end;         /* what comes behind them was looked at */
     uint8_t *block;        /* [PCM_BLOCK_BYTES] */
     size_t n_held;         /* bytes in it that were read and not used yet */
 } conure_pcm;

@@ -125,6 +125,38 @@ static void ended(conure_decoder *d, conure_audio_info *info, size_t frame_bytes
                           "number of channels, right?", pcm->n_held, frame_bytes);
 }
 
+/* A chunk of a RIFF file begins here, and ends within what there is. */
+static bool is_chunk(const uint8_t *head, uint64_t n)
+{
+    for (int i = 0; i < 4; i++)
+        if (head[i] < 0x20 || head[i] > 0x7e)
+            return false;
+    const uint64_t bytes = head[4] | (uint64_t)head[5] << 8 | (uint64_t)head[6] << 16 | (uint64_t)head[7] << 24;
+    return n >= 8 && bytes <= n - 8;
+}
+
+/* The audio that the header declares is over.  Titles and the like may follow; much else says that the header lied. */
+static void look_behind(conure_decoder *d, conure_audio_info *info, size_t frame_bytes)
+{
+    conure_pcm *pcm = &d->pcm;
+    uint8_t head[9];
+    uint64_t n = pcm->n_held;
+    size_t n_head = n < sizeof head ? (size_t)n : sizeof head, got;
+    memset(head, 0, sizeof head);
+    memcpy(head, pcm->block, n_head);
+    pcm->past_end = true;
+    pcm->n_held = 0;
+    while ((got = conure_bytes_some(&d->bytes, pcm->block, PCM_BLOCK_BYTES)) > 0) {
+        const size_t more = got < sizeof head - n_head ? got : sizeof head - n_head;
+        memcpy(head + n_head, pcm->block, more);
+        n_head += more;
+        n += got;
+    }
+    if (n > frame_bytes && !is_chunk(head, n) && !is_chunk(head + 1, n - 1)) /* chunks begin at even places */
+        conure_audio_note(info, "%llu bytes come behind the audio that its header declares, and are no part of it; if the header is "
+                          "wrong, send the samples alone, with --raw", (unsigned long long)n);
+}
+
 size_t conure_pcm_read(conure_decoder *d, conure_audio_info *info, float *dst, size_t cap, bool some)
 {
     conure_pcm *pcm = &d->pcm;
@@ -146,5 +178,7 @@ size_t conure_pcm_read(conure_decoder *d, conure_audio_info *info, float *dst, s
         pcm->left_bytes -= n * frame_bytes;
     if (n == 0 && want)
         ended(d, info, frame_bytes);
+    else if (n == 0 && cap >= 1 && pcm->left_bytes == 0 && !pcm->past_end)
+        look_behind(d, info, frame_bytes);
     return n;
 }

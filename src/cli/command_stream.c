@@ -63,6 +63,8 @@ static conure_status set_session(const settings *s, conure_session_options *o, c
     o->on_violation = (conure_on_violation)s->on_violation;
     o->endpoint = !s->no_endpoint;
     o->tentative = !s->no_tentative;
+    if (o->mode == CONURE_STREAM_RESET && !s->preset)
+        o->chunk_s = 0.08; /* one valid frame of each slice, as the contract with length 0 has it */
     set_real(s->left_s, &o->left_s);
     set_real(s->chunk_s, &o->chunk_s);
     set_real(s->right_s, &o->right_s);

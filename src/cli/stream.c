@@ -55,8 +55,10 @@ static conure_status feed_all(run_state *st, size_t n, conure_error *err)
 {
     for (size_t done = 0, used = 0; done < n; done += used) {
         conure_status status = conure_session_feed(st->session, st->block + done, n - done, &used, err);
-        if (status == CONURE_BAD_AUDIO)
+        if (status == CONURE_BAD_AUDIO) {
             st->job->input_failed = true;
+            conure_error_prefix(err, st->job->file);
+        }
         if (status != CONURE_OK && status != CONURE_FULL)
             return status;
         status = step_all(st, err);
@@ -106,6 +108,8 @@ static conure_status open_all(run_state *st, conure_error *err)
     conure_stream_job *job = st->job;
     conure_status status = conure_audio_open(&st->audio, job->file, &job->audio, err);
     if (status != CONURE_OK) {
+        if (conure_input_ended && status != CONURE_NO_MEMORY) /* Ctrl-C before there was any audio */
+            status = CONURE_CANCELLED;
         job->input_failed = status != CONURE_CANCELLED && status != CONURE_NO_MEMORY;
         return status;
     }

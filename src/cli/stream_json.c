@@ -62,9 +62,10 @@ static json_t *flags(const conure_event *e)
 
 static json_t *stats(const conure_session_stats *s)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "steps", (json_int_t)s->n_steps, "encoder_calls",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "steps", (json_int_t)s->n_steps, "encoder_calls",
                      (json_int_t)s->n_encoder_calls, "frames", (json_int_t)s->n_frames, "tokens", (json_int_t)s->n_tokens, "blanks",
                      (json_int_t)s->n_blanks, "utterances", (json_int_t)s->n_utterances, "violations", (json_int_t)s->n_violations,
+                     "cache_length", (json_int_t)s->cache_length,
                      "audio_s", conure_value_seconds(s->heard_s), "features_s", conure_value_seconds(s->features_s), "encoder_s",
                      conure_value_seconds(s->encoder_s), "decoder_s", conure_value_seconds(s->decoder_s), "step_s",
                      conure_value_seconds(s->step_s));

@@ -73,6 +73,12 @@ static conure_status open_cached(conure_session *s, conure_error *err)
         .time_cache_aligned = s->options.time_cache == CONURE_TIME_CACHE_ALIGNED,
         .kv_bf16 = !s->options.cache_f32 && (r->precision == CONURE_PRECISION_BF16 || r->precision == CONURE_PRECISION_INT8),
     };
+    const uint64_t state = (uint64_t)(s->left + s->chunk) * c->n_layers * 2 * c->d_model * (cache.kv_bf16 ? 2 : 4);
+    const uint64_t bytes = state + conure_recognizer_bytes(r, (uint64_t)conure_schedule_longest(&rule) * c->hop_samples);
+    if (bytes > r->memory_bytes_max)
+        return conure_fail(err, CONURE_LIMIT, "slices of %u mel frames with %u cached rows need %.0f MB of memory, the limit is %.0f MB: take "
+                           "shorter contexts, or raise the limit", conure_schedule_longest(&rule), s->left, (double)bytes / 1e6,
+                           (double)r->memory_bytes_max / 1e6);
     s->frames.cap = conure_schedule_longest(&rule) + rule.shift[1] + 1;
     s->frames.data = conure_calloc((size_t)s->frames.cap * s->mel_bins, sizeof(float));
     s->ahead_cap = conure_schedule_longest(&rule) / 8 + 1;
@@ -229,6 +235,7 @@ void conure_session_begin(conure_session *s, double origin_s)
     conure_live_text_reset(s->text);
     conure_tdt_reset(&s->tdt, &s->recognizer->model->config);
     s->frames.first = s->frames.end = s->frames.counted = s->utterance_first = 0;
+    s->n_fed = 0;
     s->n_ahead = s->n_ahead_final = 0;
     s->ahead_lost = false;
     if (conure_session_cached(s)) {
@@ -381,9 +388,10 @@ conure_status conure_session_feed(conure_session *s, const float *pcm, size_t n,
     if (status == CONURE_OK) {
         const uint64_t most = s->input.gap_s < 0 ? conure_resampler_room(s->resampler, room(s)) : 0;
         const size_t n_taken = n < most ? n : (size_t)most; /* whoever feeds hours at once has them looked at once */
-        status = conure_check_samples(pcm, n_taken, 0, s->input_rate_hz, "conure_session_feed", &n_good, err);
+        status = conure_check_samples(pcm, n_taken, s->n_fed, s->input_rate_hz, "conure_session_feed", &n_good, err);
         if (n_good)
             *used = pour(s, pcm, n_good);
+        s->n_fed += *used;
         if (status == CONURE_OK && *used < n)
             status = conure_fail(err, CONURE_FULL, "%zu of %zu samples were taken: step, then feed the rest", *used, n);
         wake = conure_session_look(s);
@@ -456,6 +464,7 @@ conure_status conure_session_set_rate(conure_session *s, uint32_t sample_rate_hz
         flush(s);
         s->resampler = other;
         s->input_rate_hz = rate_hz;
+        s->n_fed = 0;
         other = before;
         wake = conure_session_look(s);
     }

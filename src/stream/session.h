@@ -54,6 +54,7 @@ struct conure_session {
     conure_input input;
     conure_resampler *resampler;
     uint32_t input_rate_hz;
+    uint64_t n_fed;                /* samples since it began or its rate changed, for texts */
     bool finished;                 /* finish() was called */
     bool over;                     /* the last event was made */
     bool stepping;                 /* a step has it in hand */

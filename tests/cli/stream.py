@@ -147,6 +147,15 @@ class Pipes(Case):
             self.same(self.result("-", input=head + self.pcm))
         self.same(self.result("-", input=header(n) + self.pcm + odd))
 
+    def test_header_that_declares_too_little(self):
+        run = subprocess.run([CONURE, "stream", "--json", "-"], input=header(1000) + self.pcm, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(b"%d bytes come behind the audio" % (len(self.pcm) - 1000), run.stderr)
+        run = subprocess.run([CONURE, "stream", "--raw", "f32le", "-"], input=struct.pack("<3001f", *[0] * 3000, 3e38), stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(b"sample 3000 ", run.stderr)
+
     def test_formats(self):
         s = self.samples
         for data, options in ((b"".join(struct.pack("<i", v << 8)[:3] for v in s), {"bits": 24}),
