@@ -63,11 +63,10 @@ static conure_status encode_spans(conure_network *net, conure_encode_row *rows, 
                                   uint32_t n, uint32_t n_rows, conure_error *err)
 {
     const uint32_t d = net->config->d_model;
-    CONURE_TRY(conure_room_fit(net, &net->x, n_rows, d, err));
+    CONURE_TRY(conure_room_fit(net, &net->x, n_rows ? n_rows : 1, d, err)); /* a sample or two have no row, but a place */
     const conure_rows x = {net->x.data, d, n_rows, d};
     for (uint32_t i = 0; i < n; i++) {
-        float *at = n_rows ? x.data + (size_t)spans[i].first_row * d : NULL; /* a sample or two have no row */
-        const conure_rows dst = {at, d, spans[i].n_rows, d};
+        const conure_rows dst = {x.data + (size_t)spans[i].first_row * d, d, spans[i].n_rows, d};
         CONURE_TRY(conure_front_run(net, &rows[i], dst, err));
         if (conure_cancelled(net->cancel))
             return conure_fail(err, CONURE_CANCELLED, "cancelled in the subsampling");
@@ -76,7 +75,7 @@ static conure_status encode_spans(conure_network *net, conure_encode_row *rows, 
         CONURE_TRY(conure_network_show(net, "subsampling", -1, x, spans, n, err));
     CONURE_TRY(conure_layers_run(net, x, rows, spans, n, err));
     for (uint32_t i = 0; i < n; i++)
-        if (rows[i].out && spans[i].n_rows)
+        if (rows[i].out)
             CONURE_TRY(net->ops->download(net->backend, rows[i].out, x.data + (size_t)spans[i].first_row * d,
                                           (size_t)spans[i].n_rows * d * sizeof(float), err));
     return conure_network_wait(net, err);
