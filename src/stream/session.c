@@ -246,7 +246,7 @@ void conure_session_begin(conure_session *s, double origin_s)
 }
 
 /* Take it out of its recognizer's list; under in_use. */
-static void leave(conure_session *s)
+void conure_session_orphan(conure_session *s)
 {
     conure_recognizer *r = s->recognizer;
     for (conure_session **at = &r->sessions; *at; at = &(*at)->next)
@@ -263,11 +263,6 @@ static void leave(conure_session *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-void conure_session_orphan(conure_session *s)
-{
-    leave(s);
-}
-
 void conure_session_close(conure_session **session)
 {
     if (!session || !*session)
@@ -278,7 +273,7 @@ void conure_session_close(conure_session **session)
     if (s->recognizer) {
         conure_recognizer *r = s->recognizer;
         pthread_mutex_lock(&r->in_use);
-        leave(s);
+        conure_session_orphan(s);
         pthread_mutex_unlock(&r->in_use);
     }
     close_parts(s);
@@ -291,15 +286,22 @@ void conure_session_close(conure_session **session)
 /* ---- the owner's calls ----------------------------------------------------------------------- */
 
 /* Every call of the owner begins and ends with these: one at a time, on a session whose recognizer is open. */
-static conure_status enter(conure_session *s, const char *what, conure_error *err)
+conure_status conure_session_claim(conure_session *s, const char *what, conure_error *err)
 {
     if (!s)
         return conure_fail(err, CONURE_BAD_ARG, "%s: session must not be NULL", what);
     if (atomic_flag_test_and_set_explicit(&s->in_call, memory_order_acquire))
         return conure_fail(err, CONURE_BAD_STATE, "%s: another thread is in a call on this session: a session serves one thread at a time",
                            what);
-    pthread_mutex_lock(&s->lock);
     return CONURE_OK;
+}
+
+static conure_status enter(conure_session *s, const char *what, conure_error *err)
+{
+    const conure_status status = conure_session_claim(s, what, err);
+    if (status == CONURE_OK)
+        pthread_mutex_lock(&s->lock);
+    return status;
 }
 
 /* wake: the session has become ready. */
@@ -312,9 +314,8 @@ static void leave_call(conure_session *s, bool wake)
         conure_scheduler_ready(scheduler);
 }
 
-static conure_status orphaned(const conure_session *s, const char *what, conure_error *err)
+conure_status conure_session_orphaned(const char *what, conure_error *err)
 {
-    (void)s;
     return conure_fail(err, CONURE_BAD_STATE, "%s: the recognizer of this session was closed; close the session first", what);
 }
 
@@ -322,7 +323,7 @@ static conure_status orphaned(const conure_session *s, const char *what, conure_
 static conure_status may_feed(const conure_session *s, const char *what, conure_error *err)
 {
     if (!s->recognizer)
-        return orphaned(s, what, err);
+        return conure_session_orphaned(what, err);
     if (s->finished)
         return conure_fail(err, CONURE_BAD_STATE, "%s: after conure_session_finish(): reset the session to begin anew", what);
     if (s->failed != CONURE_OK)
@@ -480,7 +481,7 @@ conure_status conure_session_finish(conure_session *s, conure_error *err)
         return status;
     bool wake = false;
     if (!s->recognizer)
-        status = orphaned(s, "conure_session_finish", err);
+        status = conure_session_orphaned("conure_session_finish", err);
     if (status == CONURE_OK && !s->finished) {
         s->finished = true;
         if (!s->input.ended)
@@ -524,7 +525,7 @@ conure_status conure_session_reset(conure_session *s, bool restart_clock, conure
         pthread_mutex_lock(&r->in_use);
     pthread_mutex_lock(&s->lock);
     if (!r) {
-        status = orphaned(s, "conure_session_reset", err);
+        status = conure_session_orphaned("conure_session_reset", err);
     } else {
         if (!s->input.ended)
             flush(s); /* what was fed counts, also what the resampler still holds */

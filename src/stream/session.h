@@ -117,6 +117,9 @@ void conure_session_weigh(conure_session *session);
 void conure_session_begin(conure_session *session, double origin_s);
 /* Its recognizer is being closed: leave it.  Under in_use, or alone. */
 void conure_session_orphan(conure_session *session);
+/* A call of the owner begins: BAD_ARG, or BAD_STATE while another is running.  Ends with clearing in_call. */
+conure_status conure_session_claim(conure_session *session, const char *what, conure_error *err);
+conure_status conure_session_orphaned(const char *what, conure_error *err); /* BAD_STATE, with its text */
 
 /* One batch; sessions are of one recognizer and different, none of them stepped by anybody else. */
 conure_status conure_step_batch(conure_recognizer *recognizer, conure_session *const *sessions, uint32_t n,

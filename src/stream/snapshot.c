@@ -388,15 +388,13 @@ static conure_status load(conure_session *s, conure_reader *in, conure_error *er
  * seconds: it is asked before anybody has to wait. */
 static conure_status hold(conure_session *s, const char *what, conure_recognizer **r, conure_error *err)
 {
-    if (!s)
-        return conure_fail(err, CONURE_BAD_ARG, "%s: session must not be NULL", what);
-    if (atomic_flag_test_and_set_explicit(&s->in_call, memory_order_acquire))
-        return conure_fail(err, CONURE_BAD_STATE, "%s: another thread is in a call on this session: a session serves one thread at a time",
-                           what);
+    const conure_status status = conure_session_claim(s, what, err);
+    if (status != CONURE_OK)
+        return status;
     *r = s->recognizer;
     if (!*r) {
         atomic_flag_clear_explicit(&s->in_call, memory_order_release);
-        return conure_fail(err, CONURE_BAD_STATE, "%s: the recognizer of this session was closed; close the session first", what);
+        return conure_session_orphaned(what, err);
     }
     conure_model_info info = {.struct_bytes = sizeof info};
     (void)conure_model_get_info(s->model, &info); /* identify() tells if it fails */
