@@ -1,4 +1,4 @@
-/* embedded.c - what ships inside the program: the model models/embedded.conure and a short clip of speech for
+/* embedded.c - what ships inside the program: the model models/embedded.conure.gz, unpacked, and a short clip of speech for
  * benchmarks, placed in read-only data by the assembler, so that they are mapped with the program and
  * read only where they are used. */
 #include "cli/models.h"

@@ -62,8 +62,21 @@ if(CONURE_PULL)
     list(APPEND CONURE_CLI_DEFINITIONS CONURE_HAVE_CURL=1)
 endif()
 
-# A plain clone carries the model that the program embeds; without the file it is built without one.
-set(CONURE_EMBEDDED_MODEL ${PROJECT_SOURCE_DIR}/models/embedded.conure CACHE FILEPATH "Model to embed; empty: none")
+# A plain clone carries the model that the program embeds, packed for the tree's limit; without the file it is built without one.
+set(packed_model ${PROJECT_SOURCE_DIR}/models/embedded.conure.gz)
+set(unpacked_model ${PROJECT_BINARY_DIR}/models/embedded.conure)
+if(EXISTS ${packed_model})
+    set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${packed_model})
+    file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/models)
+    execute_process(COMMAND gzip -dc ${packed_model} OUTPUT_FILE ${unpacked_model}.new RESULT_VARIABLE not_unpacked)
+    if(not_unpacked)
+        message(FATAL_ERROR "${packed_model} could not be unpacked by gzip: ${not_unpacked}")
+    endif()
+    # The time of an unchanged file stays, so that nothing is built anew.
+    execute_process(COMMAND ${CMAKE_COMMAND} -E copy_if_different ${unpacked_model}.new ${unpacked_model})
+    file(REMOVE ${unpacked_model}.new)
+endif()
+set(CONURE_EMBEDDED_MODEL ${unpacked_model} CACHE FILEPATH "Model to embed; empty: none")
 set(CONURE_CLIP ${PROJECT_SOURCE_DIR}/tests/data/audio/librispeech_e29030942b.flac)
 set(embedded_depends ${CONURE_CLIP})
 set(embedded_definitions "CONURE_CLIP_FILE=\"${CONURE_CLIP}\"")
