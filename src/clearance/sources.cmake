@@ -8,6 +8,11 @@ add_library(conure_clearance STATIC
     ${CMAKE_CURRENT_LIST_DIR}/chunk.c
     ${CMAKE_CURRENT_LIST_DIR}/errors.c
     ${CMAKE_CURRENT_LIST_DIR}/features.c
+    ${CMAKE_CURRENT_LIST_DIR}/gates.c
+    ${CMAKE_CURRENT_LIST_DIR}/judge.c
+    ${CMAKE_CURRENT_LIST_DIR}/judge_audio.c
+    ${CMAKE_CURRENT_LIST_DIR}/judge_noise.c
+    ${CMAKE_CURRENT_LIST_DIR}/judge_parity.c
     ${CMAKE_CURRENT_LIST_DIR}/live.c
     ${CMAKE_CURRENT_LIST_DIR}/noise_floor.c
     ${CMAKE_CURRENT_LIST_DIR}/nemo.c
