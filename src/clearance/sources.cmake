@@ -24,6 +24,13 @@ add_library(conure_clearance STATIC
     ${CMAKE_CURRENT_LIST_DIR}/record.c
     ${CMAKE_CURRENT_LIST_DIR}/reference_read.c
     ${CMAKE_CURRENT_LIST_DIR}/reference_write.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_csv.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_heard.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_html.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_json.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_md.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_measured.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_page.c
     ${CMAKE_CURRENT_LIST_DIR}/serve.c
     ${CMAKE_CURRENT_LIST_DIR}/summary.c
     ${CMAKE_CURRENT_LIST_DIR}/tolerance.c)
