@@ -16,23 +16,25 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static void fact_number(report_page *p, const char *what, double value)
+{
+    report_cell(p, REPORT_HEAD, what);
+    report_cell_number(p, value);
+}
+
 static void plot_steps(report_page *p, const json_t *stage, const double *sorted, size_t n)
 {
-    static const char *const limits[][2] = {{"p50_s", "limit of the median"}, {"p95_s", "limit of p95"}, {"p99_s", "limit of p99"}};
+    static const char *const limits[][2] = {{"limits.p50_s", "limit of the median"}, {"limits.p95_s", "limit of p95"},
+                                            {"limits.p99_s", "limit of p99"}, {"step_s", "audio that a step brings"}};
     conure_plot_limit drawn[4];
-    char names[4][96];
     size_t n_drawn = 0;
     double *share = conure_calloc(n, sizeof *share);
     p->out->failed = p->out->failed || !share;
     for (size_t i = 0; share && i < n; i++)
         share[i] = n > 1 ? 100.0 * (double)i / (double)(n - 1) : 100;
     for (size_t i = 0; i < 4; i++) {
-        const double y = i < 3 ? report_number_at(report_at(stage, "limits"), limits[i][0]) : report_number_at(stage, "step_s");
-        if (!isfinite(y))
-            continue;
-        snprintf(names[n_drawn], sizeof *names, "%s: %s s", i < 3 ? limits[i][1] : "audio that a step brings", report_digits_of(y).text);
-        drawn[n_drawn] = (conure_plot_limit){names[n_drawn], y};
-        n_drawn++;
+        drawn[n_drawn] = (conure_plot_limit){limits[i][1], report_number_at(stage, limits[i][0])};
+        n_drawn += isfinite(drawn[n_drawn].y);
     }
     const conure_plot plot = {.title = "Steps from the fastest to the slowest", .x_label = "share of the steps, %", .y_label = "seconds", .log = true,
                               .limits = drawn, .n_limits = n_drawn};
@@ -46,13 +48,15 @@ static void plot_steps(report_page *p, const json_t *stage, const double *sorted
 
 static void latency(report_page *p)
 {
-    static const char *const columns[] = {"Steps", "Median, s", "p95, s", "p99, s", "Slowest, s", "Audio of a step, s", "Steps a second"};
-    static const report_table table = {.caption = "Seconds of a step", .columns = columns, .n_columns = 7};
+    static const char *const columns[] = {"Of the steps", "Value"};
+    static const report_table table = {.caption = "Seconds of a step", .columns = columns, .n_columns = 2};
+    static const struct {
+        const char *what;
+        double share;
+    } asked[] = {{"Median, seconds", 0.5}, {"95th percentile, seconds", 0.95}, {"99th percentile, seconds", 0.99}, {"Slowest, seconds", 1}};
     const json_t *stage = json_object_get(p->stages, "latency"), *seconds = json_object_get(stage, "seconds");
-    static const double shares[] = {0.5, 0.95, 0.99, 1};
-    size_t n;
+    size_t n, finite = 0;
     double *sorted = report_numbers(seconds, &n, &p->out->failed), sum = 0;
-    size_t finite = 0;
     for (size_t i = 0; i < n; i++)
         if (isfinite(sorted[i]))
             sorted[finite++] = sorted[i];
@@ -63,11 +67,11 @@ static void latency(report_page *p)
         p->format->heading(p, 3, NULL, "By the clock");
         plot_steps(p, stage, sorted, finite);
         report_open_table(p, &table);
-        report_cell_number(p, (double)n);
-        for (size_t i = 0; i < 4; i++)
-            report_cell_number(p, conure_judge_percentile(seconds, shares[i]));
-        report_cell_number(p, report_number_at(stage, "step_s"));
-        report_cell_number(p, sum > 0 ? (double)finite / sum : NAN);
+        fact_number(p, "Number", (double)n);
+        for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
+            fact_number(p, asked[i].what, conure_judge_percentile(seconds, asked[i].share));
+        fact_number(p, "Audio that a step brings, seconds", report_number_at(stage, "step_s"));
+        fact_number(p, "Steps in a second", sum > 0 ? (double)finite / sum : NAN);
         report_close_table(p);
     }
     free(sorted);
@@ -150,39 +154,54 @@ static double percent(double part, double all)
     return all > 0 ? 100 * part / all : NAN;
 }
 
-static void totals(report_page *p, const json_t *clips)
+/* Sums over the clips of one way to listen, in the order of the rows below. */
+enum { TOTALS = 9 };
+
+static size_t totals_of(const json_t *clips, const char *way, double values[TOTALS])
 {
-    static const char *const columns[] = {"Heard", "Clips", "Tokens", "Edits", "Moved", "Blanks, %", "of the reference", "Words", "Word errors, %",
-                                          "of the reference"};
     static const char *const members[] = {"candidate_tokens", "edits", "moved", "candidate_blanks", "reference_blanks", "reference_tokens",
                                           "candidate_errors", "reference_errors"};
-    static const report_table table = {.caption = "Speech, all clips", .columns = columns, .n_columns = 10};
-    report_open_table(p, &table);
-    for (int w = 0; w < 2; w++) {
-        double sums[8] = {0}, words = 0;
-        size_t n = 0, i;
-        json_t *clip;
-        json_array_foreach(clips, i, clip) {
-            const json_t *one = json_object_get(clip, ways[w]);
-            const double said = report_number_at(clip, "words");
-            if (!json_is_object(one))
-                continue;
-            n++;
-            words += said > 0 ? said : 0;
-            for (size_t k = 0; k < 6 + (said > 0 ? 2 : 0); k++)
-                sums[k] += report_number_at(one, members[k]);
-        }
-        if (n == 0)
+    double sums[8] = {0}, words = 0;
+    size_t n = 0, i;
+    json_t *clip;
+    json_array_foreach(clips, i, clip) {
+        const json_t *one = json_object_get(clip, way);
+        const double said = report_number_at(clip, "words");
+        if (!json_is_object(one))
             continue;
-        report_cell(p, REPORT_HEAD, ways[w]);
-        report_cell_number(p, (double)n);
-        for (size_t k = 0; k < 3; k++)
-            report_cell_number(p, sums[k]);
-        report_cell_number(p, percent(sums[3], sums[3] + sums[0]));
-        report_cell_number(p, percent(sums[4], sums[4] + sums[5]));
-        report_cell_number(p, words);
-        report_cell_number(p, percent(sums[6], words));
-        report_cell_number(p, percent(sums[7], words));
+        n++;
+        words += said > 0 ? said : 0;
+        for (size_t k = 0; k < (said > 0 ? 8 : 6); k++)
+            sums[k] += report_number_at(one, members[k]);
+    }
+    values[0] = (double)n;
+    memcpy(values + 1, sums, 3 * sizeof *sums);
+    values[4] = percent(sums[3], sums[3] + sums[0]);
+    values[5] = percent(sums[4], sums[4] + sums[5]);
+    values[6] = words;
+    values[7] = percent(sums[6], words);
+    values[8] = percent(sums[7], words);
+    return n;
+}
+
+static void totals(report_page *p, const json_t *clips)
+{
+    static const char *const rows[TOTALS] = {"Clips", "Tokens of the candidate", "Edits to the reference's", "On another frame, or of another duration",
+                                             "Blanks of the candidate, %", "Blanks of the reference, %", "Words",
+                                             "Word errors of the candidate, %", "Word errors of the reference, %"};
+    double values[2][TOTALS];
+    const char *columns[3] = {"All clips"};
+    report_table table = {.caption = "Speech, all clips", .columns = columns, .n_columns = 1};
+    for (int w = 0; w < 2; w++)
+        if (totals_of(clips, ways[w], values[table.n_columns - 1]) > 0)
+            columns[table.n_columns++] = ways[w];
+    if (table.n_columns == 1)
+        return;
+    report_open_table(p, &table);
+    for (size_t i = 0; i < TOTALS; i++) {
+        report_cell(p, REPORT_HEAD, rows[i]);
+        for (size_t w = 0; w + 1 < table.n_columns; w++)
+            report_cell_number(p, values[w][i]);
     }
     report_close_table(p);
 }
@@ -193,7 +212,8 @@ static void clip_rows(report_page *p, const ranked *clips, size_t n, bool texts)
     static const char *const columns[] = {"Clip", "Heard", "Seconds", "Words", "Edits", "Moved", "Word errors", "of the reference",
                                           "Text of the manifest", "Reference heard", "Candidate heard"};
     static const char *const members[] = {"edits", "moved", "candidate_errors", "reference_errors"};
-    const report_table table = {.caption = "Clips that differ most", .columns = columns, .n_columns = texts ? 11 : 8};
+    const report_table table = {.caption = "Clips that differ most", .columns = columns, .n_columns = texts ? 11 : 8, .narrow = true};
+    p->format->heading(p, 4, NULL, table.caption);
     report_open_table(p, &table);
     for (size_t i = 0; i < n && i < CLIPS_MAX; i++) {
         for (int w = 0; w < 2; w++) {
@@ -297,8 +317,8 @@ static void matrix(report_page *p, const json_t *faults)
     }
     report_close_table(p);
     report_more(p, REPORT_ROWS_MAX, json_array_size(faults), "faults");
-    p->format->paragraph(p, "\xe2\x97\x8f the gate that must fail did; \xe2\x97\x8b it did not; + another gate failed too; \xc2\xb7 the fault was not "
-                            "planted.");
+    p->format->paragraph(p, "\xe2\x97\x8f the gate that must fail did; \xe2\x97\x8b it did not; + another gate failed too; "
+                            "\xc2\xb7 the fault was not planted.");
 }
 
 static void honest_pairs(report_page *p, const json_t *pairs)

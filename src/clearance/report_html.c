@@ -38,20 +38,20 @@ static const char style[] =
     "th,td{padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}\n"
     "thead th{border-bottom:2px solid var(--line);vertical-align:bottom}\n"
     "tbody th{font-weight:600}\n"
-    ".n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
+    ".n{font-variant-numeric:tabular-nums;white-space:nowrap}.wide{width:auto}\n"
     "code,pre{font:.88em/1.45 ui-monospace,'DejaVu Sans Mono',Consolas,monospace}code{word-break:break-all}\n"
     "pre{padding:.6rem .8rem;background:var(--soft);overflow-x:auto;white-space:pre-wrap}\n"
     ".wide th,.wide td{overflow-wrap:normal;min-width:4.5rem}.wide .t{min-width:11rem}\n"
     ".up th,.up td{min-width:0;text-align:center}.up tbody th,.up .t{text-align:left;min-width:9rem}\n"
     ".up thead th:nth-child(n+3){writing-mode:vertical-rl;text-align:left;padding:.4rem .2rem}\n"
     ".b{height:3.2rem;border:1px solid var(--line)}\n"
-    ".figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr));gap:1rem}\n"
+    ".figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));gap:1rem}\n"
     "figure{margin:0}svg{max-width:100%;height:auto}\n"
     "@media screen and (max-width:44rem){.narrow thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}"
     ".narrow,.narrow tbody,.narrow tr,.narrow th,.narrow td{display:block;width:auto}"
     ".narrow tr{padding:.5rem 0;border-bottom:1px solid var(--line)}"
     ".narrow th,.narrow td{border:0;padding:.1rem 0;text-align:left;white-space:normal}"
-    ".narrow td.n::before,.narrow td.l::before{content:attr(data-label) ': ';color:var(--none)}.narrow td:empty{display:none}}\n"
+    ".narrow td[data-label]::before{content:attr(data-label) ': ';color:var(--none)}.narrow td:empty{display:none}}\n"
     "@media print{:root{--ink:#000;--paper:#fff;--soft:#fff;--line:#888;--good:#064;--bad:#900;--doubt:#640;--none:#444;--plot-bad:#900}"
     "body{max-width:none;padding:0;font-size:10pt}header{margin:0;border:2pt solid var(--c);border-left-width:8pt}nav{display:none}"
     "h2,h3{break-after:avoid}tr,figure,pre{break-inside:avoid}.box{overflow:visible}.wide th,.wide td,.wide .t{min-width:0;padding:.15rem}"
@@ -72,8 +72,8 @@ static void around(report_page *p, const char *open, const char *words, const ch
 
 static void begin(report_page *p, const report_headline *h)
 {
-    static const char *const places[][2] = {{"gates", "Gates"}, {"foundations", "What it rests on"}, {"risks", "Risks"}, {"measured", "Plots and tables"},
-                                            {"checks", "Every check"}, {"sign-off", "Sign-off"}};
+    static const char *const places[][2] = {{"gates", "Gates"}, {"foundations", "What it rests on"}, {"risks", "Risks"},
+                                            {"measured", "Plots and tables"}, {"checks", "Every check"}, {"sign-off", "Sign-off"}};
     conure_buffer_text(p->out, head);
     around(p, "", h->answer, ". ");
     around(p, "", h->subject, "</title>\n");
@@ -186,7 +186,7 @@ static void cell(report_page *p, report_style kind, const char *words)
         conure_buffer_text(p->out, "<td class=\"n\"");
         break;
     case REPORT_TEXT:
-        conure_buffer_format(p->out, "<td class=\"%s\"", strlen(words) < 12 ? "l" : "l t");
+        conure_buffer_text(p->out, strlen(words) < 24 ? "<td" : "<td class=\"t\"");
         break;
     }
     if (rows)

@@ -40,7 +40,7 @@ static void limits_in_words(report_page *p, const conure_plot *plot, const conur
 {
     conure_buffer text = {0};
     for (size_t i = 0; i < plot->n_limits; i++)
-        conure_buffer_format(&text, "%s%s", text.bytes ? "; " : "", plot->limits[i].name);
+        conure_buffer_format(&text, "%s%s: %s", text.bytes ? "; " : "", plot->limits[i].name, report_digits_of(plot->limits[i].y).text);
     if (fit)
         conure_buffer_format(&text, "%s%s", text.bytes ? "; " : "", fit->name);
     if (text.bytes)
@@ -142,40 +142,48 @@ static double limit_of(const json_t *run, const char *tensor)
     return report_number_at(report_at(report_at(run, "tensors"), tensor), "limits.absolute_max");
 }
 
-static size_t add_limit(conure_plot_limit *limits, size_t n, char name[96], const char *what, double y)
+static size_t add_limit(conure_plot_limit *limits, size_t n, const char *name, double y)
 {
-    if (!isfinite(y))
-        return n;
-    snprintf(name, 96, "%s %s", what, report_digits_of(y).text);
     limits[n] = (conure_plot_limit){name, y};
-    return n + 1;
+    return isfinite(y) ? n + 1 : n;
+}
+
+/* The same value all along: a line that is no limit. */
+static curve level(report_page *p, size_t n, double value)
+{
+    curve c = {.any = isfinite(value)};
+    c.values = c.any && n ? conure_calloc(n, sizeof *c.values) : NULL;
+    c.n = c.values ? n : 0;
+    p->out->failed = p->out->failed || (c.any && n && !c.values);
+    for (size_t i = 0; i < c.n; i++)
+        c.values[i] = value;
+    return c;
 }
 
 static void plot_output(report_page *p, const json_t *run, const curve *chunks, bool closed)
 {
-    char names[2][96], drift[160];
-    conure_plot_limit limits[2];
+    char drift[160];
+    conure_plot_limit limits[1];
     conure_plot_fit fit;
     const curve errors = curve_of(p, run, "encoder_output");
-    const conure_plot_series series = series_of(&errors, chunks, "largest error of a chunk");
-    size_t n = add_limit(limits, 0, names[0], "limit", limit_of(run, "encoder_output"));
-    n = add_limit(limits, n, names[1], "noise of float32", report_number_at(p->stages, "noise.reference.tensors.encoder_output.max"));
-    const conure_plot plot = {.title = closed ? "encoder_output, from the candidate's own state" : "encoder_output, from the reference's state",
-                              .x_label = "chunk", .y_label = "absolute difference", .log = true, .limits = limits, .n_limits = n};
-    report_draw_lines(p, &plot, &series, 1, closed && fit_of(&errors, chunks, &fit, drift) ? &fit : NULL);
+    const curve floor = level(p, errors.n, report_number_at(p->stages, "noise.reference.tensors.encoder_output.max"));
+    const conure_plot_series series[] = {series_of(&errors, chunks, "largest error of a chunk"), series_of(&floor, chunks, "noise of float32")};
+    const conure_plot plot = {.title = closed ? "encoder_output, closed loop" : "encoder_output, functional", .x_label = "chunk",
+                              .y_label = "absolute difference", .log = true, .limits = limits,
+                              .n_limits = add_limit(limits, 0, "limit", limit_of(run, "encoder_output"))};
+    report_draw_lines(p, &plot, series, floor.n ? 2 : 1, closed && fit_of(&errors, chunks, &fit, drift) ? &fit : NULL);
     free(errors.values);
+    free(floor.values);
 }
 
 static void plot_caches(report_page *p, const json_t *run, const curve *chunks, bool closed)
 {
-    char names[2][96];
     conure_plot_limit limits[2];
     const curve channel = curve_of(p, run, "cache_last_channel"), time = curve_of(p, run, "cache_last_time");
     const conure_plot_series series[] = {series_of(&channel, chunks, "cache_last_channel"), series_of(&time, chunks, "cache_last_time")};
-    size_t n = add_limit(limits, 0, names[0], "limit, cache_last_channel", limit_of(run, "cache_last_channel"));
-    n = add_limit(limits, n, names[1], "limit, cache_last_time", limit_of(run, "cache_last_time"));
-    const conure_plot plot = {.title = closed ? "Caches, from the candidate's own state" : "Caches, from the reference's state", .x_label = "chunk",
-                              .y_label = "absolute difference", .log = true, .limits = limits, .n_limits = n};
+    size_t n = add_limit(limits, 0, "limit, cache_last_channel", limit_of(run, "cache_last_channel"));
+    n = add_limit(limits, n, "limit, cache_last_time", limit_of(run, "cache_last_time"));
+    const conure_plot plot = {.title = closed ? "Caches, closed loop" : "Caches, functional", .x_label = "chunk", .y_label = "absolute difference", .log = true, .limits = limits, .n_limits = n};
     if (channel.any || time.any)
         report_draw_lines(p, &plot, series, 2, NULL);
     free(channel.values);
@@ -204,30 +212,32 @@ static double largest(report_page *p, const json_t *run, const char *key)
     return most;
 }
 
+/* Tensors side by side: so it fits a phone. */
 static void statistics(report_page *p, const json_t *run, const char *caption)
 {
-    static const char *const columns[] = {"Tensor", "Largest", "Limit", "p99", "p95", "Limit of p95", "p50", "Mean", "Relative", "Values",
-                                          "Not finite", "Chunks", "Beyond a limit", "First of these"};
-    static const char *const members[] = {"limits.absolute_max", "p99", "p95", "limits.absolute_p95", "p50", "mean"};
-    const report_table table = {.caption = caption, .columns = columns, .n_columns = 14};
+    static const char *const rows[][2] = {{"Limit of the largest", "limits.absolute_max"}, {"p99", "p99"}, {"p95", "p95"},
+                                          {"Limit of p95", "limits.absolute_p95"}, {"p50", "p50"}, {"Mean", "mean"},
+                                          {"Limit of the largest relative one", "limits.relative_max"}, {"Values", "count"},
+                                          {"Not finite", "not_finite"}, {"Chunks", "chunks"}, {"Chunks beyond a limit", "bad_chunks"},
+                                          {"First of these", "first_bad.chunk"}, {"Its worst value: place", "first_bad.index"}};
+    const char *columns[CONURE_MEASURED + 1] = {"Difference"};
+    const report_table table = {.caption = caption, .columns = columns, .n_columns = CONURE_MEASURED + 1};
     char relative[64];
+    for (conure_measured m = 0; m < CONURE_MEASURED; m++)
+        columns[m + 1] = conure_measured_name(m);
     report_open_table(p, &table);
+    report_cell(p, REPORT_HEAD, "Largest");
+    for (conure_measured m = 0; m < CONURE_MEASURED; m++)
+        report_cell_number(p, largest(p, run, conure_measured_name(m)));
+    report_cell(p, REPORT_HEAD, "Largest relative one");
     for (conure_measured m = 0; m < CONURE_MEASURED; m++) {
-        const char *name = conure_measured_name(m);
-        const json_t *tensor = json_object_get(json_object_get(run, "tensors"), name);
-        report_cell(p, REPORT_HEAD, name);
-        report_cell_number(p, largest(p, run, name));
-        for (size_t i = 0; i < sizeof members / sizeof *members; i++)
-            report_cell_number(p, report_number_at(tensor, members[i]));
-        snprintf(relative, sizeof relative, "%s_relative", name);
+        snprintf(relative, sizeof relative, "%s_relative", conure_measured_name(m));
         report_cell_number(p, largest(p, run, relative));
-        report_cell_number(p, report_number_at(tensor, "count"));
-        report_cell_number(p, report_number_at(tensor, "not_finite"));
-        report_cell_number(p, report_number_at(tensor, "chunks"));
-        report_cell_number(p, report_number_at(tensor, "bad_chunks"));
-        report_cell(p, REPORT_TEXT, !json_is_object(report_at(tensor, "first_bad")) ? "-" :
-                    report_line(p, "chunk %s, value %s", report_digits_of(report_number_at(tensor, "first_bad.chunk")).text,
-                                report_digits_of(report_number_at(tensor, "first_bad.index")).text));
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        report_cell(p, REPORT_HEAD, rows[i][0]);
+        for (conure_measured m = 0; m < CONURE_MEASURED; m++)
+            report_cell_number(p, report_number_at(report_at(report_at(run, "tensors"), conure_measured_name(m)), rows[i][1]));
     }
     report_close_table(p);
 }
@@ -259,6 +269,7 @@ static void noise(report_page *p)
     static const conure_plot plot = {.title = "Distance from float64", .x_label = "tensor", .y_label = "largest difference", .log = true};
     const json_t *stage = json_object_get(p->stages, "noise");
     double values[2][CONURE_MEASURED];
+    static const char *const short_names[] = {"output", "channel cache", "time cache"};
     const char *names[CONURE_MEASURED];
     if (!json_is_object(json_object_get(stage, "reference")))
         return;
@@ -271,7 +282,7 @@ static void noise(report_page *p)
     p->format->heading(p, 3, NULL, "Distance from float64 (noise)");
     if (p->format->draws) { /* the table below has the same numbers */
         p->format->figures(p, true);
-        report_draw_bars(p, &plot, sets, 2, CONURE_MEASURED, names);
+        report_draw_bars(p, &plot, sets, 2, CONURE_MEASURED, short_names);
         p->format->figures(p, false);
     }
     report_open_table(p, &table);

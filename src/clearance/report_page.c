@@ -140,7 +140,8 @@ static void why_in_a_sentence(report_page *p, const char *verdict, const tally *
     if (same == 1)
         conure_buffer_format(out, "%s %s: %s", report_text_at(gate, "gate"), report_words(word, &sign), reason_of(gate));
     else
-        conure_buffer_format(out, "%zu gates %s. The first is %s: %s", same, report_words(word, &sign), report_text_at(gate, "gate"), reason_of(gate));
+        conure_buffer_format(out, "%zu gates %s. The first is %s: %s", same, report_words(word, &sign), report_text_at(gate, "gate"),
+                             reason_of(gate));
 }
 
 /* "11 passed, 1 failed" */
@@ -238,8 +239,8 @@ static void reasons(report_page *p)
             const json_t *list = json_object_get(gate, "why");
             if (!report_is(report_text_at(gate, "verdict"), order[bad[b]]))
                 continue;
-            p->format->paragraph(p, report_line(p, "%s %s: %s", report_text_at(gate, "gate"), report_words(order[bad[b]], &sign),
-                                                report_text_at(gate, "question")));
+            p->format->heading(p, 3, NULL, report_line(p, "%s %s: %s", report_text_at(gate, "gate"), report_words(order[bad[b]], &sign),
+                                                       report_text_at(gate, "question")));
             p->format->list(p, true);
             json_array_foreach(list, k, why)
                 if (k < REPORT_ITEMS_MAX)
@@ -297,9 +298,11 @@ static const char *check_in_words(report_page *p, const json_t *check)
         return "nothing was compared";
     const double share = used(check), value = report_number_at(check, "value");
     const bool tells = share >= 0 && json_is_true(json_object_get(check, "ok"));
-    char percent[CONURE_PLOT_NUMBER_CAP + 16] = "";
-    if (tells)
-        snprintf(percent, sizeof percent, " (%s %% of it)", report_digits_of(share < 0.01 ? share * 100 : floor(share * 100 + 0.5)).text);
+    char percent[32] = "";
+    if (tells && share < 0.01)
+        snprintf(percent, sizeof percent, " (below 1 %% of it)");
+    else if (tells)
+        snprintf(percent, sizeof percent, " (%d %% of it)", (int)(share * 100 + 0.5));
     if (!has_limit(check))
         return report_line(p, "%.300s: %s, no limit is set", what, report_digits_of(value).text);
     return report_line(p, "%.300s: %s, must be %s %s%s", what, report_digits_of(value).text, relation_in_words(report_text_at(check, "relation")),
@@ -446,9 +449,9 @@ static void foundations(report_page *p)
 {
     static const char *const columns[] = {"What", "Value"};
     static const report_table table = {.caption = "What it rests on", .columns = columns, .n_columns = 2, .narrow = true};
-    static const char *const objects[][2] = {{"inputs.candidate", "candidate"}, {"functional.reference", "reference"}, {"functional.contract", "contract"},
-                                             {"inputs.machine", "machine"}, {"inputs.program", "program"}, {"reference", "check of the reference"},
-                                             {"contract", "check of the contract"}};
+    static const char *const objects[][2] = {{"inputs.candidate", "candidate"}, {"functional.reference", "reference"},
+                                             {"functional.contract", "contract"}, {"inputs.machine", "machine"}, {"inputs.program", "program"},
+                                             {"reference", "check of the reference"}, {"contract", "check of the contract"}};
     size_t room = REPORT_ROWS_MAX;
     p->format->heading(p, 2, "foundations", "What it rests on");
     report_open_table(p, &table);

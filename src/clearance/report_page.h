@@ -18,7 +18,7 @@ enum {
 
 typedef enum report_style {
     REPORT_TEXT,
-    REPORT_NUMBER, /* aligned right */
+    REPORT_NUMBER,
     REPORT_CODE,   /* a hash, a path: may be broken anywhere */
     REPORT_WORD,   /* a word of judge.h, "holds" or "fails": with its sign and colour */
     REPORT_HEAD    /* what the row is about */
