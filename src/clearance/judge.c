@@ -227,6 +227,7 @@ json_t *conure_clear_judge(const json_t *evidence)
     conure_judge_noise(&j);
     conure_judge_batch(&j);
     conure_judge_parity(&j, CONURE_STAGE_FUNCTIONAL);
+    conure_judge_parity(&j, CONURE_STAGE_SPEECH);
     conure_judge_parity(&j, CONURE_STAGE_CLOSED_LOOP);
     conure_judge_audio(&j);
     conure_judge_latency(&j);

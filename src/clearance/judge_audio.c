@@ -139,6 +139,8 @@ void conure_judge_self_test(conure_judging *j)
         return;
     json_array_foreach(json_object_get(stage, "faults"), i, one) {
         const char *gate = json_string_value(json_object_get(one, "gate")), *fault = json_string_value(json_object_get(one, "fault"));
+        if (json_is_true(json_object_get(one, "too_wide")))
+            conure_judge_risk(j, "%s would pass unnoticed: the tolerances of this precision are wider than what it does", fault ? fault : "a fault");
         if (!json_is_true(json_object_get(one, "planted")))
             continue;
         planted++;

@@ -82,6 +82,12 @@ void conure_judge_batch(conure_judging *j)
         }
         conure_judge_check(j, CONURE_GATE_BATCH, most, "<=", limit, CONURE_GATE_FAIL, where, "%s: largest difference between batch and alone", name);
     }
+    if (json_is_number(json_object_get(stage, "padding"))) {
+        const char *where;
+        const double limit = batch_limit(j, conure_measured_name(0), &where);
+        conure_judge_check(j, CONURE_GATE_BATCH, conure_judge_number(stage, "padding"), "<=", limit, CONURE_GATE_FAIL, where,
+                           "encoder_output: largest change when padding is cut off");
+    }
     conure_judge_check(j, CONURE_GATE_BATCH, conure_judge_number(stage, "lengths_different"), "==", 0, CONURE_GATE_FAIL, NULL,
                        "rows whose lengths differ between batch and alone");
     conure_judge_check(j, CONURE_GATE_BATCH, (double)json_array_size(rows), ">=", 2, CONURE_GATE_NOT_PROVEN, NULL, "rows in the batch");

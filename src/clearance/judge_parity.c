@@ -14,7 +14,7 @@ enum { FLOW_FACTOR = 100 };
 
 typedef struct judged_run {
     const json_t *stage, *series;
-    const char *name;
+    const char *name, *prefix; /* of texts where a gate has two runs */
     conure_gate gate;
 } judged_run;
 
@@ -51,14 +51,14 @@ static void judge_tensor(conure_judging *j, const judged_run *r, const char *nam
     double most = largest(r, name, &chunk);
     snprintf(where, sizeof where, "largest in chunk %.0f", chunk);
     conure_judge_check(j, r->gate, finite ? most : NAN, "<=", limit_of(limits, "absolute_max"), CONURE_GATE_FAIL, where,
-                       "%s: largest error", name);
+                       "%s%s: largest error", r->prefix, name);
     conure_judge_check(j, r->gate, finite ? conure_judge_number(tensor, "p95") : NAN, "<=", limit_of(limits, "absolute_p95"), CONURE_GATE_FAIL,
-                       NULL, "%s: 95th percentile of the error", name);
+                       NULL, "%s%s: 95th percentile of the error", r->prefix, name);
     if (isfinite(limit_of(limits, "relative_max"))) {
         snprintf(relative, sizeof relative, "%s_relative", name);
         most = largest(r, relative, &chunk);
         conure_judge_check(j, r->gate, finite ? most : NAN, "<=", limit_of(limits, "relative_max"), CONURE_GATE_FAIL, NULL,
-                           "%s: largest error over the largest value", name);
+                           "%s%s: largest error over the largest value", r->prefix, name);
     }
 }
 
@@ -139,7 +139,8 @@ void conure_judge_parity(conure_judging *j, conure_stage stage)
 {
     const bool closed = stage == CONURE_STAGE_CLOSED_LOOP;
     const judged_run r = {.stage = conure_judge_stage(j, stage), .series = json_object_get(conure_judge_stage(j, stage), "series"),
-                          .name = conure_stage_name(stage), .gate = closed ? CONURE_GATE_CLOSED_LOOP : CONURE_GATE_FUNCTIONAL};
+                          .name = conure_stage_name(stage),
+                          .prefix = stage == CONURE_STAGE_SPEECH ? "speech, " : "", .gate = closed ? CONURE_GATE_CLOSED_LOOP : CONURE_GATE_FUNCTIONAL};
     if (!r.stage || !json_is_object(json_object_get(r.stage, "tensors")))
         return;
     const uint64_t chunks = json_array_size(json_object_get(r.series, "chunk")), usual = closed ? 300 : 50;
@@ -151,10 +152,14 @@ void conure_judge_parity(conure_judging *j, conure_stage stage)
         judge_drift(j, &r);
         judge_flow(j, &r);
     }
+    if (stage == CONURE_STAGE_FUNCTIONAL && !conure_judge_stage(j, CONURE_STAGE_SPEECH))
+        conure_judge_risk(j, "functional: the features were made up; random features are not speech");
+    if (stage == CONURE_STAGE_SPEECH)
+        return;
     if (chunks < usual)
         conure_judge_risk(j, "%s: %llu chunks were compared; %llu are usual", r.name, (unsigned long long)chunks, (unsigned long long)usual);
     const json_t *tolerances = json_object_get(r.stage, "tolerances");
     const char *file = json_string_value(json_object_get(tolerances, "file"));
-    if (!closed && file && strcmp(file, "note-2026-01") == 0)
+    if (stage == CONURE_STAGE_FUNCTIONAL && file && strcmp(file, "note-2026-01") == 0)
         conure_judge_risk(j, "the tolerances are a published table, not derived from this model's noise floor (conure noise-floor)");
 }

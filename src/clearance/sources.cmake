@@ -7,6 +7,7 @@ add_library(conure_clearance STATIC
     ${CMAKE_CURRENT_LIST_DIR}/candidate_exec.c
     ${CMAKE_CURRENT_LIST_DIR}/chunk.c
     ${CMAKE_CURRENT_LIST_DIR}/errors.c
+    ${CMAKE_CURRENT_LIST_DIR}/faults.c
     ${CMAKE_CURRENT_LIST_DIR}/features.c
     ${CMAKE_CURRENT_LIST_DIR}/gates.c
     ${CMAKE_CURRENT_LIST_DIR}/judge.c
@@ -31,7 +32,13 @@ add_library(conure_clearance STATIC
     ${CMAKE_CURRENT_LIST_DIR}/report_md.c
     ${CMAKE_CURRENT_LIST_DIR}/report_measured.c
     ${CMAKE_CURRENT_LIST_DIR}/report_page.c
+    ${CMAKE_CURRENT_LIST_DIR}/self_test.c
     ${CMAKE_CURRENT_LIST_DIR}/serve.c
+    ${CMAKE_CURRENT_LIST_DIR}/stage_inputs.c
+    ${CMAKE_CURRENT_LIST_DIR}/stage_parity.c
+    ${CMAKE_CURRENT_LIST_DIR}/stage_reference.c
+    ${CMAKE_CURRENT_LIST_DIR}/stage_steps.c
+    ${CMAKE_CURRENT_LIST_DIR}/stages.c
     ${CMAKE_CURRENT_LIST_DIR}/summary.c
     ${CMAKE_CURRENT_LIST_DIR}/tolerance.c)
 target_link_libraries(conure_clearance PUBLIC conure_private)

@@ -9,30 +9,7 @@
 #include "base/system.h"
 #include "cli/command.h"
 #include "cli/terminal.h"
-#include "features/mel.h"
-
-static conure_status read_table(const conure_model *model, const char *name, uint64_t n, float **out, conure_error *err)
-{
-    const conure_tensor *tensor = conure_model_tensor(model, name);
-    if (!tensor)
-        return CONURE_OK; /* computed */
-    *out = conure_calloc(n, sizeof **out);
-    return *out ? conure_tensor_read_f32(tensor, *out, n, err) : conure_fail_memory(err, name, n * sizeof **out);
-}
-
-static conure_status open_mel(conure_mel **mel, const conure_model *model, conure_error *err)
-{
-    const conure_config *c = &model->config;
-    float *window = NULL, *filters = NULL;
-    conure_status status = read_table(model, "preprocessor.featurizer.window", c->window_samples, &window, err);
-    if (status == CONURE_OK)
-        status = read_table(model, "preprocessor.featurizer.fb", (uint64_t)c->mel_bins * (c->n_fft / 2 + 1), &filters, err);
-    if (status == CONURE_OK)
-        status = conure_mel_open(mel, c, window, filters, err);
-    free(window);
-    free(filters);
-    return status;
-}
+#include "clearance/stages.h"
 
 /* Append one file's frames to *all. */
 static conure_status one_file(conure_mel *mel, const conure_config *c, const char *file, float **all, uint64_t *n_all, conure_error *err)
@@ -67,7 +44,7 @@ conure_status conure_clearance_mel(const conure_model *model, char *const *files
     conure_sha256 sha;
     *mel = NULL;
     *n_mel = 0;
-    conure_status status = open_mel(&plan, model, err);
+    conure_status status = conure_clearing_mel(&plan, model, err);
     for (int i = 0; i < n_files && status == CONURE_OK; i++)
         status = one_file(plan, &model->config, files[i], mel, n_mel, err);
     conure_mel_close(&plan);

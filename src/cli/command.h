@@ -109,6 +109,7 @@ extern const conure_command conure_command_contract;
 extern const conure_command conure_command_noise_floor;
 extern const conure_command conure_command_reference;
 extern const conure_command conure_command_parity;
+extern const conure_command conure_command_clear;
 extern const conure_command conure_command_candidate;
 extern const conure_command conure_command_completion;
 extern const conure_command conure_command_help;

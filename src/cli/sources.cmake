@@ -48,6 +48,11 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/stream.c
     ${CMAKE_CURRENT_LIST_DIR}/stream_json.c
     ${CMAKE_CURRENT_LIST_DIR}/stream_text.c
+    ${CMAKE_CURRENT_LIST_DIR}/clear_audio.c
+    ${CMAKE_CURRENT_LIST_DIR}/clear_config.c
+    ${CMAKE_CURRENT_LIST_DIR}/clear_folder.c
+    ${CMAKE_CURRENT_LIST_DIR}/clear_print.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_clear.c
     ${CMAKE_CURRENT_LIST_DIR}/terminal.c
     ${CMAKE_CURRENT_LIST_DIR}/transcribe.c
     ${CMAKE_CURRENT_LIST_DIR}/transcribe_long.c)
@@ -83,6 +88,11 @@ set(embedded_definitions "CONURE_CLIP_FILE=\"${CONURE_CLIP}\"")
 if(CONURE_EMBEDDED_MODEL AND EXISTS ${CONURE_EMBEDDED_MODEL})
     list(APPEND embedded_depends ${CONURE_EMBEDDED_MODEL})
     list(APPEND embedded_definitions CONURE_HAVE_EMBEDDED=1 "CONURE_EMBEDDED_FILE=\"${CONURE_EMBEDDED_MODEL}\"")
+endif()
+set(golden ${PROJECT_SOURCE_DIR}/tests/data/golden/embedded.safetensors)
+if(EXISTS ${golden})
+    list(APPEND embedded_depends ${golden})
+    list(APPEND embedded_definitions "CONURE_GOLDEN_FILE=\"${golden}\"")
 endif()
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/embedded.c PROPERTIES OBJECT_DEPENDS "${embedded_depends}"
     COMPILE_DEFINITIONS "${embedded_definitions}")
