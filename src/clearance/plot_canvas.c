@@ -43,7 +43,9 @@ static void make_log(plot_axis *axis, const plot_range *r)
     if (r->n_low)
         tick(axis, 0, 0, 0);
     for (int e = (int)axis->low; e <= (int)axis->high; e += stride)
-        tick(axis, pow(10, e), 1, e);
+        for (int m = 1; m < 10; m += m == 1 ? 1 : 3)                            /* 1, 2, 5 of each when there are few decades */
+            if (m == 1 || (axis->high - axis->low <= 2 && e < (int)axis->high))
+                tick(axis, m * pow(10, e), m, e);
 }
 
 /* Steps of 1, 2 or 5 times a power of ten; labels are whole multiples of them, so that none shows a rounding. */

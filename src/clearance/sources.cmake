@@ -6,6 +6,8 @@ add_library(conure_clearance STATIC
     ${CMAKE_CURRENT_LIST_DIR}/candidate_engine.c
     ${CMAKE_CURRENT_LIST_DIR}/candidate_exec.c
     ${CMAKE_CURRENT_LIST_DIR}/chunk.c
+    ${CMAKE_CURRENT_LIST_DIR}/diagnose.c
+    ${CMAKE_CURRENT_LIST_DIR}/diagnose_plot.c
     ${CMAKE_CURRENT_LIST_DIR}/errors.c
     ${CMAKE_CURRENT_LIST_DIR}/faults.c
     ${CMAKE_CURRENT_LIST_DIR}/features.c
@@ -22,6 +24,7 @@ add_library(conure_clearance STATIC
     ${CMAKE_CURRENT_LIST_DIR}/plot_canvas.c
     ${CMAKE_CURRENT_LIST_DIR}/plot_heat.c
     ${CMAKE_CURRENT_LIST_DIR}/plot_text.c
+    ${CMAKE_CURRENT_LIST_DIR}/probe.c
     ${CMAKE_CURRENT_LIST_DIR}/record.c
     ${CMAKE_CURRENT_LIST_DIR}/reference_read.c
     ${CMAKE_CURRENT_LIST_DIR}/reference_write.c

@@ -1,10 +1,12 @@
 /* clearance.c - see clearance.h. */
 #include "cli/clearance.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "audio/audio.h"
+#include "base/files.h"
 #include "base/memory.h"
 #include "base/system.h"
 #include "cli/command.h"
@@ -63,6 +65,29 @@ bool conure_clearance_show(void *user, uint64_t done, uint64_t all)
         conure_progress_more("%s: chunk %llu of %llu, %s left", p->what, (unsigned long long)done, (unsigned long long)all,
                              conure_text_seconds(spent_s / (double)(done - p->first) * (double)(all - done), left));
     return !conure_interrupted;
+}
+
+conure_status conure_clearance_write(const json_t *json, bool print, const char *out, conure_error *err)
+{
+    char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+    conure_writer *writer = NULL;
+    if (!text)
+        return conure_fail_memory(err, "a summary", 8192);
+    conure_status status = CONURE_OK;
+    if (print)
+        printf("%s\n", text);
+    if (out) {
+        status = conure_writer_open(&writer, out, err);
+        if (status == CONURE_OK)
+            status = conure_writer_write(writer, text, strlen(text), err);
+        if (status == CONURE_OK)
+            status = conure_writer_write(writer, "\n", 1, err);
+        if (status == CONURE_OK)
+            status = conure_writer_commit(&writer, err);
+        conure_writer_abort(&writer);
+    }
+    free(text);
+    return status;
 }
 
 int conure_clearance_fail(conure_status status, const conure_error *err)

@@ -14,6 +14,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/command_candidate.c
     ${CMAKE_CURRENT_LIST_DIR}/command_completion.c
     ${CMAKE_CURRENT_LIST_DIR}/command_contract.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_diagnose.c
     ${CMAKE_CURRENT_LIST_DIR}/command_doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/command_help.c
     ${CMAKE_CURRENT_LIST_DIR}/command_model.c
@@ -23,6 +24,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/command_stream.c
     ${CMAKE_CURRENT_LIST_DIR}/command_transcribe.c
     ${CMAKE_CURRENT_LIST_DIR}/commands.c
+    ${CMAKE_CURRENT_LIST_DIR}/comparison.c
     ${CMAKE_CURRENT_LIST_DIR}/completion.c
     ${CMAKE_CURRENT_LIST_DIR}/contract_print.c
     ${CMAKE_CURRENT_LIST_DIR}/crowd.c
