@@ -130,6 +130,7 @@ static void put_sherpa(conure_graph *g, const conure_config *c, const char *name
     conure_graph_metadata(g, "version", "2");
     conure_graph_metadata(g, "model_author", "NeMo");
     conure_graph_metadata(g, "comment", name);
+    conure_graph_metadata(g, "url", "tdt"); /* it takes a model for a TDT one when this holds these three letters */
     put_number(g, "feat_dim", c->mel_bins);
 }
 
