@@ -20,6 +20,7 @@ packages() {
 	libcurl4-openssl-dev
 	libjansson-dev
 	libkissfft-dev
+	libonnx-dev
 	libprotobuf-c-dev
 	libsndfile1-dev
 	libsoxr-dev

@@ -1,0 +1,56 @@
+/* encoder.h - the encoder as a graph: offline, or one step of cache-aware streaming as a contract has it.
+ *
+ * Offline: audio_signal [B][mel][T], length [B] -> outputs [B][d][T'], encoded_lengths [B].  Streaming: the contract's ten
+ * tensors, names and layout.  Mathematics: docs/model.md; what is computed when the graph is made and not when it runs:
+ * scales, batch norms, biases of attention, and where T is bounded the projected relative positions. */
+#ifndef CONURE_ONNX_ENCODER_H
+#define CONURE_ONNX_ENCODER_H
+
+#include "contract/contract.h"
+#include "onnx/graph.h"
+
+typedef struct conure_encoder_plan {
+    const conure_contract *contract; /* NULL: offline */
+    bool mask_exact;
+    uint32_t frames_max;             /* mel frames that a slice has at most; 0: any number */
+} conure_encoder_plan;
+
+/* Streaming: UNSUPPORTED for a contract that one graph cannot keep; the text says why. */
+conure_status conure_encoder_plan_make(conure_encoder_plan *out, const conure_config *config, const conure_contract *contract,
+                                       conure_mask mask, uint32_t frames_max, conure_error *err);
+void conure_encoder_build(conure_graph *graph, const conure_encoder_plan *plan);
+
+/* ---- parts, for the files of this folder ------------------------------------------------------ */
+
+/* An encoder under construction.  Rows are encoder frames; T' of this slice, N = cached rows + T'. */
+typedef struct conure_encoder_parts {
+    conure_graph *g;
+    const conure_config *c;
+    const conure_encoder_plan *plan;
+    uint32_t drop_first, cache_rows, cache_drop, valid_out; /* 0 offline */
+    uint32_t conv_left;      /* columns of the time cache; 0 offline */
+    uint32_t rows_max;       /* T' at most; 0: unbounded */
+    conure_value length, cache_length; /* inputs [B] */
+    conure_value columns_mask; /* [B][1][1][T]: 1 where a mel frame is valid */
+    conure_value rows_mask;    /* [B][1][1][T'] */
+    conure_value conv_mask;    /* [B][1][T'] */
+    conure_value pairs;        /* [B][1][T'][N]: 1 where a query may see a key, and the same as bool */
+    conure_value pairs_bool;
+    conure_value rows, n_keys; /* [1] int64: T', N */
+    conure_value shift_shape;  /* [4] int64: 0 0 T' -1 */
+    conure_value waves;        /* [T' + N][d]: e(r) for r = N .. 1 - T', sines before cosines; NULL when bounded */
+    conure_value table_start, table_end;             /* columns of a layer's table, [1] int64; when bounded */
+    conure_value keep, keep_end, time_start, time_end; /* rows and columns that stay in the caches, [1] int64 */
+    uint32_t time_padding;     /* zeros behind the columns that the time cache takes some of, under NeMo's rule */
+    conure_value *channel_in, *time_in, *channel_out, *time_out; /* [n_layers] */
+} conure_encoder_parts;
+
+/* subsampling.c: audio [B][mel][T] -> rows [B][T'][d]; fills the masks of columns and rows */
+conure_value conure_encoder_front(conure_encoder_parts *e, conure_value audio);
+/* masks.c: everything that all layers share */
+void conure_encoder_shared(conure_encoder_parts *e, conure_value x);
+/* attention.c, layer.c: x [B][T'][d] -> the same */
+conure_value conure_encoder_attention(conure_encoder_parts *e, uint32_t layer, conure_value x);
+conure_value conure_encoder_layer(conure_encoder_parts *e, uint32_t layer, conure_value x);
+
+#endif
