@@ -12,7 +12,7 @@
 typedef struct conure_encoder_plan {
     const conure_contract *contract; /* NULL: offline */
     bool mask_exact;
-    uint32_t frames_max;             /* mel frames that a slice has at most; 0: any number */
+    uint32_t frames_min, frames_max; /* mel frames of a slice; frames_max 0: any number */
 } conure_encoder_plan;
 
 /* Streaming: UNSUPPORTED for a contract that one graph cannot keep; the text says why. */
@@ -22,25 +22,31 @@ void conure_encoder_build(conure_graph *graph, const conure_encoder_plan *plan);
 
 /* ---- parts, for the files of this folder ------------------------------------------------------ */
 
-/* An encoder under construction.  Rows are encoder frames; T' of this slice, N = cached rows + T'. */
+/* An encoder under construction.  Rows are encoder frames; T' of this slice, N = cached rows + T'.  Sizes are [1] int64, and
+ * constants where every slice has as many rows.  A stream's cache and what is put behind it are [B][1][N][d], or [1][B][N][d]
+ * where layers come first. */
 typedef struct conure_encoder_parts {
     conure_graph *g;
     const conure_config *c;
     const conure_encoder_plan *plan;
     uint32_t drop_first, cache_rows, cache_drop, valid_out; /* 0 offline */
-    uint32_t conv_left;      /* columns of the time cache; 0 offline */
-    uint32_t rows_max;       /* T' at most; 0: unbounded */
+    uint32_t conv_left;        /* columns of the time cache; 0 offline */
+    uint32_t rows_max;         /* T' at most; 0: unbounded */
+    bool rows_fixed;           /* T' is rows_max */
+    bool absorbed;             /* keys and values are not made of cached rows: see attention.c */
     conure_value length, cache_length; /* inputs [B] */
     conure_value columns_mask; /* [B][1][1][T]: 1 where a mel frame is valid */
     conure_value rows_mask;    /* [B][1][1][T'] */
     conure_value conv_mask;    /* [B][1][T'] */
     conure_value pairs;        /* [B][1][T'][N]: 1 where a query may see a key, and the same as bool */
     conure_value pairs_bool;
-    conure_value rows, n_keys; /* [1] int64: T', N */
-    conure_value shift_shape;  /* [4] int64: 0 0 T' -1 */
+    conure_value rows, n_keys; /* T', N */
+    conure_value shift_shape;  /* 0 0 T' -1 */
+    conure_value keys_shape, queries_shape, seen_shape; /* streaming: -1 N H h; -1 H T' N; -1 H T' d */
+    conure_value flat_shape;   /* 0 -1 N */
     conure_value waves;        /* [T' + N][d]: e(r) for r = N .. 1 - T', sines before cosines; NULL when bounded */
-    conure_value table_start, table_end;             /* columns of a layer's table, [1] int64; when bounded */
-    conure_value keep, keep_end, time_start, time_end; /* rows and columns that stay in the caches, [1] int64 */
+    conure_value table_start, table_end; /* columns of a layer's table; NULL: all of them */
+    conure_value keep, keep_end, time_start, time_end; /* rows and columns that stay in the caches */
     uint32_t time_padding;     /* zeros behind the columns that the time cache takes some of, under NeMo's rule */
     conure_value *channel_in, *time_in, *channel_out, *time_out; /* [n_layers] */
 } conure_encoder_parts;

@@ -87,6 +87,7 @@ typedef enum conure_turn_kind {
     CONURE_TURN_TRANSPOSE,     /* W [n][k] -> [k][n], what MatMul takes */
     CONURE_TURN_DEINTERLEAVE,  /* the same, even k before odd k */
     CONURE_TURN_GATES,         /* rows: quarters i f g o -> i o f g, the LSTM operator's order */
+    CONURE_TURN_HEADS,         /* W [heads x h][k] -> [heads][k][h] */
     CONURE_TURN_TAPS,          /* [n][1][3][3] -> [n][1][3][3] with the two axes of the image exchanged */
 } conure_turn_kind;
 

@@ -23,7 +23,7 @@ static void transpose(float *dst, const float *src, size_t n, size_t k, bool dei
             }
 }
 
-static void turn(float *dst, const float *src, size_t n, size_t k, conure_turn_kind kind)
+static void turn(float *dst, const float *src, size_t n, size_t k, size_t heads, conure_turn_kind kind)
 {
     static const size_t gates[4] = {0, 3, 1, 2}; /* of i f g o: i, o, f, g */
     switch (kind) {
@@ -37,6 +37,10 @@ static void turn(float *dst, const float *src, size_t n, size_t k, conure_turn_k
     case CONURE_TURN_GATES:
         for (size_t i = 0; i < 4; i++)
             memcpy(dst + i * (n / 4) * k, src + gates[i] * (n / 4) * k, n / 4 * k * sizeof *src);
+        break;
+    case CONURE_TURN_HEADS:
+        for (size_t i = 0; i < heads; i++)
+            transpose(dst + i * (n / heads) * k, src + i * (n / heads) * k, n / heads, k, false);
         break;
     case CONURE_TURN_TAPS:
         for (size_t i = 0; i < n; i++)
@@ -124,7 +128,7 @@ static conure_status read_tensor(const conure_graph *g, const conure_initializer
         conure_tensor_rows_f32(it->tensor, rows, 0, n);
         for (size_t i = 0; i < n * k && it->scale != 1; i++)
             rows[i] = (float)(rows[i] * it->scale);
-        turn(made, rows, n, k, it->turn);
+        turn(made, rows, n, k, g->model->config.n_heads, it->turn);
     }
     free(rows);
     *out = made;

@@ -265,6 +265,9 @@ class Exported(unittest.TestCase):
         cases = [("tiny-v3", ("--chunk", 6, "--shift", 3, "--cache", 24), ("--opset", 16)),
                  ("tiny-v3", ("--chunk", 16, "--shift", 7, "--cache", 64, "--time-cache", "aligned"), ()),
                  ("tiny-alt", ("--chunk", 6, "--shift", 6, "--cache", 24, "--layout", "layer-first"), ()),
+                 ("tiny-v3", ("--chunk", 2, "--shift", 1, "--cache", 90), ()),  # few queries, many rows: absorbed
+                 ("tiny-alt", ("--chunk", 2, "--shift", 2, "--cache", 90, "--layout", "layer-first", "--mask", "nemo"), ()),
+                 ("tiny-hostile", ("--chunk", 2, "--cache", 90, "--profiles", "all=17..33"), ()),  # the same, T not fixed
                  ("tiny-hostile", ("--chunk", 6, "--shift", 3, "--cache", 24, "--mask", "exact"), ("--opset", 18, "--external", "always")),
                  ("tiny-hostile", ("--cache", 96, "--profiles", "first=592,later=593..640"), ())]
         for model, derive, options in cases:
@@ -279,18 +282,19 @@ class Exported(unittest.TestCase):
         self.parity(folder, named, "closed_loop", 300 if LONG else 12, "cpu:f32")
 
     def test_streaming_batch(self):
-        for layout in ("batch-first", "layer-first"):
-            folder, _ = self.streaming("tiny-v3", "--chunk", 6, "--shift", 3, "--cache", 24, "--batch-max", 3, "--layout", layout)
+        for layout, cache in (("batch-first", 24), ("layer-first", 24), ("batch-first", 400), ("layer-first", 400)):
+            folder, _ = self.streaming("tiny-v3", "--chunk", 6, "--shift", 3, "--cache", cache, "--batch-max", 3, "--layout", layout)
+            self.assertEqual("self_attn.q_wide" in (folder / "encoder_streaming.onnx").read_bytes().decode("latin-1"), cache > 100)
             runner = session(folder / "encoder_streaming.onnx")
             names, axis = [i.name for i in runner.get_inputs()], 0 if layout == "batch-first" else 1
             shapes = [[3 if d == "B" else d for d in i.shape] for i in runner.get_inputs()]
             rng = np.random.default_rng(5)
             audio, channel, time = (rng.normal(size=[57 if d == "T" else d for d in shapes[i]]).astype(np.float32) for i in (0, 2, 3))
-            lengths, cached = np.int64([57, 40, 0]), np.int64([24, 0, 7])
+            lengths, cached = np.int64([57, 40, 0]), np.int64([cache, 0, 7])
             audio[1, :, 40:], audio[2] = 0, 0
             together = runner.run(None, dict(zip(names, (audio, lengths, channel, time, cached))))
             self.assertEqual(together[1].tolist(), [3, 3, 0])
-            self.assertEqual(together[4].tolist(), [24, 3, 10])
+            self.assertEqual(together[4].tolist(), [cache, 3, 10])
             for b in range(3):
                 one = runner.run(None, dict(zip(names, (audio[b:b + 1], lengths[b:b + 1], np.take(channel, [b], axis), np.take(time, [b], axis),
                                                         cached[b:b + 1]))))
