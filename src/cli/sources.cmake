@@ -70,7 +70,6 @@ if(CONURE_PULL)
 endif()
 if(CONURE_ONNX)
     list(APPEND CONURE_CLI_SOURCES ${CMAKE_CURRENT_LIST_DIR}/command_export.c)
-    list(APPEND CONURE_CLI_DEFINITIONS CONURE_HAVE_ONNX=1)
 endif()
 
 # A plain clone carries the model that the program embeds, packed for the tree's limit; without the file it is built without one.
@@ -126,9 +125,6 @@ target_compile_definitions(conure_cli PUBLIC ${CONURE_CLI_DEFINITIONS})
 target_link_libraries(conure_cli PUBLIC conure_private conure_clearance conure_audio PkgConfig::SNDFILE PkgConfig::SOXR)
 if(CONURE_PULL)
     target_link_libraries(conure_cli PUBLIC PkgConfig::CURL)
-endif()
-if(CONURE_ONNX)
-    target_link_libraries(conure_cli PUBLIC conure_onnx)
 endif()
 
 if(CONURE_COMMAND)

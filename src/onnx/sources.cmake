@@ -1,4 +1,4 @@
-# Checkpoints as ONNX graphs: a library of its own beside the core.  The format is read from Debian's onnx.proto; protobuf-c
+# Checkpoints as ONNX graphs.  The format is read from Debian's onnx.proto; protobuf-c
 # makes the code when this is built.
 if(CONURE_ONNX)
     find_file(CONURE_ONNX_PROTO onnx/onnx.proto PATHS /usr/include /usr/local/include)
@@ -15,7 +15,8 @@ if(CONURE_ONNX)
         DEPENDS ${CONURE_ONNX_PROTO}
         VERBATIM)
     set_source_files_properties(${onnx_c} PROPERTIES GENERATED TRUE COMPILE_OPTIONS "-w") # not ours to tidy
-    add_library(conure_onnx STATIC
+    target_compile_definitions(conure_core PUBLIC CONURE_HAVE_ONNX=1)
+    target_sources(conure_core PRIVATE
         ${onnx_c}
         ${onnx_h}
         ${CMAKE_CURRENT_LIST_DIR}/attention.c
@@ -27,11 +28,11 @@ if(CONURE_ONNX)
         ${CMAKE_CURRENT_LIST_DIR}/graph.c
         ${CMAKE_CURRENT_LIST_DIR}/layer.c
         ${CMAKE_CURRENT_LIST_DIR}/masks.c
+        ${CMAKE_CURRENT_LIST_DIR}/memory.c
         ${CMAKE_CURRENT_LIST_DIR}/nodes.c
         ${CMAKE_CURRENT_LIST_DIR}/subsampling.c
         ${CMAKE_CURRENT_LIST_DIR}/weights.c
         ${CMAKE_CURRENT_LIST_DIR}/write.c)
-    target_link_libraries(conure_onnx PUBLIC conure_private)
     # Loops over every weight: worth the vectoriser's full effort (-O2 gives up early in gcc 12).
     set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/weights.c PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
 endif()
