@@ -201,6 +201,31 @@ static void make_cuts(conure_encoder_parts *e)
     e->time_padding = by > 0 ? (uint32_t)by : 0;
 }
 
+conure_value conure_encoder_pairs(conure_encoder_parts *e)
+{
+    if (conure_graph_type(e->g) == e->plan->type)
+        return e->pairs;
+    if (!e->pairs_wide)
+        e->pairs_wide = conure_cast(e->g, ":shared.pairs_wide", e->pairs, CONURE_ONNX_FLOAT);
+    return e->pairs_wide;
+}
+
+conure_value conure_encoder_conv_mask(conure_encoder_parts *e)
+{
+    if (conure_graph_type(e->g) == e->plan->type)
+        return e->conv_mask;
+    if (!e->conv_mask_wide)
+        e->conv_mask_wide = conure_cast(e->g, ":shared.conv_mask_wide", e->conv_mask, CONURE_ONNX_FLOAT);
+    return e->conv_mask_wide;
+}
+
+float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const char *part)
+{
+    char name[128];
+    snprintf(name, sizeof name, "encoder.layers.%u.%s.weight", layer, part);
+    return e->plan->seen ? conure_observed_input(e->plan->seen, name) : 0;
+}
+
 void conure_encoder_shared(conure_encoder_parts *e, conure_value x)
 {
     conure_graph *g = e->g;
