@@ -56,7 +56,7 @@ static conure_value positions(conure_encoder_parts *e, uint32_t layer)
     }
     const conure_linear_options turned = {.no_bias = true, .turn = CONURE_TURN_DEINTERLEAVE};
     snprintf(name, sizeof name, "encoder.layers.%u.self_attn.linear_pos", layer);
-    const conure_value rows = conure_linear(g, "positions_rows", e->waves, name, d, d, &turned);
+    const conure_value rows = conure_linear(g, "positions_rows", conure_encoder_waves(e), name, d, d, &turned);
     return conure_transpose(g, "positions", conure_reshape(g, "positions_split", rows, conure_ints(g, -1, heads, d / heads)), 1, 2, 0);
 }
 

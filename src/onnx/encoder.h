@@ -56,7 +56,8 @@ typedef struct conure_encoder_parts {
     conure_value shift_shape;  /* 0 0 T' -1 */
     conure_value keys_shape, queries_shape, seen_shape; /* streaming: -1 N H h; -1 H T' N; -1 H T' d */
     conure_value flat_shape;   /* 0 -1 N */
-    conure_value waves;        /* [T' + N][d]: e(r) for r = N .. 1 - T', sines before cosines; NULL when bounded */
+    conure_value waves_wide;   /* [T' + N][d]: e(r) for r = N .. 1 - T', sines before cosines, in float32; NULL when bounded */
+    conure_value waves;        /* in the plan's type; NULL until a layer asks */
     conure_value table_start, table_end; /* columns of a layer's table; NULL: all of them */
     conure_value keep, keep_end, time_start, time_end; /* rows and columns that stay in the caches */
     uint32_t time_padding;     /* zeros behind the columns that the time cache takes some of, under NeMo's rule */
@@ -65,9 +66,10 @@ typedef struct conure_encoder_parts {
 
 /* subsampling.c: audio [B][mel][T] -> rows [B][T'][d]; fills the masks of columns and rows */
 conure_value conure_encoder_front(conure_encoder_parts *e, conure_value audio);
-/* Masks in the graph's type. */
+/* What layers share, in the graph's type. */
 conure_value conure_encoder_pairs(conure_encoder_parts *e);
 conure_value conure_encoder_conv_mask(conure_encoder_parts *e);
+conure_value conure_encoder_waves(conure_encoder_parts *e); /* positions, where T is not bounded */
 /* How large the input of a layer's product becomes, by the end of its name: "self_attn.linear_q". */
 float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const char *part);
 /* masks.c: everything that all layers share */

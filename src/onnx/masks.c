@@ -134,10 +134,17 @@ static void make_waves(conure_encoder_parts *e)
     const conure_value r = conure_op(g, "Range", "positions", first, rows, conure_number(g, 1));
     const conure_value angle = conure_op(g, "Mul", "angles", conure_unsqueeze(g, "positions_2d", r, 1), rate);
     const conure_value sine = conure_op(g, "Sin", "sines", angle), cosine = conure_op(g, "Cos", "cosines", angle);
-    e->waves = conure_concat(g, "waves", 1, sine, cosine);
+    e->waves_wide = conure_concat(g, "waves", 1, sine, cosine);
     conure_graph_set_type(g, type);
-    if (type != CONURE_ONNX_FLOAT)
-        e->waves = conure_cast(g, "waves_narrow", e->waves, type);
+}
+
+conure_value conure_encoder_waves(conure_encoder_parts *e)
+{
+    if (conure_graph_type(e->g) == CONURE_ONNX_FLOAT)
+        return e->waves_wide;
+    if (!e->waves)
+        e->waves = conure_cast(e->g, ":shared.waves_narrow", e->waves_wide, conure_graph_type(e->g));
+    return e->waves;
 }
 
 /* ---- sizes ------------------------------------------------------------------------------------ */
