@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { NAME_CAP = 64 };
+
 typedef struct export {
     const conure_model *model;
     const conure_export_options *o;
@@ -40,11 +42,11 @@ static const char *const suffixes[] = {
 
 /* A file of the layout: a graph with what builds it, or a text. */
 typedef struct item {
-    char name[64];
-    uint32_t graph;          /* CONURE_EXPORT_*; 0: a text */
+    const char *stem;        /* of a graph's name; the whole name of a text */
+    uint32_t graph;          /* CONURE_EXPORT_* that it belongs to; 0: all */
     const char *kind;        /* what the graph says that it is */
-    void (*build)(conure_graph *graph);
-    conure_status (*write)(export *e, const char *path);
+    void (*build)(conure_graph *graph); /* NULL: an encoder */
+    conure_status (*write)(export *e, const char *path); /* of a text; NULL: a graph */
 } item;
 
 static conure_status path_of(const export *e, const char *name, char path[PATH_MAX])
@@ -103,7 +105,7 @@ static conure_status write_config(export *e, const char *path)
 static conure_status write_contract(export *e, const char *path)
 {
     conure_contract k = *e->o->contract;
-    char name[64], graph[PATH_MAX];
+    char name[NAME_CAP], graph[PATH_MAX];
     snprintf(name, sizeof name, "encoder_streaming%s.onnx", suffixes[e->o->precision]);
     conure_status status = path_of(e, name, graph);
     if (status == CONURE_OK)
@@ -258,13 +260,13 @@ static conure_status write_graph(export *e, const item *it, const char *path, co
     return status;
 }
 
-static conure_status write_item(export *e, const item *it)
+static conure_status write_item(export *e, const item *it, const char *name)
 {
     char path[PATH_MAX];
     conure_export_file *file = &e->report->files[e->report->n_files];
     *file = (conure_export_file){.is_graph = !it->write};
-    memcpy(file->name, it->name, sizeof file->name);
-    conure_status status = path_of(e, it->name, path);
+    snprintf(file->name, sizeof file->name, "%s", name);
+    conure_status status = path_of(e, name, path);
     if (status == CONURE_OK)
         status = file->is_graph ? write_graph(e, it, path, &file->facts) : it->write(e, path);
     if (status == CONURE_OK)
@@ -274,54 +276,57 @@ static conure_status write_item(export *e, const item *it)
 
 /* ---- layouts ---------------------------------------------------------------------------------- */
 
-enum { ITEMS_MAX = 8 };
+#define STREAMING                                                                     \
+    {"encoder_streaming", CONURE_EXPORT_STREAMING, "encoder_streaming", NULL, NULL},  \
+    {"encoder_streaming.contract.json", CONURE_EXPORT_STREAMING, NULL, NULL, write_contract}
+#define FEATURES {"nemo", CONURE_EXPORT_FEATURES, "features", conure_features_build, NULL}
 
-static uint32_t list_items(const export *e, item *items)
+static const item onnx_asr[] = {
+    STREAMING,
+    {"encoder-model", CONURE_EXPORT_ENCODER, "encoder", NULL, NULL},
+    {"decoder_joint-model", CONURE_EXPORT_DECODER, "decoder_joint", conure_decoder_joint_build, NULL},
+    FEATURES,
+    {"vocab.txt", 0, NULL, NULL, write_vocabulary},
+    {"config.json", 0, NULL, NULL, write_config},
+    {0},
+};
+static const item sherpa_onnx[] = {
+    STREAMING,
+    {"encoder", CONURE_EXPORT_ENCODER, "encoder", NULL, NULL},
+    {"decoder", CONURE_EXPORT_DECODER, "decoder", conure_decoder_build, NULL},
+    {"joiner", CONURE_EXPORT_DECODER, "joiner", conure_joiner_build, NULL},
+    FEATURES,
+    {"tokens.txt", 0, NULL, NULL, write_vocabulary},
+    {0},
+};
+
+/* The name of the item's file; false when it was not asked for. */
+static bool name_of(const export *e, const item *it, char name[NAME_CAP])
 {
-    const bool asr = e->o->layout == CONURE_EXPORT_ONNX_ASR;
-    /* Graphs without an ending: .onnx follows, or what the precision is called and .onnx. */
-    const item all[] = {
-        {"encoder_streaming", CONURE_EXPORT_STREAMING, "encoder_streaming", NULL, NULL},
-        {"encoder_streaming.contract.json", CONURE_EXPORT_STREAMING, "contract", NULL, write_contract},
-        {"", CONURE_EXPORT_ENCODER, "encoder", NULL, NULL},
-        {"", CONURE_EXPORT_DECODER, asr ? "decoder_joint" : "decoder", asr ? conure_decoder_joint_build : conure_decoder_build, NULL},
-        {"joiner", CONURE_EXPORT_DECODER, "joiner", conure_joiner_build, NULL},
-        {"", CONURE_EXPORT_FEATURES, "features", conure_features_build, NULL},
-        {"", 0, "vocabulary", NULL, write_vocabulary},
-        {"config.json", 0, "config", NULL, write_config},
-    };
-    uint32_t n = 0;
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        item *it = &items[n];
-        *it = all[i];
-        if ((it->graph && !(it->graph & e->o->graphs)) || (asr && it->build == conure_joiner_build) || (!asr && it->write == write_config))
-            continue;
-        if (it->graph == CONURE_EXPORT_ENCODER)
-            snprintf(it->name, sizeof it->name, asr ? "encoder-model" : "encoder");
-        else if (it->graph == CONURE_EXPORT_DECODER && !it->name[0])
-            snprintf(it->name, sizeof it->name, asr ? "decoder_joint-model" : "decoder");
-        else if (it->graph == CONURE_EXPORT_FEATURES)
-            snprintf(it->name, sizeof it->name, "nemo%u.onnx", e->model->config.mel_bins);
-        else if (it->write == write_vocabulary)
-            snprintf(it->name, sizeof it->name, asr ? "vocab.txt" : "tokens.txt");
-        if (!it->write && it->graph != CONURE_EXPORT_FEATURES) {
-            const size_t at = strlen(it->name);
-            snprintf(it->name + at, sizeof it->name - at, "%s.onnx", suffixes[e->o->precision]);
-        }
-        n++;
-    }
-    return n;
+    if (it->graph && !(it->graph & e->o->graphs))
+        return false;
+    if (it->write)
+        snprintf(name, NAME_CAP, "%s", it->stem);
+    else if (it->graph == CONURE_EXPORT_FEATURES)
+        snprintf(name, NAME_CAP, "%s%u.onnx", it->stem, e->model->config.mel_bins);
+    else
+        snprintf(name, NAME_CAP, "%s%s.onnx", it->stem, suffixes[e->o->precision]);
+    return true;
 }
 
-static conure_status check_absent(const export *e, const item *items, uint32_t n)
+/* How many there will be; none of them may be there already. */
+static conure_status count_items(const export *e, const item *items, uint32_t *n)
 {
-    char path[PATH_MAX];
-    for (uint32_t i = 0; i < n && !e->o->force; i++) {
-        const conure_status status = path_of(e, items[i].name, path);
+    char name[NAME_CAP], path[PATH_MAX];
+    for (const item *it = items; it->stem; it++) {
+        if (!name_of(e, it, name))
+            continue;
+        const conure_status status = path_of(e, name, path);
         if (status != CONURE_OK)
             return status;
-        if (access(path, F_OK) == 0)
+        if (!e->o->force && access(path, F_OK) == 0)
             return conure_fail(e->err, CONURE_BAD_ARG, "%s is there already: name another folder, or replace it with --force", path);
+        ++*n;
     }
     return CONURE_OK;
 }
@@ -382,12 +387,13 @@ conure_status conure_export_onnx(const conure_model *model, const char *folder, 
                                  conure_export_report *report, conure_error *err)
 {
     export e = {.model = model, .o = options, .folder = folder, .report = report, .err = err};
-    item items[ITEMS_MAX];
+    const item *items = options->layout == CONURE_EXPORT_ONNX_ASR ? onnx_asr : sherpa_onnx;
+    char name[NAME_CAP];
+    uint32_t n = 0;
     *report = (conure_export_report){0};
-    const uint32_t n = list_items(&e, items);
     conure_status status = check_options(&e);
     if (status == CONURE_OK)
-        status = check_absent(&e, items, n);
+        status = count_items(&e, items, &n);
     if (status == CONURE_OK)
         status = conure_model_hash(model, e.sha256, err);
     if (status == CONURE_OK) {
@@ -395,10 +401,11 @@ conure_status conure_export_onnx(const conure_model *model, const char *folder, 
         status = observe(&e);
     }
     e.share = (1 - e.done) / n;
-    for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
-        status = write_item(&e, &items[i]);
-        e.done += e.share;
-    }
+    for (const item *it = items; it->stem && status == CONURE_OK; it++)
+        if (name_of(&e, it, name)) {
+            status = write_item(&e, it, name);
+            e.done += e.share;
+        }
     conure_observations_free(&e.seen);
     return status;
 }
