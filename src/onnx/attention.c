@@ -56,7 +56,7 @@ static conure_value positions(conure_encoder_parts *e, uint32_t layer)
     }
     const conure_linear_options turned = {.no_bias = true, .turn = CONURE_TURN_DEINTERLEAVE};
     snprintf(name, sizeof name, "encoder.layers.%u.self_attn.linear_pos", layer);
-    const conure_value rows = conure_linear(g, "positions_rows", e->waves, name, d, d, &turned);
+    const conure_value rows = conure_linear(g, "positions_rows", conure_encoder_waves(e), name, d, d, &turned);
     return conure_transpose(g, "positions", conure_reshape(g, "positions_split", rows, conure_ints(g, -1, heads, d / heads)), 1, 2, 0);
 }
 
@@ -72,7 +72,7 @@ typedef struct attention {
 static conure_value linear_of(const attention *a, const char *label, conure_value x, const char *part)
 {
     const uint32_t d = a->e->c->d_model;
-    const conure_linear_options plain = {.no_bias = !a->e->c->use_bias};
+    const conure_linear_options plain = {.no_bias = !a->e->c->use_bias, .int8 = a->e->plan->int8};
     char name[96];
     snprintf(name, sizeof name, "encoder.layers.%u.self_attn.%s", a->layer, part);
     return conure_linear(a->e->g, label, x, name, d, d, &plain);
@@ -167,7 +167,41 @@ static conure_value weights_of(conure_encoder_parts *e, conure_value s)
     const conure_value masked = conure_op(g, "Where", "masked", e->pairs_bool, s, conure_number(g, e->plan->mask_exact ? lowest : -10000));
     const conure_value soft = conure_op(g, "Softmax", "softmax", masked);
     conure_op_int(g, "axis", -1);
-    return conure_op(g, "Mul", "weights", soft, e->pairs);
+    return conure_op(g, "Mul", "weights", soft, conure_encoder_pairs(e));
+}
+
+/* [cache ; fresh], of which the rows that stay become the next cache. */
+static conure_value remember(const attention *a, conure_value cache, conure_value fresh)
+{
+    conure_encoder_parts *e = a->e;
+    const conure_value rows = conure_unsqueeze(e->g, "norm_4d", fresh, one_axis(e));
+    const conure_value memory = conure_concat(e->g, "memory", 2, cache, rows);
+    e->channel_out[a->layer] = conure_slice(e->g, "cache", memory, 2, e->keep, e->keep_end, 1);
+    return memory;
+}
+
+/* What queries are made of, and the memory, from normed rows: as they are, in another type than the cache's, or as int8. */
+static conure_value make_memory(attention *a, conure_value normed)
+{
+    conure_encoder_parts *e = a->e;
+    conure_graph *g = e->g;
+    const conure_onnx_type type = conure_graph_type(g), caches = e->plan->caches;
+    const float most = e->plan->int8 ? conure_encoder_seen(e, a->layer, "self_attn.linear_q") : 0;
+    a->memory = normed;
+    if (e->cache_rows && caches == CONURE_ONNX_INT8) {
+        const conure_value whole = conure_quantise(g, "norm_int8", normed, most);
+        a->memory = conure_dequantise(g, "memory_back", remember(a, e->channel_in[a->layer], whole), most);
+        return conure_dequantise(g, "norm_quantised", whole, most);
+    }
+    if (e->cache_rows) {
+        a->memory = remember(a, conure_as(g, "cache_in", e->channel_in[a->layer], caches, type), normed);
+        e->channel_out[a->layer] = conure_as(g, "cache_out", e->channel_out[a->layer], type, caches);
+    }
+    if (!e->plan->int8)
+        return normed;
+    const conure_value quantised = conure_quantised(g, "norm_quantised", normed, most);
+    a->memory = e->cache_rows ? conure_quantised(g, "memory_quantised", a->memory, most) : quantised;
+    return quantised;
 }
 
 conure_value conure_encoder_attention(conure_encoder_parts *e, uint32_t layer, conure_value x)
@@ -175,19 +209,16 @@ conure_value conure_encoder_attention(conure_encoder_parts *e, uint32_t layer, c
     conure_graph *g = e->g;
     const uint32_t d = e->c->d_model, heads = e->c->n_heads;
     attention a = {.e = e, .layer = layer, .scale = 1 / sqrt((double)(d / heads))};
-    const conure_linear_options query = {.no_bias = true, .scale = a.scale};
+    const conure_linear_options query = {.no_bias = true, .scale = a.scale, .int8 = e->plan->int8};
     char name[96];
     conure_graph_scope(g, "layers.%u.self_attn.", layer);
     snprintf(name, sizeof name, "encoder.layers.%u.norm_self_att", layer);
-    const conure_value normed = a.memory = conure_layer_norm(g, "norm", x, name, d);
-    if (e->cache_rows) {
-        const conure_value fresh = conure_unsqueeze(g, "norm_4d", normed, one_axis(e));
-        a.memory = conure_concat(g, "memory", 2, e->channel_in[layer], fresh);
-        e->channel_out[layer] = conure_slice(g, "cache", a.memory, 2, e->keep, e->keep_end, 1);
-    }
+    const conure_value source = make_memory(&a, conure_layer_norm(g, "norm", x, name, d));
     snprintf(name, sizeof name, "encoder.layers.%u.self_attn.linear_q", layer);
-    a.q = heads_of(e, "q", conure_linear(g, "q_rows", normed, name, d, d, &query), conure_ints(g, 0, 0, heads, d / heads), false);
+    a.q = heads_of(e, "q", conure_linear(g, "q_rows", source, name, d, d, &query), conure_ints(g, 0, 0, heads, d / heads), false);
     const conure_value seen = seen_values(&a, weights_of(e, scores(&a)));
-    const conure_value rows = conure_reshape(g, "rows", conure_transpose(g, "seen_turned", seen, 0, 2, 1, 3), conure_ints(g, 0, 0, d));
+    conure_value rows = conure_reshape(g, "rows", conure_transpose(g, "seen_turned", seen, 0, 2, 1, 3), conure_ints(g, 0, 0, d));
+    if (e->plan->int8)
+        rows = conure_quantised(g, "rows_quantised", rows, conure_encoder_seen(e, layer, "self_attn.linear_out"));
     return conure_op(g, "Add", "sum", x, linear_of(&a, "out", rows, "linear_out"));
 }

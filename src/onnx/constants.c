@@ -95,6 +95,13 @@ conure_value conure_int32(conure_graph *g, int32_t value)
     return shared(g, name, CONURE_ONNX_INT32, 0, NULL, &value);
 }
 
+conure_value conure_int8(conure_graph *g, int8_t value)
+{
+    char name[48];
+    snprintf(name, sizeof name, "int8_%d", value);
+    return shared(g, name, CONURE_ONNX_INT8, 0, NULL, &value);
+}
+
 /* float32 -> the type of a constant, in place of the caller's choice. */
 static void narrow(void *dst, const float *src, size_t n, conure_onnx_type type)
 {
@@ -172,6 +179,27 @@ conure_value conure_weight_value(conure_graph *g, const char *name, conure_turn_
     it->tensor = tensor;
     it->turn = turn;
     it->scale = scale;
+    return it->name;
+}
+
+conure_value conure_weight_int8(conure_graph *g, const char *name, double scale, uint32_t n, uint32_t k, conure_value *scales)
+{
+    const int64_t dims[2] = {k, n}, scale_dims[1] = {n};
+    char full[128];
+    const conure_tensor *tensor = tensor_of(g, name, (uint64_t)n * k);
+    float *data = conure_graph_read(g, name, (size_t)n * k);
+    for (size_t i = 0; data && i < n; i++) /* row i is read before place i is written: k is at least 1 */
+        data[i] = (float)(conure_int8_scale(data + i * k, k) * scale);
+    snprintf(full, sizeof full, "%s_scale", name);
+    *scales = conure_floats(g, full, data, 1, scale_dims);
+    free(data);
+    snprintf(full, sizeof full, "%s_int8", name);
+    conure_initializer *it = tensor ? add(g, full, CONURE_ONNX_INT8, 2, dims) : NULL;
+    if (!it)
+        return NULL;
+    it->kind = CONURE_SOURCE_TENSOR;
+    it->tensor = tensor;
+    it->turn = CONURE_TURN_TRANSPOSE;
     return it->name;
 }
 

@@ -40,7 +40,8 @@ static conure_status check_contract(const conure_contract *k, conure_error *err)
 conure_status conure_encoder_plan_make(conure_encoder_plan *out, const conure_config *config, const conure_contract *contract,
                                        conure_mask mask, uint32_t frames_max, conure_error *err)
 {
-    *out = (conure_encoder_plan){.contract = contract, .frames_min = 1, .frames_max = frames_max};
+    *out = (conure_encoder_plan){.contract = contract, .frames_min = 1, .frames_max = frames_max, .type = CONURE_ONNX_FLOAT,
+                                  .io = CONURE_ONNX_FLOAT, .caches = CONURE_ONNX_FLOAT};
     out->mask_exact = (mask ? mask : config->mask) == CONURE_MASK_EXACT;
     if (!contract)
         return CONURE_OK;
@@ -55,6 +56,13 @@ conure_status conure_encoder_plan_make(conure_encoder_plan *out, const conure_co
         out->frames_max = p->t_max > out->frames_max ? p->t_max : out->frames_max;
     }
     return check_contract(contract, err);
+}
+
+bool conure_encoder_is_wide(const conure_encoder_plan *plan, int32_t layer)
+{
+    if (plan->type == CONURE_ONNX_BFLOAT16)
+        return layer < 0; /* no convolution in bfloat16 before opset 22 */
+    return plan->type == CONURE_ONNX_FLOAT16 && plan->seen && conure_observed_most(plan->seen, layer) > CONURE_F16_MOST;
 }
 
 /* ---- lengths ---------------------------------------------------------------------------------- */
@@ -114,8 +122,8 @@ static void inputs_of_caches(conure_encoder_parts *e)
     char channel[64], time[64];
     cache_shape(e, channel, sizeof channel, e->cache_rows, d);
     cache_shape(e, time, sizeof time, d, e->conv_left);
-    const conure_value channel_in = conure_graph_input(g, k->names[CONURE_ROLE_CHANNEL_IN], conure_graph_type(g), "%s", channel);
-    const conure_value time_in = conure_graph_input(g, k->names[CONURE_ROLE_TIME_IN], conure_graph_type(g), "%s", time);
+    const conure_value channel_in = conure_graph_input(g, k->names[CONURE_ROLE_CHANNEL_IN], e->plan->caches, "%s", channel);
+    const conure_value time_in = conure_graph_input(g, k->names[CONURE_ROLE_TIME_IN], e->plan->caches, "%s", time);
     e->cache_length = conure_graph_input(g, k->names[CONURE_ROLE_CACHE_LENGTH_IN], CONURE_ONNX_INT64, "B");
     conure_graph_scope(g, "caches.");
     conure_split(g, "channel", channel_in, k->layer_first ? 0 : 1, e->c->n_layers, 1, e->channel_in);
@@ -138,8 +146,8 @@ static void outputs_of_caches(conure_encoder_parts *e)
     snprintf(name, sizeof name, ":%s", k->names[CONURE_ROLE_CACHE_LENGTH_OUT]);
     const conure_value grown = conure_op(g, "Add", "length_grown", e->cache_length, e->keep);
     conure_op(g, "Min", name, grown, conure_ints(g, e->cache_rows));
-    conure_graph_output(g, k->names[CONURE_ROLE_CHANNEL_OUT], conure_graph_type(g), "%s", channel);
-    conure_graph_output(g, k->names[CONURE_ROLE_TIME_OUT], conure_graph_type(g), "%s", time);
+    conure_graph_output(g, k->names[CONURE_ROLE_CHANNEL_OUT], e->plan->caches, "%s", channel);
+    conure_graph_output(g, k->names[CONURE_ROLE_TIME_OUT], e->plan->caches, "%s", time);
     conure_graph_output(g, k->names[CONURE_ROLE_CACHE_LENGTH_OUT], CONURE_ONNX_INT64, "B");
 }
 
@@ -150,7 +158,7 @@ static void build(conure_encoder_parts *e)
     conure_graph *g = e->g;
     const conure_contract *k = e->plan->contract;
     const char *out = k ? k->names[CONURE_ROLE_ENCODER] : "outputs", *lengths = k ? k->names[CONURE_ROLE_ENCODED_LENGTH] : "encoded_lengths";
-    const conure_value audio = conure_graph_input(g, k ? k->names[CONURE_ROLE_FEATURES] : "audio_signal", conure_graph_type(g), "B,%u,T",
+    const conure_value audio = conure_graph_input(g, k ? k->names[CONURE_ROLE_FEATURES] : "audio_signal", e->plan->io, "B,%u,T",
                                                   e->c->mel_bins);
     char whole[80];
     e->length = conure_graph_input(g, k ? k->names[CONURE_ROLE_LENGTH] : "length", CONURE_ONNX_INT64, "B");
@@ -170,21 +178,22 @@ static void build(conure_encoder_parts *e)
     conure_graph_scope(g, "out.");
     if (e->valid_out)
         x = conure_slice(g, "valid", x, 1, conure_ints(g, 0), conure_ints(g, e->valid_out), 1);
+    x = conure_as(g, "wide", x, e->x_type, e->plan->io);
     snprintf(whole, sizeof whole, ":%s", out);
     conure_transpose(g, whole, x, 0, 2, 1);
     make_lengths(e, lengths);
-    conure_graph_output(g, out, conure_graph_type(g), "B,%u,T_out", e->c->d_model);
+    conure_graph_output(g, out, e->plan->io, "B,%u,T_out", e->c->d_model);
     conure_graph_output(g, lengths, CONURE_ONNX_INT64, "B");
     if (k)
         outputs_of_caches(e);
 }
 
 /* Products of a layer: N d^2 twice for keys and values, or T' d^2 and T' N d for each head, also twice.  Half is the least
- * that is worth the further nodes. */
+ * that is worth the further nodes.  Values of that width are larger, so not in float16. */
 static bool less_absorbed(const conure_encoder_parts *e)
 {
     const uint64_t rows = e->rows_max, n = rows + e->cache_rows, d = e->c->d_model;
-    return e->cache_rows && 2 * rows * (d + n * e->c->n_heads) <= n * d;
+    return e->cache_rows && e->plan->type == CONURE_ONNX_FLOAT && !e->plan->int8 && 2 * rows * (d + n * e->c->n_heads) <= n * d;
 }
 
 void conure_encoder_build(conure_graph *g, const conure_encoder_plan *plan)
@@ -212,6 +221,7 @@ void conure_encoder_build(conure_graph *g, const conure_encoder_plan *plan)
         e.rows_max = rows_of(plan->frames_max, e.drop_first);
     e.rows_fixed = e.rows_max && !plan->drop_input && rows_of(plan->frames_min, e.drop_first) == e.rows_max;
     e.absorbed = less_absorbed(&e);
+    conure_graph_set_type(g, plan->type);
     build(&e);
     free(parts);
 }

@@ -264,9 +264,9 @@ static bool append(conure_graph *g, char ***list, size_t *n, char *text)
 void conure_op_input(conure_graph *g, conure_value value)
 {
     Onnx__NodeProto *node = last_node(g);
-    static char none[] = "";
+    static const char none[] = "";
     if (node && node->n_input < INPUTS_MAX)
-        append(g, &node->input, &node->n_input, value ? value : none);
+        append(g, &node->input, &node->n_input, value ? value : (char *)none);
 }
 
 conure_value conure_op_output(conure_graph *g, const char *label)

@@ -134,10 +134,17 @@ static void make_waves(conure_encoder_parts *e)
     const conure_value r = conure_op(g, "Range", "positions", first, rows, conure_number(g, 1));
     const conure_value angle = conure_op(g, "Mul", "angles", conure_unsqueeze(g, "positions_2d", r, 1), rate);
     const conure_value sine = conure_op(g, "Sin", "sines", angle), cosine = conure_op(g, "Cos", "cosines", angle);
-    e->waves = conure_concat(g, "waves", 1, sine, cosine);
+    e->waves_wide = conure_concat(g, "waves", 1, sine, cosine);
     conure_graph_set_type(g, type);
-    if (type != CONURE_ONNX_FLOAT)
-        e->waves = conure_cast(g, "waves_narrow", e->waves, type);
+}
+
+conure_value conure_encoder_waves(conure_encoder_parts *e)
+{
+    if (conure_graph_type(e->g) == CONURE_ONNX_FLOAT)
+        return e->waves_wide;
+    if (!e->waves)
+        e->waves = conure_cast(e->g, ":shared.waves_narrow", e->waves_wide, conure_graph_type(e->g));
+    return e->waves;
 }
 
 /* ---- sizes ------------------------------------------------------------------------------------ */
@@ -199,6 +206,31 @@ static void make_cuts(conure_encoder_parts *e)
     e->time_start = rows_plus(e, "time_start", by);
     e->time_end = size_plus(e, "time_end", e->time_start, start > 0 ? start : 0, e->conv_left);
     e->time_padding = by > 0 ? (uint32_t)by : 0;
+}
+
+conure_value conure_encoder_pairs(conure_encoder_parts *e)
+{
+    if (conure_graph_type(e->g) == e->plan->type)
+        return e->pairs;
+    if (!e->pairs_wide)
+        e->pairs_wide = conure_cast(e->g, ":shared.pairs_wide", e->pairs, CONURE_ONNX_FLOAT);
+    return e->pairs_wide;
+}
+
+conure_value conure_encoder_conv_mask(conure_encoder_parts *e)
+{
+    if (conure_graph_type(e->g) == e->plan->type)
+        return e->conv_mask;
+    if (!e->conv_mask_wide)
+        e->conv_mask_wide = conure_cast(e->g, ":shared.conv_mask_wide", e->conv_mask, CONURE_ONNX_FLOAT);
+    return e->conv_mask_wide;
+}
+
+float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const char *part)
+{
+    char name[128];
+    snprintf(name, sizeof name, "encoder.layers.%u.%s.weight", layer, part);
+    return e->plan->seen ? conure_observed_input(e->plan->seen, name) : 0;
 }
 
 void conure_encoder_shared(conure_encoder_parts *e, conure_value x)

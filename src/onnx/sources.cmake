@@ -12,7 +12,8 @@ if(CONURE_ONNX)
     add_custom_command(
         OUTPUT ${onnx_c} ${onnx_h}
         COMMAND ${CONURE_PROTOC_C} --c_out=${CMAKE_CURRENT_BINARY_DIR}/onnx --proto_path=${onnx_proto_folder} ${CONURE_ONNX_PROTO}
-        DEPENDS ${CONURE_ONNX_PROTO}
+        COMMAND ${CMAKE_COMMAND} -DHEADER=${onnx_h} -DPACKAGE=onnx__ -P ${PROJECT_SOURCE_DIR}/cmake/prefix_protobuf.cmake
+        DEPENDS ${CONURE_ONNX_PROTO} ${PROJECT_SOURCE_DIR}/cmake/prefix_protobuf.cmake
         VERBATIM)
     set_source_files_properties(${onnx_c} PROPERTIES GENERATED TRUE COMPILE_OPTIONS "-w") # not ours to tidy
     target_compile_definitions(conure_core PUBLIC CONURE_HAVE_ONNX=1)
@@ -30,9 +31,10 @@ if(CONURE_ONNX)
         ${CMAKE_CURRENT_LIST_DIR}/masks.c
         ${CMAKE_CURRENT_LIST_DIR}/memory.c
         ${CMAKE_CURRENT_LIST_DIR}/nodes.c
+        ${CMAKE_CURRENT_LIST_DIR}/observe.c
         ${CMAKE_CURRENT_LIST_DIR}/subsampling.c
         ${CMAKE_CURRENT_LIST_DIR}/weights.c
         ${CMAKE_CURRENT_LIST_DIR}/write.c)
     # Loops over every weight: worth the vectoriser's full effort (-O2 gives up early in gcc 12).
-    set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/weights.c PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
+    set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/observe.c ${CMAKE_CURRENT_LIST_DIR}/weights.c PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
 endif()

@@ -83,13 +83,36 @@ static void positions(float *dst, float *waves, const float *weight, uint32_t d,
             dst[i * n + p] = (float)dot(weight + i * d, waves + p * d, d);
 }
 
+float conure_int8_scale(const float *row, size_t k)
+{
+    float most = 0;
+    for (size_t j = 0; j < k; j++)
+        most = fabsf(row[j]) > most ? fabsf(row[j]) : most;
+    return most / 127 > 0 ? most / 127 : 1;
+}
+
+/* Whole numbers, still as floats. */
+static void quantise(float *rows, size_t n, size_t k)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float scale = conure_int8_scale(rows + i * k, k);
+        for (size_t j = 0; j < k; j++)
+            rows[i * k + j] = nearbyintf(rows[i * k + j] / scale);
+    }
+}
+
 /* In place: room for float32 is room for what is narrower. */
 static conure_status to_type(const conure_initializer *it, float *data, size_t n, conure_error *err)
 {
     uint16_t *halves = (uint16_t *)(void *)data;
+    int8_t *bytes = (int8_t *)(void *)data;
     if (it->type == CONURE_ONNX_FLOAT)
         return CONURE_OK;
     for (size_t i = 0; i < n; i++) {
+        if (it->type == CONURE_ONNX_INT8) {
+            bytes[i] = (int8_t)data[i];
+            continue;
+        }
         const float value = data[i];
         halves[i] = it->type == CONURE_ONNX_FLOAT16 ? narrow_f16(value) : narrow_bf16(value);
         if (it->type == CONURE_ONNX_FLOAT16 && (halves[i] & 0x7fff) >= 0x7c00)
@@ -128,6 +151,8 @@ static conure_status read_tensor(const conure_graph *g, const conure_initializer
         conure_tensor_rows_f32(it->tensor, rows, 0, n);
         for (size_t i = 0; i < n * k && it->scale != 1; i++)
             rows[i] = (float)(rows[i] * it->scale);
+        if (it->type == CONURE_ONNX_INT8)
+            quantise(rows, n, k);
         turn(made, rows, n, k, g->model->config.n_heads, it->turn);
     }
     free(rows);

@@ -94,7 +94,8 @@ conure_status conure_ort_encoder_fit(conure_ort *r, conure_ort_encoder *e, uint3
         return conure_fail_memory(err, "a contract", sizeof *contract);
     describe(r, e, n_frames, contract);
     const conure_encoder_plan plan = {.contract = offline ? NULL : contract, .mask_exact = contract->mask_exact, .frames_min = 1,
-                                      .frames_max = offline ? 0 : n_frames, .drop_input = true};
+                                      .frames_max = offline ? 0 : n_frames, .drop_input = true, .type = CONURE_ONNX_FLOAT,
+                                      .io = CONURE_ONNX_FLOAT, .caches = CONURE_ONNX_FLOAT};
     conure_ort_session_close(r, &e->session);
     conure_status status = conure_graph_open(&g, r->model, offline ? "encoder" : "encoder_streaming", OPSET, CONURE_ONNX_FLOAT, err);
     if (status == CONURE_OK) {
