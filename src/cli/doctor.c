@@ -30,6 +30,9 @@
 #include "cli/measure.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
+#ifdef CONURE_HAVE_ONNX
+#include "engine/ort/library.h"
+#endif
 #include "stream/random.h"
 
 #define FREE_BYTES_LOW ((uint64_t)1 << 30)
@@ -134,6 +137,26 @@ static void libraries(conure_findings *f)
 #else
     advise(add(f, "network", CONURE_FINDING_NOTE, "conure pull is not built"),
            "built without libcurl: configure with -DCONURE_PULL=ON");
+#endif
+}
+
+/* What --engine ort/... would use. */
+static void onnx_runtime(conure_findings *f)
+{
+#ifdef CONURE_HAVE_ONNX
+    conure_ort_library library;
+    conure_error err = {""};
+    char providers[256];
+    if (conure_ort_library_open(&library, NULL, &err) != CONURE_OK) {
+        const bool named = getenv("CONURE_ORT_LIBRARY") && *getenv("CONURE_ORT_LIBRARY");
+        advise(add(f, "onnxruntime", CONURE_FINDING_NOTE, named ? "cannot be used" : "not there"), "%s%s", named ? "" : "optional; ", err.text);
+        return;
+    }
+    conure_ort_providers(&library, providers, sizeof providers);
+    advise(add(f, "onnxruntime", CONURE_FINDING_GOOD, "%s, providers %s", library.version, providers), "%s", library.path);
+    conure_ort_library_close(&library);
+#else
+    advise(add(f, "onnxruntime", CONURE_FINDING_NOTE, "engines ort/... are not built"), "configure with -DCONURE_ONNX=ON");
 #endif
 }
 
@@ -261,6 +284,7 @@ void conure_doctor_examine(conure_findings *f, const char *given, const char *is
     threads(f);
     memory(f);
     libraries(f);
+    onnx_runtime(f);
     cache(f);
     embedded(f);
     model(f, given, isa);
