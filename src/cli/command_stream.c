@@ -237,8 +237,8 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "P", AT(precision), .choices = precisions,
      .help = "compute in f32, bf16 or int8; f64 with --engine ref (default: as conure transcribe)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
-     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME], NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over --precision, --threads and "
-             "--isa"},
+     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME], NAME being cpu, ref or ort/cpu (default: cpu); what it says "
+             "wins over --precision, --threads and --isa"},
     {.kind = CONURE_OPTION_CHOICE, .name = "mask", .value = "MASK", AT(mask), .choices = masks,
      .help = "attention mask convention, nemo or exact (default: the checkpoint's own)"},
     {.kind = CONURE_OPTION_TEXT, .name = "isa", .value = "NAME", AT(isa),
