@@ -186,7 +186,7 @@ static conure_status resolve(bench_state *st, conure_error *err)
         return status;
     b->precision = spec.precision ? spec.precision : b->recognizer.precision;
     const conure_engine *engine;
-    status = conure_engine_find(&engine, b->recognizer.engine ? spec.engine : "cpu", err);
+    status = conure_engine_find(&engine, b->recognizer.engine ? spec.engine : conure_engine_default(st->model), err);
     if (status != CONURE_OK)
         return status;
     b->precision = conure_engine_precision(engine, st->model, b->precision);

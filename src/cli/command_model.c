@@ -12,7 +12,7 @@
 #include "cli/terminal.h"
 #include "stream/random.h"
 
-static const char *const format_names[] = {"", "nemo", "huggingface", "conure"};
+static const char *const format_names[] = {"", "nemo", "huggingface", "conure", "graphs"};
 static const char *const mask_names[] = {"", "nemo", "exact"};
 
 static int fail(conure_status status, const conure_error *err)

@@ -59,6 +59,11 @@ conure_precision conure_engine_precision(const conure_engine *engine, const conu
     return model->weight_dtype == CONURE_I8 ? CONURE_PRECISION_INT8 : CONURE_PRECISION_F32;
 }
 
+const char *conure_engine_default(const conure_model *model)
+{
+    return model->graphs ? "ort/cpu" : "cpu";
+}
+
 static bool copy_part(char *dst, size_t cap, const char *src, size_t n)
 {
     if (n == 0 || n >= cap)

@@ -104,6 +104,9 @@ const char *conure_precision_name(conure_precision precision);
  * matrices are int8, and f32. */
 conure_precision conure_engine_precision(const conure_engine *engine, const conure_model *model, conure_precision asked);
 
+/* The engine of a model for which none was asked: "cpu", but "ort/cpu" for exported graphs; static. */
+const char *conure_engine_default(const conure_model *model);
+
 /* By name; a BACKEND error names those that this build has. */
 conure_status conure_engine_find(const conure_engine **out, const char *name, conure_error *err);
 

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "model/blocks.h"
+#include "model/graphs.h"
 #include "model/hash.h"
 #include "model/load.h"
 #include "model/nemo.h"
@@ -184,6 +185,9 @@ conure_status conure_model_open(conure_model **out, const char *path,
     model->path = conure_block_text(&model->arena, path, strlen(path));
     if (!model->path) {
         status = conure_fail_memory(err, "a path", strlen(path));
+    } else if (conure_path_is_folder(path) && conure_graphs_recognise(path)) {
+        model->format = CONURE_FORMAT_GRAPHS;
+        status = conure_graphs_open(model, path, err);
     } else if (conure_path_is_folder(path)) {
         model->format = CONURE_FORMAT_HUGGINGFACE;
         status = conure_huggingface_open(model, path, err);
@@ -191,7 +195,7 @@ conure_status conure_model_open(conure_model **out, const char *path,
         status = open_file(model, path, err);
     }
     /* Converted files were checked when they were written: opening reads no weights. */
-    if (status == CONURE_OK)
+    if (status == CONURE_OK && !model->graphs)
         status = conure_model_finish(model, o.check_finite && model->format != CONURE_FORMAT_CONURE,
                                      path, err);
     if (status == CONURE_OK)
@@ -238,7 +242,9 @@ conure_status conure_model_hash(const conure_model *model, char hex[65], conure_
     conure_model *m = (conure_model *)(uintptr_t)model;
     conure_status status = CONURE_OK;
     pthread_mutex_lock(&m->lock);
-    if (!m->sha256[0])
+    if (!m->sha256[0] && m->graphs)
+        status = conure_graphs_hash(model, m->sha256, err);
+    else if (!m->sha256[0])
         status = conure_hash_model(model, m->sha256, NULL, NULL, err);
     memcpy(hex, m->sha256, sizeof m->sha256);
     pthread_mutex_unlock(&m->lock);

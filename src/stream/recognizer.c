@@ -51,7 +51,7 @@ static conure_status open_mel(conure_recognizer *r, conure_error *err)
 static conure_status choose(conure_recognizer *r, const conure_recognizer_options *o, conure_engine_spec *spec,
                             conure_engine_options *engine, conure_error *err)
 {
-    const conure_status status = conure_engine_spec_parse(spec, o->engine ? o->engine : "cpu", err);
+    const conure_status status = conure_engine_spec_parse(spec, o->engine ? o->engine : conure_engine_default(r->model), err);
     if (status != CONURE_OK)
         return status;
     if (o->n_threads > CONURE_THREADS_MAX)

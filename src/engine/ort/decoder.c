@@ -18,6 +18,8 @@ static conure_status open_one(conure_ort *r, conure_ort_session *out, const char
 
 conure_status conure_ort_decoder_open(conure_ort *r, conure_error *err)
 {
+    if (r->model->graphs)
+        return conure_ort_foreign_open(r, err);
     CONURE_ORT_TRY(open_one(r, &r->project, "project", conure_project_build, err));
     CONURE_ORT_TRY(open_one(r, &r->predict, "predict", conure_predict_build, err));
     return open_one(r, &r->joint, "joint", conure_joint_build, err);
@@ -29,18 +31,19 @@ conure_status conure_ort_project(void *self, const float *encoder, uint32_t n, f
     const int64_t in_shape[2] = {n, r->config->d_model}, out_shape[2] = {n, r->config->joint_hidden};
     if (n == 0)
         return CONURE_OK;
+    if (r->model->graphs)
+        return conure_ort_foreign_project(r, encoder, n, out);
     conure_ort_call call = conure_ort_call_begin(r, &r->project, err);
     conure_ort_bind(&call, true, "frames", CONURE_ONNX_FLOAT, (float *)encoder, 2, in_shape);
     conure_ort_bind(&call, false, "projected", CONURE_ONNX_FLOAT, out, 2, out_shape);
     return conure_ort_call_run(&call, "the joint's projection");
 }
 
-/* [n][layers][hidden] and [layers][n][hidden], one to the other: a and b are the first two sizes of src. */
-static void turn(float *dst, const float *src, size_t a, size_t b, size_t hidden)
+void conure_ort_turn(float *dst, const float *src, size_t a, size_t b, size_t width)
 {
     for (size_t i = 0; i < a; i++)
         for (size_t j = 0; j < b; j++)
-            memcpy(dst + (j * a + i) * hidden, src + (i * b + j) * hidden, hidden * sizeof *dst);
+            memcpy(dst + (j * a + i) * width, src + (i * b + j) * width, width * sizeof *dst);
 }
 
 /* States go in and come out in rooms of ours: on failure the caller's have not changed. */
@@ -54,10 +57,12 @@ conure_status conure_ort_predict(void *self, const uint32_t *tokens, float *h, f
             return conure_fail(err, CONURE_BAD_ARG, "token %u: the vocabulary has %u", tokens[i], r->config->vocab_size);
     if (n == 0)
         return CONURE_OK;
+    if (r->model->graphs)
+        return conure_ort_foreign_predict(r, tokens, h, c, n, out, err);
     CONURE_ORT_TRY(conure_ort_room_fit(&r->decoder[0], 4 * floats, "a decoder step", err));
     float *h_in = r->decoder[0].data, *c_in = h_in + floats, *h_out = c_in + floats, *c_out = h_out + floats;
-    turn(h_in, h, n, layers, hidden);
-    turn(c_in, c, n, layers, hidden);
+    conure_ort_turn(h_in, h, n, layers, hidden);
+    conure_ort_turn(c_in, c, n, layers, hidden);
     conure_ort_call call = conure_ort_call_begin(r, &r->predict, err);
     conure_ort_bind(&call, true, "targets", CONURE_ONNX_INT32, (uint32_t *)tokens, 2, targets);
     conure_ort_bind(&call, true, "input_states_1", CONURE_ONNX_FLOAT, h_in, 3, states);
@@ -68,8 +73,8 @@ conure_status conure_ort_predict(void *self, const uint32_t *tokens, float *h, f
     const conure_status status = conure_ort_call_run(&call, "the prediction network");
     if (status != CONURE_OK)
         return status;
-    turn(h, h_out, layers, n, hidden);
-    turn(c, c_out, layers, n, hidden);
+    conure_ort_turn(h, h_out, layers, n, hidden);
+    conure_ort_turn(c, c_out, layers, n, hidden);
     return CONURE_OK;
 }
 
@@ -87,6 +92,8 @@ conure_status conure_ort_joint(void *self, const float *const *frames, const flo
         memcpy(frame + i * joint, frames[i], joint * sizeof *frame);
         memcpy(prediction + i * joint, predictions[i], joint * sizeof *prediction);
     }
+    if (r->model->graphs)
+        return conure_ort_foreign_joint(r, frame, prediction, n, logits, err);
     conure_ort_call call = conure_ort_call_begin(r, &r->joint, err);
     conure_ort_bind(&call, true, "projected", CONURE_ONNX_FLOAT, frame, 2, in_shape);
     conure_ort_bind(&call, true, "prediction", CONURE_ONNX_FLOAT, prediction, 2, in_shape);

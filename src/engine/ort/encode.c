@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "contract/contract.h"
+#include "model/graphs.h"
 #include "onnx/encoder.h"
 
 #include <stdlib.h>
@@ -29,7 +30,7 @@ static uint32_t rows_of(uint32_t mel_frames, uint32_t drop)
     return frames > drop ? frames - drop : 0;
 }
 
-static conure_status check_row(const conure_encode_row *row, uint32_t i, conure_error *err)
+static conure_status check_row(const conure_ort *r, const conure_encode_row *row, uint32_t i, conure_error *err)
 {
     const uint32_t n_out = rows_of(row->n_frames, row->drop_first);
     const conure_state *state = row->state;
@@ -37,6 +38,8 @@ static conure_status check_row(const conure_encode_row *row, uint32_t i, conure_
         return conure_fail(err, CONURE_LIMIT, "row %u: %u mel frames, at most %u are supported", i, row->n_frames, MEL_FRAMES_MAX);
     if (row->n_valid > row->n_frames || (row->n_valid && !row->mel))
         return conure_fail(err, CONURE_BAD_ARG, "row %u: %u valid of %u mel frames", i, row->n_valid, row->n_frames);
+    if (r->model->graphs && row->drop_first)
+        return conure_fail(err, CONURE_UNSUPPORTED, "row %u: %s drops no frames in front", i, r->model->name);
     if (state && state->in_step)
         return conure_fail(err, CONURE_BAD_ARG, "row %u: its state is that of a row before it", i);
     if (state && state->options.keep_negative && n_out < state->options.drop_rows)
@@ -108,7 +111,8 @@ static void take_frames(const group *g)
     for (uint32_t i = 0; i < g->n; i++) {
         conure_encode_row *row = g->jobs[i]->row;
         const float *src = g->r->out.data + i * d * t;
-        row->n_out_valid = (uint32_t)g->valid_out[i];
+        const int64_t valid = g->valid_out[i] < 0 ? 0 : g->valid_out[i]; /* a graph's word: not beyond what there is */
+        row->n_out_valid = valid < row->n_out ? (uint32_t)valid : row->n_out;
         for (size_t f = 0; row->out && f < row->n_out; f++)
             for (size_t k = 0; k < d; k++)
                 row->out[f * d + k] = src[k * t + f];
@@ -164,14 +168,22 @@ static conure_status run(group *g, const conure_contract *names)
     conure_ort *r = g->r;
     const conure_config *c = r->config;
     const bool streaming = g->encoder->options.cache_rows != 0;
+    const conure_model_graphs *foreign = r->model->graphs;
+    const char *in[2] = {names->names[CONURE_ROLE_FEATURES], names->names[CONURE_ROLE_LENGTH]};
+    const char *outs[2] = {streaming ? names->names[CONURE_ROLE_ENCODER] : "outputs", names->names[CONURE_ROLE_ENCODED_LENGTH]};
     const int64_t audio[3] = {g->n, c->mel_bins, g->n_frames}, lengths[1] = {g->n}, one[1] = {1}, out[3] = {g->n, c->d_model, g->n_out};
     int64_t drop = g->jobs[0]->row->drop_first;
+    for (int i = 0; foreign && i < 2; i++) {
+        in[i] = foreign->encoder.facts.inputs[i].name;
+        outs[i] = foreign->encoder.facts.outputs[i].name;
+    }
     conure_ort_call call = conure_ort_call_begin(r, &g->encoder->session, g->err);
-    conure_ort_bind(&call, true, names->names[CONURE_ROLE_FEATURES], CONURE_ONNX_FLOAT, r->mel.data, 3, audio);
-    conure_ort_bind(&call, true, names->names[CONURE_ROLE_LENGTH], CONURE_ONNX_INT64, g->valid, 1, lengths);
-    conure_ort_bind(&call, true, CONURE_ENCODER_DROP, CONURE_ONNX_INT64, &drop, 1, one);
-    conure_ort_bind(&call, false, streaming ? names->names[CONURE_ROLE_ENCODER] : "outputs", CONURE_ONNX_FLOAT, r->out.data, 3, out);
-    conure_ort_bind(&call, false, names->names[CONURE_ROLE_ENCODED_LENGTH], CONURE_ONNX_INT64, g->valid_out, 1, lengths);
+    conure_ort_bind(&call, true, in[0], CONURE_ONNX_FLOAT, r->mel.data, 3, audio);
+    conure_ort_bind(&call, true, in[1], CONURE_ONNX_INT64, g->valid, 1, lengths);
+    if (!foreign)
+        conure_ort_bind(&call, true, CONURE_ENCODER_DROP, CONURE_ONNX_INT64, &drop, 1, one);
+    conure_ort_bind(&call, false, outs[0], CONURE_ONNX_FLOAT, r->out.data, 3, out);
+    conure_ort_bind(&call, false, outs[1], CONURE_ONNX_INT64, g->valid_out, 1, lengths);
     if (streaming)
         bind_caches(g, &call, names);
     return conure_ort_call_run(&call, "the encoder");
@@ -236,7 +248,7 @@ static conure_status run_empty(conure_ort *r, job *j, conure_error *err)
 static conure_status prepare(conure_ort *r, job *jobs, conure_encode_row *rows, uint32_t n, uint32_t *checked, conure_error *err)
 {
     for (uint32_t i = 0; i < n; i++) {
-        CONURE_ORT_TRY(check_row(&rows[i], i, err));
+        CONURE_ORT_TRY(check_row(r, &rows[i], i, err));
         rows[i].n_out = rows_of(rows[i].n_frames, rows[i].drop_first);
         jobs[i].row = &rows[i];
         jobs[i].encoder = rows[i].state ? rows[i].state->encoder : NULL;

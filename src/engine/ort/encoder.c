@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/system.h"
+#include "model/graphs.h"
 #include "onnx/encoder.h"
 
 #include <stdlib.h>
@@ -89,6 +90,8 @@ conure_status conure_ort_encoder_fit(conure_ort *r, conure_ort_encoder *e, uint3
     conure_graph *g = NULL;
     if (e->session.session && (offline || n_frames <= e->frames_max))
         return CONURE_OK;
+    if (r->model->graphs)
+        return conure_ort_session_open_file(r, &e->session, r->model->graphs->encoder.path, true, err);
     contract = conure_calloc(1, sizeof *contract);
     if (!contract)
         return conure_fail_memory(err, "a contract", sizeof *contract);

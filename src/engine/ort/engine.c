@@ -29,7 +29,8 @@ static void ort_close(void **self)
     if (r->env)
         api->ReleaseEnv(r->env);
     conure_ort_library_close(&r->library);
-    conure_ort_room *const rooms[] = {&r->mel, &r->out, &r->batch[0], &r->batch[1], &r->batch[2], &r->batch[3], &r->decoder[0], &r->decoder[1]};
+    conure_ort_room *const rooms[] = {&r->mel, &r->out, &r->batch[0], &r->batch[1], &r->batch[2], &r->batch[3], &r->decoder[0], &r->decoder[1],
+                                      &r->decoder[2]};
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
         free(rooms[i]->data);
     free(r);

@@ -83,7 +83,7 @@ typedef struct conure_ort {
     conure_ort_session move;   /* between host and device; only where there is one */
     conure_ort_encoder *encoders;
     conure_ort_room mel, out, batch[4]; /* a step's features and frames, and the caches of several streams, in and out */
-    conure_ort_room decoder[2];
+    conure_ort_room decoder[3];
     char description[256];
 } conure_ort;
 
@@ -111,6 +111,7 @@ conure_status conure_ort_provider_append(const conure_ort *r, ort_options *optio
 
 /* ---- session.c ---- */
 /* The graph as a session; the builder's failure if it has one. */
+conure_status conure_ort_session_open_file(conure_ort *r, conure_ort_session *out, const char *path, bool is_long, conure_error *err);
 conure_status conure_ort_session_open(conure_ort *r, conure_ort_session *out, conure_graph *graph, bool is_long, conure_error *err);
 void conure_ort_session_close(conure_ort *r, conure_ort_session *session);
 
@@ -180,7 +181,17 @@ int64_t conure_ort_state_length(const void *self, const conure_state *state);
 conure_status conure_ort_state_save(void *self, const conure_state *state, void *dst, conure_error *err);
 conure_status conure_ort_state_load(void *self, conure_state *state, const void *src, size_t bytes, conure_error *err);
 
+/* ---- foreign.c: the decoder of graphs that somebody else exported ---- */
+conure_status conure_ort_foreign_open(conure_ort *r, conure_error *err);
+conure_status conure_ort_foreign_project(conure_ort *r, const float *encoder, uint32_t n, float *out);
+conure_status conure_ort_foreign_predict(conure_ort *r, const uint32_t *tokens, float *h, float *c, uint32_t n, float *out, conure_error *err);
+/* frames, predictions [n][joint_hidden] */
+conure_status conure_ort_foreign_joint(conure_ort *r, const float *frames, const float *predictions, uint32_t n, float *logits,
+                                       conure_error *err);
+
 /* ---- decoder.c ---- */
+/* [a][b][width] to [b][a][width] */
+void conure_ort_turn(float *dst, const float *src, size_t a, size_t b, size_t width);
 conure_status conure_ort_decoder_open(conure_ort *r, conure_error *err);
 conure_status conure_ort_project(void *self, const float *encoder, uint32_t n, float *out, conure_error *err);
 conure_status conure_ort_predict(void *self, const uint32_t *tokens, float *h, float *c, uint32_t n, float *out, conure_error *err);

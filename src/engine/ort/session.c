@@ -95,6 +95,27 @@ conure_status conure_ort_session_open(conure_ort *r, conure_ort_session *out, co
     return status;
 }
 
+/* A file may name further files beside it, which ONNX Runtime reads itself. */
+conure_status conure_ort_session_open_file(conure_ort *r, conure_ort_session *out, const char *path, bool is_long, conure_error *err)
+{
+    const conure_ort_library *l = &r->library;
+    const weights none = {.n = 0};
+    ort_options *options = NULL;
+    *out = (conure_ort_session){.is_long = is_long};
+    conure_status status = conure_ort_check(l, l->api.CreateSessionOptions(&options), "options", err);
+    if (status == CONURE_OK)
+        status = set_options(r, options, &none, is_long, err);
+    if (status == CONURE_OK)
+        status = conure_ort_check(l, l->api.CreateSession(r->env, path, options, &out->session), path, err);
+    if (status == CONURE_OK)
+        status = conure_ort_check(l, l->api.CreateIoBinding(out->session, &out->binding), "binding", err);
+    if (options)
+        l->api.ReleaseSessionOptions(options);
+    if (status != CONURE_OK)
+        conure_ort_session_close(r, out);
+    return status;
+}
+
 void conure_ort_session_close(conure_ort *r, conure_ort_session *s)
 {
     if (s->binding)

@@ -17,6 +17,9 @@ conure_status conure_ort_state_open(void *self, conure_state **out, const conure
     conure_ort *r = self;
     const char *engine = conure_ort_engine_name(r->provider);
     *out = NULL;
+    if (r->model->graphs)
+        return conure_fail(err, CONURE_UNSUPPORTED, "%s: these graphs encode whole utterances and have no caches: stream with --mode buffered",
+                           r->model->name);
     if (options->cache_rows > CACHE_ROWS_MAX)
         return conure_fail(err, CONURE_LIMIT, "a cache of %u rows: at most %u are supported", options->cache_rows, CACHE_ROWS_MAX);
     if (!options->cache_rows || !r->config->conv_left)
