@@ -132,6 +132,7 @@ static conure_status fail_unknown(const conure_map *map, const char *path, conur
         {"<!", 2, "a web page: was the file fetched from its real address?"},
         {"<html", 5, "a web page: was the file fetched from its real address?"},
         {"{", 1, "JSON text: open the folder that it lies in"},
+        {"\x08", 1, "perhaps a graph of ONNX: open the folder that it lies in, with decoder and vocabulary beside it"},
         {"RIFF", 4, "audio: give the model with -m and the audio as an argument"},
         {"fLaC", 4, "audio: give the model with -m and the audio as an argument"},
     };
@@ -145,8 +146,8 @@ static conure_status fail_unknown(const conure_map *map, const char *path, conur
         snprintf(hex + 3 * i, sizeof hex - 3 * i, " %02x", map->data[i]);
     return conure_fail(
         err, CONURE_BAD_FILE,
-        "%s: begins with%s, expected a .nemo archive, a converted file or a Hugging Face "
-        "folder",
+        "%s: begins with%s, expected a .nemo archive, a converted file, a Hugging Face "
+        "folder, or a folder of exported graphs",
         path, hex);
 }
 
