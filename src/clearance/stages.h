@@ -18,7 +18,7 @@ typedef struct conure_stored_clip {
     const conure_model *model;
     const float *pcm;         /* [n_samples] at the model's rate */
     size_t n_samples;
-    const void *tensors;      /* a safetensors file: PREFIX.mel, .encoder, .tokens, .frames, .durations, .step_logits, .step_label */
+    const void *tensors;      /* a safetensors file: PREFIX.mel, .encoder, .tokens, .frames, .durations, .step_logits, .step_token */
     size_t bytes;
     const char *prefix;
 } conure_stored_clip;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/cleared.h"
 #include "cli/command.h"
 #include "cli/engines.h"
 #include "cli/models.h"
@@ -14,11 +15,11 @@
 #define KEEP_MAX_HZ 192000
 
 typedef struct settings {
-    const char *model, *engine, *isa, *channel, *preset;
+    const char *model, *clearance, *engine, *isa, *channel, *preset;
     int precision, mask, raw, mode, time_cache, normalize, on_violation;
     double left_s, chunk_s, right_s, rule1_s, rule2_s, rule3_s, energy_db; /* negative: not given */
     uint64_t n_threads, rate_hz, n_channels, memory_bytes;
-    bool json, quiet, no_endpoint, no_tentative;
+    bool strict, json, quiet, no_endpoint, no_tentative;
 } settings;
 
 /* In the order of the public enums. */
@@ -107,7 +108,8 @@ static conure_status open_recognizer(const settings *s, const conure_model *mode
     o.log = conure_log_to_terminal;
     o.cancel = &conure_interrupted;
     conure_engines_warn(&o);
-    return conure_recognizer_open(out, model, &o, err);
+    const conure_status status = conure_recognizer_open(out, model, &o, err);
+    return status == CONURE_OK ? conure_cleared_check(s->clearance, s->strict, model, *out, err) : status;
 }
 
 /* What came out, as an exit status, with its message. */
@@ -239,6 +241,9 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
      .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu); what it says wins over --precision, --threads and "
              "--isa"},
+    {.kind = CONURE_OPTION_TEXT, .name = "clearance", .value = "DIR", AT(clearance), .complete = CONURE_COMPLETE_FOLDER,
+     .help = "a folder of conure clear: warn when it is not about this model, engine and precision, or did not end in cleared"},
+    {.kind = CONURE_OPTION_FLAG, .name = "strict", AT(strict), .help = "with --clearance: refuse to run then"},
     {.kind = CONURE_OPTION_CHOICE, .name = "mask", .value = "MASK", AT(mask), .choices = masks,
      .help = "attention mask convention, nemo or exact (default: the checkpoint's own)"},
     {.kind = CONURE_OPTION_TEXT, .name = "isa", .value = "NAME", AT(isa),

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/system.h"
+#include "cli/cleared.h"
 #include "cli/command.h"
 #include "cli/engines.h"
 #include "cli/models.h"
@@ -11,10 +12,10 @@
 #include "model/model.h"
 
 typedef struct settings {
-    const char *model, *engine, *isa, *folder, *channel, *preset;
+    const char *model, *clearance, *engine, *isa, *folder, *channel, *preset;
     int format, precision, mask, raw;
     uint64_t n_threads, rate_hz, n_channels, memory_bytes, batch;
-    bool timestamps, quiet, stream;
+    bool strict, timestamps, quiet, stream;
 } settings;
 
 /* In the order of the public enums, whose 0 is "default". */
@@ -82,7 +83,8 @@ static conure_status open_recognizer(const settings *s, const conure_model *mode
         o.progress_user = progress;
     }
     conure_engines_warn(&o);
-    return conure_recognizer_open(out, model, &o, err);
+    const conure_status status = conure_recognizer_open(out, model, &o, err);
+    return status == CONURE_OK ? conure_cleared_check(s->clearance, s->strict, model, *out, err) : status;
 }
 
 static void set_audio(const settings *s, uint32_t rate_hz, conure_audio_options *audio)
@@ -238,6 +240,9 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
      .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu); what it says wins over "
              "--precision, --threads and --isa"},
+    {.kind = CONURE_OPTION_TEXT, .name = "clearance", .value = "DIR", AT(clearance), .complete = CONURE_COMPLETE_FOLDER,
+     .help = "a folder of conure clear: warn when it is not about this model, engine and precision, or did not end in cleared"},
+    {.kind = CONURE_OPTION_FLAG, .name = "strict", AT(strict), .help = "with --clearance: refuse to run then"},
     {.kind = CONURE_OPTION_CHOICE, .name = "mask", .value = "MASK", AT(mask), .choices = masks,
      .help = "attention mask convention, nemo or exact (default: the checkpoint's own)"},
     {.kind = CONURE_OPTION_TEXT, .name = "isa", .value = "NAME", AT(isa),

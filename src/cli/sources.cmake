@@ -54,6 +54,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/clear_config.c
     ${CMAKE_CURRENT_LIST_DIR}/clear_folder.c
     ${CMAKE_CURRENT_LIST_DIR}/clear_print.c
+    ${CMAKE_CURRENT_LIST_DIR}/cleared.c
     ${CMAKE_CURRENT_LIST_DIR}/command_clear.c
     ${CMAKE_CURRENT_LIST_DIR}/terminal.c
     ${CMAKE_CURRENT_LIST_DIR}/transcribe.c

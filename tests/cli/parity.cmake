@@ -1,4 +1,5 @@
 if(TARGET conure AND CONURE_PYTHON)
+    conure_cli_test(clear clear.py)
     conure_cli_test(parity parity.py)
     conure_cli_test(diagnose diagnose.py)
 endif()

@@ -100,6 +100,11 @@ def make_steps(shared, out):
         metadata = {"made_by": "tests/data/make_golden.py", "source": source.name,
                     "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
         size = write_safetensors(out / f"{model}.steps.safetensors", kept, metadata)
+        cases = json.loads(source.with_suffix(".json").read_text())["steps"]
+        for name, case in cases.items():  # as many steps as the features that are kept have
+            n = (STEP_FRAMES - case["slice"]) // case["hop"] + 1
+            case["encoded_len"], case["cache_len"] = case["encoded_len"][:n], case["cache_len"][:n]
+        (out / f"{model}.steps.json").write_text(json.dumps({"steps": cases}, separators=(",", ":")) + "\n")
         print(f"golden/{model}.steps.safetensors: {len(kept)} tensors, {size} bytes")
 
 
