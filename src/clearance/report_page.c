@@ -503,7 +503,7 @@ static void sign_off(report_page *p)
 static void quote(conure_buffer *out, const char *text)
 {
     conure_buffer clean = {0};
-    report_clean(&clean, text, 0);
+    conure_plain_text(&clean, text, 0);
     conure_buffer_text(out, "'");
     for (const char *c = clean.data; c && *c; c++)
         conure_buffer_add(out, *c == '\'' ? "'\\''" : c, *c == '\'' ? 4 : 1);

@@ -4,6 +4,7 @@
 #define CONURE_CLEARANCE_REPORT_PAGE_H
 
 #include "clearance/judge.h"
+#include "clearance/plain.h"
 #include "clearance/plot.h"
 #include "clearance/report.h"
 
@@ -109,8 +110,6 @@ typedef struct report_digits {
 } report_digits;
 report_digits report_digits_of(double x);
 bool report_is(const char *text, const char *word); /* text may be NULL */
-/* Plain text: UTF-8, without control characters, with at most so many characters (0: all). */
-void report_clean(conure_buffer *out, const char *text, size_t chars_max);
 /* The words for a word of judge.h, and its sign; an unknown one is its own. */
 const char *report_words(const char *word, const char **sign);
 
