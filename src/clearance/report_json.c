@@ -50,6 +50,8 @@ double *report_numbers(const json_t *array, size_t *n, bool *failed)
 report_digits report_digits_of(double x)
 {
     report_digits d = {"-"};
+    if (isinf(x))
+        return (report_digits){"not finite"};
     if (isfinite(x) && x == floor(x) && fabs(x) < 1e15)
         snprintf(d.text, sizeof d.text, "%lld", (long long)x);
     else if (isfinite(x))

@@ -160,12 +160,20 @@ static curve level(report_page *p, size_t n, double value)
     return c;
 }
 
+/* An infinite error is null in JSON, as one that was not compared; encoder_output is compared in every chunk. */
+static void show_infinite(curve *c, const json_t *run)
+{
+    for (size_t i = 0; i < c->n && report_number_at(run, "tensors.encoder_output.not_finite") > 0; i++)
+        c->values[i] = isnan(c->values[i]) ? INFINITY : c->values[i];
+}
+
 static void plot_output(report_page *p, const json_t *run, const curve *chunks, bool closed)
 {
     char drift[160];
     conure_plot_limit limits[1];
     conure_plot_fit fit;
-    const curve errors = curve_of(p, run, "encoder_output");
+    curve errors = curve_of(p, run, "encoder_output");
+    show_infinite(&errors, run);
     const curve floor = level(p, errors.n, report_number_at(p->stages, "noise.reference.tensors.encoder_output.max"));
     const conure_plot_series series[] = {series_of(&errors, chunks, "largest error of a chunk"), series_of(&floor, chunks, "noise of float32")};
     const conure_plot plot = {.title = closed ? "encoder_output, closed loop" : "encoder_output, functional", .x_label = "chunk",
@@ -296,6 +304,8 @@ static void noise(report_page *p)
 void report_measured(report_page *p)
 {
     p->format->heading(p, 2, "measured", "What was measured");
+    if (json_object_size(p->stages) == 0)
+        p->format->paragraph(p, "Nothing.");
     parity(p, "functional", false);
     parity(p, "closed_loop", true);
     noise(p);

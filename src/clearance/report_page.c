@@ -303,6 +303,8 @@ static const char *check_in_words(report_page *p, const json_t *check)
         snprintf(percent, sizeof percent, " (below 1 %% of it)");
     else if (tells)
         snprintf(percent, sizeof percent, " (%d %% of it)", (int)(share * 100 + 0.5));
+    if (isnan(value))
+        return report_line(p, "%.300s: not finite, or not measured", what);
     if (!has_limit(check))
         return report_line(p, "%.300s: %s, no limit is set", what, report_digits_of(value).text);
     return report_line(p, "%.300s: %s, must be %s %s%s", what, report_digits_of(value).text, relation_in_words(report_text_at(check, "relation")),
@@ -346,7 +348,8 @@ static void checks_of(report_page *p, const json_t *gate)
                 continue;
             shown++;
             report_cell(p, REPORT_HEAD, report_text_at(check, "what"));
-            report_cell_number(p, report_number_at(check, "value"));
+            report_cell(p, REPORT_NUMBER, json_is_number(json_object_get(check, "value")) ? report_digits_of(report_number_at(check, "value")).text :
+                                          "not finite, or not measured");
             report_cell(p, REPORT_NUMBER, !has_limit(check) ? "no limit is set" :
                                           report_line(p, "%s %s", relation_in_words(report_text_at(check, "relation")),
                                                       report_digits_of(report_number_at(check, "limit")).text));
@@ -490,7 +493,7 @@ static void sign_off(report_page *p)
     char hex[65];
     sum_of(p->stages, hex);
     p->format->heading(p, 2, "sign-off", "Sign-off");
-    p->format->paragraph(p, report_line(p, "To be filled in by hand. The verdict is \"%s\"; a decision for another one needs its reason beside it. "
+    p->format->paragraph(p, report_line(p, "To be filled in by hand. The verdict is \"%s\"; a decision against it needs its reason beside it. "
                                            "SHA-256 of the evidence (\"stages\": keys sorted, no spaces, 17 digits): %s",
                                         report_text_at(p->report, "verdict"), hex));
     report_open_table(p, &table);

@@ -142,6 +142,22 @@ static void one_number(void)
     json_decref(evidence);
 }
 
+static void not_a_number(void)
+{
+    json_t *evidence = sample(), *run = stage_of(evidence, "functional");
+    json_array_set_new(json_object_get(json_object_get(run, "series"), "encoder_output"), 31, json_null());
+    json_object_set_new(json_object_get(json_object_get(run, "tensors"), "encoder_output"), "not_finite", json_integer(2));
+    conure_buffer page = render(conure_report_html, evidence), text = render(conure_report_markdown, evidence);
+    test_contains(page.data, "No: not cleared");
+    test_contains(page.data, "finite failed");
+    test_contains(page.data, "not finite: 1"); /* in the plot */
+    test_contains(page.data, "not finite, or not measured");
+    test_contains(text.data, "| 30 to 34 | not finite |");
+    conure_buffer_free(&page);
+    conure_buffer_free(&text);
+    json_decref(evidence);
+}
+
 /* A verdict that was typed. */
 static void edited(void)
 {
@@ -403,6 +419,7 @@ int main(int argc, char **argv)
     }
     same_bytes();
     one_number();
+    not_a_number();
     edited();
     verdicts();
     escaping();
