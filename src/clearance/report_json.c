@@ -72,7 +72,7 @@ const char *report_words(const char *word, const char **sign)
         {CONURE_GATE_PASS, "\xe2\x9c\x93", "passed"},
         {CONURE_GATE_FAIL, "\xe2\x9c\x97", "failed"},
         {CONURE_GATE_NOT_PROVEN, "?", "not proven"},
-        {CONURE_GATE_NOT_APPLICABLE, "\xe2\x80\x93", "does not apply"},
+        {CONURE_GATE_NOT_APPLICABLE, "\xe2\x80\x93", "not applicable"},
         {CONURE_GATE_NOT_RUN, "\xe2\x97\x8b", "did not run"},
         {CONURE_GATE_COULD_NOT_RUN, "!", "could not run"},
         {CONURE_CLEARED, "\xe2\x9c\x93", "cleared"},

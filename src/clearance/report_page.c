@@ -122,11 +122,26 @@ static const char *reason_of(const json_t *gate)
     return reason ? reason : "no reason was given";
 }
 
+static void not_looked_at(const report_page *p, conure_buffer *out)
+{
+    const char *before = " Not looked at: ";
+    size_t i;
+    json_t *gate;
+    json_array_foreach(json_object_get(p->report, "gates"), i, gate) {
+        if (!report_is(report_text_at(gate, "verdict"), CONURE_GATE_NOT_APPLICABLE))
+            continue;
+        conure_buffer_format(out, "%s%s", before, report_text_at(gate, "gate"));
+        before = ", ";
+    }
+    conure_buffer_text(out, before[0] == ',' ? "." : "");
+}
+
 static void why_in_a_sentence(report_page *p, const char *verdict, const tally *t, conure_buffer *out)
 {
     const json_t *gate = decisive(p, verdict);
     if (report_is(verdict, CONURE_CLEARED)) {
         conure_buffer_format(out, "All %zu gates that apply passed.", t->n[0]);
+        not_looked_at(p, out);
         return;
     }
     if (!gate)
@@ -138,10 +153,10 @@ static void why_in_a_sentence(report_page *p, const char *verdict, const tally *
     if (!report_is(word, CONURE_GATE_FAIL))
         conure_buffer_text(out, "No gate failed, but ");
     if (same == 1)
-        conure_buffer_format(out, "%s %s: %s", report_text_at(gate, "gate"), report_words(word, &sign), reason_of(gate));
+        conure_buffer_format(out, "%s %s", report_text_at(gate, "gate"), report_words(word, &sign));
     else
-        conure_buffer_format(out, "%zu gates %s. The first is %s: %s", same, report_words(word, &sign), report_text_at(gate, "gate"),
-                             reason_of(gate));
+        conure_buffer_format(out, "%zu gates %s. The first is %s", same, report_words(word, &sign), report_text_at(gate, "gate"));
+    conure_buffer_format(out, " (%s): %s", report_text_at(gate, "question"), reason_of(gate));
 }
 
 /* "11 passed, 1 failed" */
