@@ -122,11 +122,26 @@ static const char *reason_of(const json_t *gate)
     return reason ? reason : "no reason was given";
 }
 
+static void not_looked_at(const report_page *p, conure_buffer *out)
+{
+    const char *before = " Not looked at: ";
+    size_t i;
+    json_t *gate;
+    json_array_foreach(json_object_get(p->report, "gates"), i, gate) {
+        if (!report_is(report_text_at(gate, "verdict"), CONURE_GATE_NOT_APPLICABLE))
+            continue;
+        conure_buffer_format(out, "%s%s", before, report_text_at(gate, "gate"));
+        before = ", ";
+    }
+    conure_buffer_text(out, before[0] == ',' ? "." : "");
+}
+
 static void why_in_a_sentence(report_page *p, const char *verdict, const tally *t, conure_buffer *out)
 {
     const json_t *gate = decisive(p, verdict);
     if (report_is(verdict, CONURE_CLEARED)) {
         conure_buffer_format(out, "All %zu gates that apply passed.", t->n[0]);
+        not_looked_at(p, out);
         return;
     }
     if (!gate)
@@ -138,10 +153,10 @@ static void why_in_a_sentence(report_page *p, const char *verdict, const tally *
     if (!report_is(word, CONURE_GATE_FAIL))
         conure_buffer_text(out, "No gate failed, but ");
     if (same == 1)
-        conure_buffer_format(out, "%s %s: %s", report_text_at(gate, "gate"), report_words(word, &sign), reason_of(gate));
+        conure_buffer_format(out, "%s %s", report_text_at(gate, "gate"), report_words(word, &sign));
     else
-        conure_buffer_format(out, "%zu gates %s. The first is %s: %s", same, report_words(word, &sign), report_text_at(gate, "gate"),
-                             reason_of(gate));
+        conure_buffer_format(out, "%zu gates %s. The first is %s", same, report_words(word, &sign), report_text_at(gate, "gate"));
+    conure_buffer_format(out, " (%s): %s", report_text_at(gate, "question"), reason_of(gate));
 }
 
 /* "11 passed, 1 failed" */
@@ -303,6 +318,8 @@ static const char *check_in_words(report_page *p, const json_t *check)
         snprintf(percent, sizeof percent, " (below 1 %% of it)");
     else if (tells)
         snprintf(percent, sizeof percent, " (%d %% of it)", (int)(share * 100 + 0.5));
+    if (isnan(value))
+        return report_line(p, "%.300s: not finite, or not measured", what);
     if (!has_limit(check))
         return report_line(p, "%.300s: %s, no limit is set", what, report_digits_of(value).text);
     return report_line(p, "%.300s: %s, must be %s %s%s", what, report_digits_of(value).text, relation_in_words(report_text_at(check, "relation")),
@@ -346,7 +363,8 @@ static void checks_of(report_page *p, const json_t *gate)
                 continue;
             shown++;
             report_cell(p, REPORT_HEAD, report_text_at(check, "what"));
-            report_cell_number(p, report_number_at(check, "value"));
+            report_cell(p, REPORT_NUMBER, json_is_number(json_object_get(check, "value")) ? report_digits_of(report_number_at(check, "value")).text :
+                                          "not finite, or not measured");
             report_cell(p, REPORT_NUMBER, !has_limit(check) ? "no limit is set" :
                                           report_line(p, "%s %s", relation_in_words(report_text_at(check, "relation")),
                                                       report_digits_of(report_number_at(check, "limit")).text));
@@ -490,7 +508,7 @@ static void sign_off(report_page *p)
     char hex[65];
     sum_of(p->stages, hex);
     p->format->heading(p, 2, "sign-off", "Sign-off");
-    p->format->paragraph(p, report_line(p, "To be filled in by hand. The verdict is \"%s\"; a decision for another one needs its reason beside it. "
+    p->format->paragraph(p, report_line(p, "To be filled in by hand. The verdict is \"%s\"; a decision against it needs its reason beside it. "
                                            "SHA-256 of the evidence (\"stages\": keys sorted, no spaces, 17 digits): %s",
                                         report_text_at(p->report, "verdict"), hex));
     report_open_table(p, &table);
@@ -503,7 +521,7 @@ static void sign_off(report_page *p)
 static void quote(conure_buffer *out, const char *text)
 {
     conure_buffer clean = {0};
-    report_clean(&clean, text, 0);
+    conure_plain_text(&clean, text, 0);
     conure_buffer_text(out, "'");
     for (const char *c = clean.data; c && *c; c++)
         conure_buffer_add(out, *c == '\'' ? "'\\''" : c, *c == '\'' ? 4 : 1);
