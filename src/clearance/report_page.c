@@ -468,8 +468,7 @@ static void foundations(report_page *p)
     static const char *const columns[] = {"What", "Value"};
     static const report_table table = {.caption = "What it rests on", .columns = columns, .n_columns = 2, .narrow = true};
     static const char *const objects[][2] = {{"inputs.candidate", "candidate"}, {"functional.reference", "reference"},
-                                             {"functional.contract", "contract"}, {"inputs.machine", "machine"}, {"inputs.program", "program"},
-                                             {"reference", "check of the reference"}, {"contract", "check of the contract"}};
+                                             {"functional.contract", "contract"}, {"inputs.machine", "machine"}, {"inputs.program", "program"}};
     size_t room = REPORT_ROWS_MAX;
     p->format->heading(p, 2, "foundations", "What it rests on");
     report_open_table(p, &table);
@@ -530,6 +529,21 @@ static void quote(conure_buffer *out, const char *text)
     conure_buffer_free(&clean);
 }
 
+/* Without a configuration's file: what of it has an option. */
+static void repeat_options(report_page *p, conure_buffer *command)
+{
+    static const char *const options[][2] = {{"model", "--model"}, {"candidate", "--candidate"}, {"contract", "--contract"},
+                                             {"tolerances", "--tolerances"}, {"audio.manifest", "--manifest"}};
+    const json_t *config = json_object_get(p->report, "config");
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        const char *value = report_text_at(config, options[i][0]);
+        if (!value)
+            continue;
+        conure_buffer_format(command, "%s%s ", command->data[command->bytes - 1] == ' ' ? "" : " ", options[i][1]);
+        quote(command, value);
+    }
+}
+
 static void repeat(report_page *p)
 {
     const char *config = report_text_at(p->stages, "inputs.files.config.path");
@@ -539,7 +553,11 @@ static void repeat(report_page *p)
     p->format->paragraph(p, report_line(p, "With the files above, on the machine above, with conure %.*s:", REPORT_NAME_MAX,
                                         version ? version : conure_version()));
     conure_buffer_text(&command, "conure clear ");
-    quote(&command, config ? config : "CONFIG.json");
+    if (config)
+        quote(&command, config);
+    else
+        repeat_options(p, &command);
+    conure_buffer_text(&command, " -o DIR");
     if (!command.failed)
         p->format->command(p, command.data);
     p->out->failed = p->out->failed || command.failed;
