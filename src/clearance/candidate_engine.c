@@ -149,7 +149,7 @@ static conure_status open_parts(engine_candidate *c, const char *words, const co
         return status;
     const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : o->n_threads;
     const conure_engine_options options = {
-        .isa = spec.isa[0] ? spec.isa : NULL, .precision = spec.precision ? spec.precision : CONURE_PRECISION_F32,
+        .isa = spec.isa[0] ? spec.isa : NULL, .precision = spec.precision ? spec.precision : c->engine->precision ? c->engine->precision : CONURE_PRECISION_F32,
         .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX,
         .mask = k->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, .cancel = o->cancel, .log = o->log};
     snprintf(c->base.precision, sizeof c->base.precision, "%s", conure_precision_name(options.precision));

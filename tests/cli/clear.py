@@ -40,7 +40,7 @@ class Clear(unittest.TestCase):
         (cls.root / "said.tsv").write_text(f"file\ttext\n{AUDIO}/goforward.flac\tgo forward ten meters\n{AUDIO}/cards_001.flac\tten of clubs\n")
         cls.config = {"clearance": 1, "model": str(TINY), "candidate": "cpu:f32@isa=c", "contract": "k.json", "threads": 1,
                       "chunks": {"functional": 6, "closed_loop": 8, "noise": 2, "latency": 8, "self_test": 8},
-                      "golden": [{"file": str(SOURCE / "tests/data/golden/tiny-v3.steps.safetensors"), "case": "export121"}],
+                      "golden": [{"file": str(pathlib.Path(CONURE).parent / "tests/data/golden/tiny-v3.steps.safetensors"), "case": "export121"}],
                       "not_applicable": {"audio": "random weights say nothing"}}
         cls.write("tiny.json")
         cls.out = cls.root / "out"
