@@ -31,7 +31,7 @@ packages() {
             ;;
         test) printf '%s\n' binutils python3 ;;
         fuzz) printf '%s\n' clang libclang-rt-dev llvm ;;
-        ci) printf '%s\n' clang-format git valgrind ;;
+        ci) printf '%s\n' chromium clang-format git valgrind ;;
         *) echo "packages.sh: no purpose '$1'; there are build, test, fuzz and ci" >&2; return 2 ;;
     esac
 }
