@@ -3,6 +3,7 @@
 
 #include "base/threads.h"
 
+#include <assert.h>
 #include <string.h>
 
 conure_status conure_candidate_open(conure_candidate **out, const char *spec, const conure_contract *contract, const conure_model *model,
@@ -31,7 +32,7 @@ const char *conure_candidate_precision(const conure_candidate *c)
     return c->precision;
 }
 
-conure_status conure_candidate_step(conure_candidate *c, conure_chunk *chunk, conure_error *err)
+static conure_status ready(const conure_candidate *c, conure_chunk *chunk, conure_error *err)
 {
     for (conure_role role = 0; role < CONURE_ROLE_INPUTS; role++)
         if (!chunk->has[role])
@@ -39,7 +40,22 @@ conure_status conure_candidate_step(conure_candidate *c, conure_chunk *chunk, co
                                c->contract->names[role]);
     for (conure_role role = CONURE_ROLE_INPUTS; role < CONURE_ROLES; role++)
         chunk->has[role] = false;
-    if (conure_cancelled(c->cancel))
-        return conure_fail(err, CONURE_CANCELLED, "cancelled");
-    return c->step(c, chunk, err);
+    return conure_cancelled(c->cancel) ? conure_fail(err, CONURE_CANCELLED, "cancelled") : CONURE_OK;
+}
+
+conure_status conure_candidate_step(conure_candidate *c, conure_chunk *chunk, conure_error *err)
+{
+    const conure_status status = ready(c, chunk, err);
+    return status == CONURE_OK ? c->step(c, chunk, err) : status;
+}
+
+conure_status conure_candidate_step_batch(conure_candidate *c, conure_chunk *const *chunks, uint32_t n, conure_error *err)
+{
+    assert(n >= 1 && n <= CONURE_CANDIDATE_ROWS);
+    if (!c->step_batch)
+        return conure_fail(err, CONURE_UNSUPPORTED, "%.200s takes one row at a time", c->description);
+    conure_status status = CONURE_OK;
+    for (uint32_t i = 0; i < n && status == CONURE_OK; i++)
+        status = ready(c, chunks[i], err);
+    return status == CONURE_OK ? c->step_batch(c, chunks, n, err) : status;
 }

@@ -32,14 +32,21 @@ const char *conure_candidate_precision(const conure_candidate *candidate); /* "f
  * Returns OK; BACKEND (failed, died, hung, answered short: says which), CANCELLED, NO_MEMORY. */
 conure_status conure_candidate_step(conure_candidate *candidate, conure_chunk *chunk, conure_error *err);
 
+/* The same of n streams in one call of the engine, 1 .. CONURE_CANDIDATE_ROWS: rows may have different frames, lengths and states.
+ * UNSUPPORTED where the candidate takes one row at a time (a command). */
+#define CONURE_CANDIDATE_ROWS 8
+conure_status conure_candidate_step_batch(conure_candidate *candidate, conure_chunk *const *chunks, uint32_t n, conure_error *err);
+
 /* What the two kinds fill. */
 struct conure_candidate {
     conure_status (*step)(conure_candidate *self, conure_chunk *chunk, conure_error *err);
+    conure_status (*step_batch)(conure_candidate *self, conure_chunk *const *chunks, uint32_t n, conure_error *err); /* (optional) */
     void (*close)(conure_candidate *self); /* frees it */
     const conure_contract *contract;
     const volatile int *cancel;
     char description[256];
     char precision[32];
+    char model_sha256[65]; /* of the weights that it says it runs; "": it does not say */
 };
 conure_status conure_candidate_engine_open(conure_candidate **out, const char *spec, const conure_contract *contract,
                                            const conure_model *model, const conure_candidate_options *options, conure_error *err);

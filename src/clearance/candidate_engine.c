@@ -1,8 +1,9 @@
-/* candidate_engine.c - an engine of this build as a candidate: one state, which is set before a step and taken out after it. */
+/* candidate_engine.c - an engine of this build as a candidate: states that are set before a step and taken out after it. */
 #include "clearance/candidate.h"
 
 #include "base/memory.h"
 #include "base/threads.h"
+#include "model/load.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,8 @@ typedef struct engine_candidate {
     conure_candidate base;
     const conure_engine *engine;
     void *self;
-    conure_state *state;
-    float *mel, *out;          /* [frames_cap][mel_bins], [rows_cap][d_model] */
+    conure_state *states[CONURE_CANDIDATE_ROWS]; /* all but the first are opened when a batch first needs them */
+    float *mel[CONURE_CANDIDATE_ROWS], *out[CONURE_CANDIDATE_ROWS]; /* [frames_cap][mel_bins], [rows_cap][d_model] */
     uint32_t frames_cap, rows_cap;
     conure_chunk given;        /* the state that the engine gave last: handing the same over again needs no import */
     bool holds_given;
@@ -22,12 +23,14 @@ typedef struct engine_candidate {
 static void engine_close(conure_candidate *base)
 {
     engine_candidate *c = (engine_candidate *)base;
-    if (c->state)
-        c->engine->state_close(c->self, &c->state);
+    for (uint32_t i = 0; i < CONURE_CANDIDATE_ROWS; i++) {
+        if (c->states[i])
+            c->engine->state_close(c->self, &c->states[i]);
+        free(c->mel[i]);
+        free(c->out[i]);
+    }
     if (c->self)
         c->engine->close(&c->self);
-    free(c->mel);
-    free(c->out);
     conure_chunk_close(&c->given);
     free(c);
 }
@@ -41,13 +44,29 @@ static bool is_given(const engine_candidate *c, const conure_chunk *chunk)
            memcmp(chunk->time[0], c->given.time[1], c->given.time_floats * sizeof(float)) == 0;
 }
 
-static conure_status set_state(engine_candidate *c, const conure_chunk *chunk, conure_error *err)
+static conure_status set_state(engine_candidate *c, uint32_t row, const conure_chunk *chunk, conure_error *err)
 {
-    if (is_given(c, chunk))
+    if (row == 0 && is_given(c, chunk))
         return CONURE_OK;
-    c->holds_given = false;
-    c->engine->state_reset(c->self, c->state);
-    return c->engine->state_import(c->self, c->state, chunk->channel[0], chunk->time[0], chunk->cache_length[0], err);
+    c->engine->state_reset(c->self, c->states[row]);
+    return c->engine->state_import(c->self, c->states[row], chunk->channel[0], chunk->time[0], chunk->cache_length[0], err);
+}
+
+/* Memory and a state for a row. */
+static conure_status open_row(engine_candidate *c, uint32_t row, conure_error *err)
+{
+    const conure_contract *k = c->base.contract;
+    conure_cache_options caches;
+    if (c->states[row])
+        return CONURE_OK;
+    if (!c->mel[row])
+        c->mel[row] = conure_calloc((size_t)c->frames_cap * k->mel_bins, sizeof(float));
+    if (!c->out[row])
+        c->out[row] = conure_calloc((size_t)c->rows_cap * k->d_model, sizeof(float));
+    if (!c->mel[row] || !c->out[row])
+        return conure_fail_memory(err, "a step's rows", (size_t)c->frames_cap * k->mel_bins * sizeof(float));
+    conure_contract_cache_options(k, &caches);
+    return c->engine->state_open(c->self, &c->states[row], &caches, err);
 }
 
 static void turn(float *to, const float *from, size_t rows, size_t cols)
@@ -57,37 +76,59 @@ static void turn(float *to, const float *from, size_t rows, size_t cols)
             to[j * rows + i] = from[i * cols + j];
 }
 
-static conure_status engine_step(conure_candidate *base, conure_chunk *chunk, conure_error *err)
+static conure_status set_row(engine_candidate *c, uint32_t i, const conure_chunk *chunk, conure_encode_row *row, conure_error *err)
 {
-    engine_candidate *c = (engine_candidate *)base;
-    const conure_contract *k = base->contract;
+    const conure_contract *k = c->base.contract;
     if (chunk->n_frames > c->frames_cap || chunk->length < 0 || chunk->length > chunk->n_frames)
         return conure_fail(err, CONURE_BAD_ARG, "chunk %llu: %lld valid of %u frames, at most %u are possible", (unsigned long long)chunk->index,
                            (long long)chunk->length, chunk->n_frames, c->frames_cap);
-    conure_status status = set_state(c, chunk, err);
-    if (status != CONURE_OK)
-        return status;
-    turn(c->mel, chunk->features, k->mel_bins, chunk->n_frames);
-    conure_encode_row row = {.mel = c->mel, .n_frames = chunk->n_frames, .n_valid = (uint32_t)chunk->length,
-                             .drop_first = k->streaming.drop_extra[chunk->step > 0], .state = c->state, .out = c->out,
-                             .n_out_cap = c->rows_cap};
-    c->holds_given = false;
-    status = c->engine->encode(c->self, &row, 1, err);
+    conure_status status = open_row(c, i, err);
     if (status == CONURE_OK)
-        status = c->engine->state_export(c->self, c->state, chunk->channel[1], chunk->time[1], &chunk->cache_length[1], err);
+        status = set_state(c, i, chunk, err);
     if (status != CONURE_OK)
         return status;
+    turn(c->mel[i], chunk->features, k->mel_bins, chunk->n_frames);
+    *row = (conure_encode_row){.mel = c->mel[i], .n_frames = chunk->n_frames, .n_valid = (uint32_t)chunk->length,
+                               .drop_first = k->streaming.drop_extra[chunk->step > 0], .state = c->states[i], .out = c->out[i],
+                               .n_out_cap = c->rows_cap};
+    return CONURE_OK;
+}
+
+static conure_status take_row(engine_candidate *c, uint32_t i, conure_chunk *chunk, const conure_encode_row *row, conure_error *err)
+{
     /* valid_out_len: what the graph cuts to */
-    chunk->n_out = row.n_out < chunk->out_cap ? row.n_out : chunk->out_cap;
-    chunk->encoded_length = row.n_out_valid < chunk->out_cap ? row.n_out_valid : chunk->out_cap;
-    turn(chunk->encoder, c->out, chunk->n_out, k->d_model);
+    chunk->n_out = row->n_out < chunk->out_cap ? row->n_out : chunk->out_cap;
+    chunk->encoded_length = row->n_out_valid < chunk->out_cap ? row->n_out_valid : chunk->out_cap;
+    turn(chunk->encoder, c->out[i], chunk->n_out, c->base.contract->d_model);
     for (conure_role role = CONURE_ROLE_INPUTS; role < CONURE_ROLES; role++)
         chunk->has[role] = true;
-    conure_chunk_copy(&c->given, CONURE_ROLE_CHANNEL_OUT, chunk, CONURE_ROLE_CHANNEL_OUT);
-    conure_chunk_copy(&c->given, CONURE_ROLE_TIME_OUT, chunk, CONURE_ROLE_TIME_OUT);
-    c->given.cache_length[1] = chunk->cache_length[1];
+    return c->engine->state_export(c->self, c->states[i], chunk->channel[1], chunk->time[1], &chunk->cache_length[1], err);
+}
+
+static conure_status engine_step_batch(conure_candidate *base, conure_chunk *const *chunks, uint32_t n, conure_error *err)
+{
+    engine_candidate *c = (engine_candidate *)base;
+    conure_encode_row rows[CONURE_CANDIDATE_ROWS];
+    conure_status status = CONURE_OK;
+    for (uint32_t i = 0; i < n && status == CONURE_OK; i++)
+        status = set_row(c, i, chunks[i], &rows[i], err);
+    c->holds_given = false;
+    if (status == CONURE_OK)
+        status = c->engine->encode(c->self, rows, n, err);
+    for (uint32_t i = 0; i < n && status == CONURE_OK; i++)
+        status = take_row(c, i, chunks[i], &rows[i], err);
+    if (status != CONURE_OK)
+        return status;
+    conure_chunk_copy(&c->given, CONURE_ROLE_CHANNEL_OUT, chunks[0], CONURE_ROLE_CHANNEL_OUT);
+    conure_chunk_copy(&c->given, CONURE_ROLE_TIME_OUT, chunks[0], CONURE_ROLE_TIME_OUT);
+    c->given.cache_length[1] = chunks[0]->cache_length[1];
     c->holds_given = true;
     return CONURE_OK;
+}
+
+static conure_status engine_step(conure_candidate *base, conure_chunk *chunk, conure_error *err)
+{
+    return engine_step_batch(base, &chunk, 1, err);
 }
 
 static conure_status open_parts(engine_candidate *c, const char *words, const conure_model *model, const conure_candidate_options *o,
@@ -95,7 +136,6 @@ static conure_status open_parts(engine_candidate *c, const char *words, const co
 {
     const conure_contract *k = c->base.contract;
     conure_engine_spec spec;
-    conure_cache_options caches;
     conure_status status = conure_engine_spec_parse(&spec, words, err);
     if (status == CONURE_OK && !model)
         status = conure_fail(err, CONURE_BAD_ARG, "%s: an engine needs a model", words);
@@ -115,16 +155,13 @@ static conure_status open_parts(engine_candidate *c, const char *words, const co
     snprintf(c->base.precision, sizeof c->base.precision, "%s", conure_precision_name(options.precision));
     c->frames_cap = c->given.frames_cap;
     c->rows_cap = c->frames_cap / k->streaming.factor + 1;
-    c->mel = conure_calloc((size_t)c->frames_cap * k->mel_bins, sizeof *c->mel);
-    c->out = conure_calloc((size_t)c->rows_cap * k->d_model, sizeof *c->out);
-    if (!c->mel || !c->out)
-        return conure_fail_memory(err, "a step's rows", ((size_t)c->frames_cap * k->mel_bins) * sizeof(float));
-    status = c->engine->open(&c->self, model, &options, err);
+    status = conure_model_hash(model, c->base.model_sha256, err);
+    if (status == CONURE_OK)
+        status = c->engine->open(&c->self, model, &options, err);
     if (status != CONURE_OK)
         return status;
     snprintf(c->base.description, sizeof c->base.description, "%s: %s", words, c->engine->describe(c->self));
-    conure_contract_cache_options(k, &caches);
-    return c->engine->state_open(c->self, &c->state, &caches, err);
+    return open_row(c, 0, err);
 }
 
 conure_status conure_candidate_engine_open(conure_candidate **out, const char *spec, const conure_contract *contract,
@@ -134,7 +171,7 @@ conure_status conure_candidate_engine_open(conure_candidate **out, const char *s
     *out = NULL;
     if (!c)
         return conure_fail_memory(err, "a candidate", sizeof *c);
-    c->base = (conure_candidate){.step = engine_step, .close = engine_close, .contract = contract, .cancel = options->cancel};
+    c->base = (conure_candidate){.step = engine_step, .step_batch = engine_step_batch, .close = engine_close, .contract = contract, .cancel = options->cancel};
     const conure_status status = open_parts(c, spec, model, options, err);
     if (status == CONURE_OK)
         *out = &c->base;

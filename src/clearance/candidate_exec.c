@@ -310,6 +310,9 @@ static conure_status greet(exec_candidate *c, conure_error *err)
         status = conure_fail(err, CONURE_BACKEND, "the candidate's greeting is not {\"candidate\": \"NAME\", \"protocol\": 1}");
     if (status == CONURE_OK)
         snprintf(c->base.description, sizeof c->base.description, "exec: %.200s", name);
+    const char *runs = json_string_value(json_object_get(answer, "model_sha256")); /* it may say what it runs */
+    if (status == CONURE_OK && runs)
+        snprintf(c->base.model_sha256, sizeof c->base.model_sha256, "%.64s", runs);
     json_decref(answer);
     c->failed = status != CONURE_OK;
     return as_backend(status);

@@ -3,10 +3,13 @@
 
 #include "base/memory.h"
 #include "base/system.h"
+#include "clearance/plot.h"
 #include "model/random.h"
 
 #include <float.h>
+#include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,22 +46,28 @@ double conure_noise_cosine(const conure_noise *noise)
 
 static void add(conure_noise *noise, const float *reference, const float *candidate, size_t n)
 {
-    double max = 0, largest = 0;
+    size_t worst;
+    double max, relative;
+    conure_errors_add(&noise->errors, reference, candidate, n, &worst, &max, &relative);
     for (size_t i = 0; i < n; i++) {
-        const double a = reference[i], b = candidate[i], d = fabs(a - b);
-        if (!(d <= max))
-            max = isnan(d) ? INFINITY : d;
-        largest = fabs(a) > largest ? fabs(a) : largest;
-        noise->sum += d;
+        const double a = reference[i], b = candidate[i];
+        noise->largest = fabs(a) > noise->largest ? fabs(a) : noise->largest;
         noise->dot += a * b;
         noise->reference_square += a * a;
         noise->candidate_square += b * b;
     }
     noise->n += n;
-    noise->max = max > noise->max ? max : noise->max;
-    noise->largest = largest > noise->largest ? largest : noise->largest;
-    const double relative = max > 0 ? max / largest : 0;
-    noise->relative_max = relative > noise->relative_max ? relative : noise->relative_max;
+    noise->sum = noise->errors.sum;
+    noise->max = noise->errors.max;
+    noise->relative_max = noise->errors.relative_max;
+}
+
+/* Zeros in front of the valid rows would make every percentile 0. */
+static void add_channel(conure_noise *noise, const conure_contract *k, const float *reference, const float *candidate, int64_t length)
+{
+    const size_t rows = k->streaming.cache_rows, d = k->d_model, valid = length <= 0 || length > (int64_t)rows ? rows : (size_t)length;
+    for (size_t layer = 0; layer < k->n_layers; layer++)
+        add(noise, reference + (layer * rows + rows - valid) * d, candidate + (layer * rows + rows - valid) * d, valid * d);
 }
 
 /* The first profile that serves the step; 0: none. */
@@ -132,7 +141,7 @@ static conure_status one_step(measuring *m, uint64_t chunk, uint32_t n_frames)
                            (unsigned long long)chunk, (long long)length[1], (long long)length[0]);
     n_out = n_out < m->k->streaming.valid_out ? n_out : m->k->streaming.valid_out;
     add(&m->report->tensors[CONURE_NOISE_ENCODER], m->out[0], m->out[1], (size_t)n_out * m->k->d_model);
-    add(&m->report->tensors[CONURE_NOISE_CHANNEL], m->channel[0], m->channel[1], m->channel_floats);
+    add_channel(&m->report->tensors[CONURE_NOISE_CHANNEL], m->k, m->channel[0], m->channel[1], length[0]);
     add(&m->report->tensors[CONURE_NOISE_TIME], m->time[0], m->time[1], m->time_floats);
     m->report->length = length[0];
     m->report->n_chunks++;
@@ -180,6 +189,7 @@ static conure_status run(measuring *m)
     const uint32_t longest = frames[1] > frames[0] ? frames[1] : frames[0];
     if (m->o->n_chunks == 0 || frames[0] == 0 || (m->o->n_chunks > 1 && frames[1] == 0))
         return conure_fail(m->err, CONURE_BAD_ARG, "no chunks, or no profile of the contract for %s steps", frames[0] ? "later" : "first");
+    const uint64_t before = m->report->n_chunks;
     conure_status status = open_all(m, longest);
     for (uint64_t i = 0; i < m->o->n_chunks && status == CONURE_OK; i++) {
         if (!make_features(m, i, frames[i > 0]))
@@ -188,12 +198,12 @@ static conure_status run(measuring *m)
         if (status == CONURE_OK && m->o->progress && !m->o->progress(m->o->progress_user, (double)(i + 1) / (double)(m->o->n_chunks + 1)))
             status = conure_fail(m->err, CONURE_CANCELLED, "cancelled");
     }
-    if (status == CONURE_OK && m->report->n_chunks == 0)
+    if (status == CONURE_OK && m->report->n_chunks == before)
         status = conure_fail(m->err, CONURE_BAD_ARG, "the audio has %llu mel frames, the first step takes %u", (unsigned long long)m->o->n_mel,
                              frames[0]);
     uint32_t n_out = 0;
     if (status == CONURE_OK) { /* the last slice once more, as an utterance of its own */
-        status = encode(m, frames[m->report->n_chunks > 1], 0, false, &n_out);
+        status = encode(m, frames[m->report->n_chunks > before + 1], 0, false, &n_out);
         if (status == CONURE_OK)
             add(&m->report->tensors[CONURE_NOISE_OFFLINE], m->out[0], m->out[1], (size_t)n_out * m->k->d_model);
     }
@@ -206,7 +216,9 @@ conure_status conure_noise_floor_run(conure_noise_report *report, const conure_c
 {
     measuring m = {.k = contract, .o = options, .report = report, .engine = {reference, candidate},
                    .self = {reference_self, candidate_self}, .err = err};
-    *report = (conure_noise_report){.flows = conure_contract_state_flows(contract)};
+    if (!options->more)
+        memset(report, 0, sizeof *report);
+    report->flows = conure_contract_state_flows(contract);
     const conure_status status = run(&m);
     close_all(&m);
     return status;
@@ -219,29 +231,62 @@ static double at_least(double noise, double least)
     return noise > least ? noise : least;
 }
 
+/* Where the numbers come from, as a JSON string; freed by free(). */
+static char *source_of(const conure_noise_report *r, double factor, const char *how, conure_error *err)
+{
+    char words[512], number[CONURE_PLOT_NUMBER_CAP]; /* what a tolerance file may have */
+    conure_plot_number(number, factor, 6);
+    const int n = snprintf(words, sizeof words, "%s x the largest difference (absolute_p95: the 95th percentile) to ref:f64 over %llu chunks of %s, at "
+                           "least %s x float32's epsilon of the largest value; slope: a drift that would use up absolute_max in 100 chunks",
+                           number, (unsigned long long)r->n_chunks, how, number);
+    if (n < 0 || (size_t)n >= sizeof words) {
+        conure_fail(err, CONURE_BAD_ARG, "where the numbers come from takes %d bytes, at most %zu are possible", n, sizeof words - 1);
+        return NULL;
+    }
+    json_t *string = json_string(words);
+    char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    json_decref(string);
+    if (!quoted)
+        conure_fail(err, CONURE_BAD_ARG, "where the numbers come from is no UTF-8: %.60s", words);
+    return quoted;
+}
+
+/* "key": number, whatever the locale. */
+static void member(conure_buffer *text, const char *before, const char *key, double value, const char *after)
+{
+    char number[CONURE_PLOT_NUMBER_CAP];
+    conure_buffer_format(text, "%s\"%s\": %s%s", before, key, conure_plot_number(number, value, 6), after);
+}
+
 conure_status conure_noise_floor_dump(const conure_noise_report *r, const char *name, const char *precision, double factor,
                                       const char *how, char **out, conure_error *err)
 {
     conure_buffer text = {0};
     *out = NULL;
     for (int i = 0; i < CONURE_NOISE_OFFLINE; i++)
-        if (!isfinite(r->tensors[i].max))
+        if (!isfinite(r->tensors[i].max) || !isfinite(r->tensors[i].relative_max))
             return conure_fail(err, CONURE_BACKEND, "%s: the candidate gave what is not finite, no tolerance follows from that",
                                conure_noise_name((conure_noise_tensor)i));
+    char *source = source_of(r, factor, how, err);
+    if (!source)
+        return CONURE_BAD_ARG;
     conure_buffer_format(&text, "{\n  \"tolerances\": \"%s\",\n  \"format\": 1,\n  \"entries\": [\n    {\n", name);
     conure_buffer_format(&text, "      \"name\": \"noise floor, %s\",\n      \"state\": \"%s\",\n      \"precision\": [\"%s\"],\n", precision,
                          r->flows ? "flows" : "reset", precision);
-    conure_buffer_format(&text, "      \"source\": \"%g x the largest difference to ref:f64 over %llu chunks of %s, at least %g x float32's epsilon of "
-                         "the largest value; slope: a drift that would use up absolute_max in 100 chunks\",\n      \"tensors\": {\n",
-                         factor, (unsigned long long)r->n_chunks, how, factor);
-    for (int i = 0; i < CONURE_NOISE_OFFLINE; i++)
-        conure_buffer_format(&text, "        \"%s\": {\"absolute_max\": %.6g, \"relative_max\": %.6g},\n", conure_noise_name((conure_noise_tensor)i),
-                             factor * at_least(r->tensors[i].max, (double)FLT_EPSILON * r->tensors[i].largest),
-                             factor * at_least(r->tensors[i].relative_max, (double)FLT_EPSILON));
+    conure_buffer_format(&text, "      \"source\": %s,\n      \"tensors\": {\n", source);
+    for (int i = 0; i < CONURE_NOISE_OFFLINE; i++) {
+        const conure_noise *t = &r->tensors[i];
+        const double least = (double)FLT_EPSILON * t->largest;
+        conure_buffer_format(&text, "        \"%s\": {", conure_noise_name((conure_noise_tensor)i));
+        member(&text, "", "absolute_p95", factor * at_least(conure_errors_percentile(&t->errors, 0.95), least), ", ");
+        member(&text, "", "absolute_max", factor * at_least(t->max, least), ", ");
+        member(&text, "", "relative_max", factor * at_least(t->relative_max, (double)FLT_EPSILON), "},\n");
+    }
     const conure_noise *e = &r->tensors[CONURE_NOISE_ENCODER];
-    conure_buffer_format(&text, "        \"encoded_lengths\": \"exact\",\n        \"cache_last_channel_len\": \"exact\"\n      },\n"
-                         "      \"slope_per_chunk\": %.6g,\n      \"token_agreement\": %s\n    }\n  ]\n}\n",
-                         factor * at_least(e->max, (double)FLT_EPSILON * e->largest) / 100, strcmp(precision, "f32") == 0 ? "1" : "0.99");
+    conure_buffer_text(&text, "        \"encoded_lengths\": \"exact\",\n        \"cache_last_channel_len\": \"exact\"\n      },\n");
+    member(&text, "      ", "slope_per_chunk", factor * at_least(e->max, (double)FLT_EPSILON * e->largest) / 100, ",\n");
+    member(&text, "      ", "token_agreement", strcmp(precision, "f32") == 0 ? 1 : 0.99, "\n    }\n  ]\n}\n");
+    free(source);
     if (text.failed) {
         conure_buffer_free(&text);
         return conure_fail_memory(err, "a tolerance file", 4096);

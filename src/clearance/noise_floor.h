@@ -6,12 +6,13 @@
 #ifndef CONURE_CLEARANCE_NOISE_FLOOR_H
 #define CONURE_CLEARANCE_NOISE_FLOOR_H
 
+#include "clearance/errors.h"
 #include "contract/contract.h"
 #include "engine/engine.h"
 
 typedef enum conure_noise_tensor {
     CONURE_NOISE_ENCODER = 0, /* encoder_output of the steps */
-    CONURE_NOISE_CHANNEL,     /* cache_last_channel */
+    CONURE_NOISE_CHANNEL,     /* cache_last_channel: its valid rows, or all of it while there are none, layer by layer, as parity has it */
     CONURE_NOISE_TIME,        /* cache_last_time */
     CONURE_NOISE_OFFLINE,     /* encoder_output of the utterance; part of no tolerance, which are about steps */
     CONURE_NOISE_TENSORS,
@@ -19,6 +20,7 @@ typedef enum conure_noise_tensor {
 const char *conure_noise_name(conure_noise_tensor tensor); /* "encoder_output", ..., "offline" */
 
 typedef struct conure_noise {
+    conure_errors errors; /* for percentiles */
     uint64_t n;           /* values compared */
     double max, sum;      /* of absolute differences; max is infinite when one was NaN */
     double relative_max;  /* largest difference over the largest reference value of a step's tensor */
@@ -33,6 +35,7 @@ typedef struct conure_noise_options {
     uint64_t seed;        /* of the made-up features */
     const float *mel;     /* NULL: made up.  Else [n_mel][mel_bins] normalised features of real audio */
     uint64_t n_mel;
+    bool more;            /* the report is of a run before: what is measured is added to it, from a new stream on */
     conure_progress_fn progress; /* NULL, or false cancels */
     void *progress_user;
 } conure_noise_options;
@@ -55,9 +58,10 @@ conure_status conure_noise_floor_run(conure_noise_report *report, const conure_c
                                      const conure_noise_options *options, conure_error *err);
 
 /* A tolerance file with one entry, for the precision and for contracts whose state flows as this one's does:
- *   absolute_max = factor * max(noise, FLT_EPSILON * largest value), relative_max likewise;
+ *   absolute_max = factor * max(noise, FLT_EPSILON * largest value); absolute_p95 of its 95th percentile, relative_max likewise;
  *   slope: a drift that would use up absolute_max of encoder_output in 100 chunks.
- * *out is freed by free(). */
+ * how: what was measured on; the sentence "source" with it has at most 511 bytes.  *out is freed by free().
+ * Returns OK, BACKEND (something was not finite), BAD_ARG (the sentence is longer), NO_MEMORY. */
 conure_status conure_noise_floor_dump(const conure_noise_report *report, const char *name, const char *precision, double factor,
                                       const char *how, char **out, conure_error *err);
 

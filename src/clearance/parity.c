@@ -66,14 +66,17 @@ static bool set_inputs(run *p, const conure_chunk *reference)
     return true;
 }
 
-static void compare_floats(run *p, conure_measured m, const float *a, const float *b, size_t n, size_t offset, double *max)
+static void compare_floats(run *p, conure_measured m, const float *a, const float *b, size_t n, size_t offset, conure_parity_chunk *series)
 {
+    double *const max = &series->max[m];
     conure_parity_tensor *t = &p->r->tensors[m];
     const conure_limits *limits = &p->o->tolerance->limits[m];
     size_t worst;
     double relative;
     conure_errors_add(&t->errors, a, b, n, &worst, max, &relative);
     t->n_chunks++;
+    if (!(relative <= series->relative[m])) /* of a cache's layers the worst */
+        series->relative[m] = relative;
     if (*max <= limits->absolute_max && relative <= limits->relative_max)
         return;
     if (t->n_bad++ == 0) {
@@ -84,8 +87,9 @@ static void compare_floats(run *p, conure_measured m, const float *a, const floa
 }
 
 /* Of the attention cache its valid rows are compared, where there are any: zeros in front of them would make every percentile 0. */
-static void compare_channel(run *p, const conure_chunk *reference, double *max)
+static void compare_channel(run *p, const conure_chunk *reference, conure_parity_chunk *series)
 {
+    double *const max = &series->max[CONURE_MEASURED_CHANNEL];
     const conure_contract *k = p->contract;
     const size_t rows = k->streaming.cache_rows, d = k->d_model;
     const int64_t length = reference->cache_length[1];
@@ -95,7 +99,7 @@ static void compare_channel(run *p, const conure_chunk *reference, double *max)
     double largest = 0;
     for (size_t layer = 0; layer < k->n_layers; layer++) {
         const size_t at = (layer * rows + rows - valid) * d;
-        compare_floats(p, CONURE_MEASURED_CHANNEL, reference->channel[1] + at, p->own.channel[1] + at, valid * d, at, max);
+        compare_floats(p, CONURE_MEASURED_CHANNEL, reference->channel[1] + at, p->own.channel[1] + at, valid * d, at, series);
         if (*max > largest)
             largest = *max;
     }
@@ -121,16 +125,15 @@ static void compare(run *p, const conure_chunk *reference, conure_parity_chunk *
     if (reference->has[CONURE_ROLE_ENCODER]) {
         const bool same = own->n_out == reference->n_out;
         if (same)
-            compare_floats(p, CONURE_MEASURED_ENCODER, reference->encoder, own->encoder, (size_t)own->n_out * p->contract->d_model, 0,
-                           &series->max[CONURE_MEASURED_ENCODER]);
+            compare_floats(p, CONURE_MEASURED_ENCODER, reference->encoder, own->encoder, (size_t)own->n_out * p->contract->d_model, 0, series);
         else
             reason(r, CONURE_VERDICT_FAIL, "chunk %llu: encoder_output has %u frames, the reference's %u", (unsigned long long)own->index,
                    own->n_out, reference->n_out);
     }
     if (reference->has[CONURE_ROLE_CHANNEL_OUT])
-        compare_channel(p, reference, &series->max[CONURE_MEASURED_CHANNEL]);
+        compare_channel(p, reference, series);
     if (reference->has[CONURE_ROLE_TIME_OUT])
-        compare_floats(p, CONURE_MEASURED_TIME, reference->time[1], own->time[1], own->time_floats, 0, &series->max[CONURE_MEASURED_TIME]);
+        compare_floats(p, CONURE_MEASURED_TIME, reference->time[1], own->time[1], own->time_floats, 0, series);
     if (reference->has[CONURE_ROLE_ENCODED_LENGTH])
         compare_length(&r->lengths[0], own->index, reference->encoded_length, own->encoded_length);
     if (reference->has[CONURE_ROLE_CACHE_LENGTH_OUT])

@@ -37,6 +37,7 @@ typedef struct conure_parity_length {
 typedef struct conure_parity_chunk {
     uint64_t chunk;
     double max[CONURE_MEASURED]; /* negative: not compared */
+    double relative[CONURE_MEASURED]; /* max over the largest value of the reference's tensor */
     int64_t cache_length, reference_cache_length;
     double seconds;              /* of the candidate's step */
 } conure_parity_chunk;

@@ -74,9 +74,9 @@ static conure_status answer(serving *s, conure_error *err)
 }
 
 /* A frame that holds one text, which may hold anything. */
-static conure_status answer_text(serving *s, const char *key, const char *value, conure_error *err)
+static conure_status answer_text(serving *s, const char *key, const char *value, const char *model_sha256, conure_error *err)
 {
-    json_t *tree = json_pack("{s:s, s:i}", key, value, "protocol", 1);
+    json_t *tree = json_pack("{s:s, s:i, s:s*}", key, value, "protocol", 1, "model_sha256", model_sha256);
     char *text = tree ? json_dumps(tree, JSON_COMPACT) : NULL;
     json_decref(tree);
     s->json.bytes = s->payload.bytes = 0;
@@ -109,7 +109,7 @@ static conure_status greet(serving *s, const char *spec, const conure_model *mod
     if (status != CONURE_OK)
         return status;
     s->payload_max = (s->chunk.channel_floats + s->chunk.time_floats + (size_t)s->chunk.frames_cap * s->contract.mel_bins) * sizeof(float) + 64;
-    return answer_text(s, "candidate", conure_candidate_describe(s->engine), err);
+    return answer_text(s, "candidate", conure_candidate_describe(s->engine), s->engine->model_sha256, err);
 }
 
 static conure_status one_step(serving *s, conure_error *err)
@@ -140,7 +140,7 @@ conure_status conure_candidate_serve(FILE *in, FILE *out, const char *spec, cons
     while (status == CONURE_OK && !s.ended)
         status = one_step(&s, err);
     if (status != CONURE_OK && status != CONURE_IO)
-        (void)answer_text(&s, "error", err ? err->text : conure_status_text(status), NULL);
+        (void)answer_text(&s, "error", err ? err->text : conure_status_text(status), NULL, NULL);
     conure_candidate_close(&s.engine);
     conure_chunk_close(&s.chunk);
     conure_buffer_free(&s.json);

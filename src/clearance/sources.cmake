@@ -6,16 +6,42 @@ add_library(conure_clearance STATIC
     ${CMAKE_CURRENT_LIST_DIR}/candidate_engine.c
     ${CMAKE_CURRENT_LIST_DIR}/candidate_exec.c
     ${CMAKE_CURRENT_LIST_DIR}/chunk.c
+    ${CMAKE_CURRENT_LIST_DIR}/diagnose.c
+    ${CMAKE_CURRENT_LIST_DIR}/diagnose_plot.c
     ${CMAKE_CURRENT_LIST_DIR}/errors.c
+    ${CMAKE_CURRENT_LIST_DIR}/faults.c
     ${CMAKE_CURRENT_LIST_DIR}/features.c
+    ${CMAKE_CURRENT_LIST_DIR}/gates.c
+    ${CMAKE_CURRENT_LIST_DIR}/judge.c
+    ${CMAKE_CURRENT_LIST_DIR}/judge_audio.c
+    ${CMAKE_CURRENT_LIST_DIR}/judge_noise.c
+    ${CMAKE_CURRENT_LIST_DIR}/judge_parity.c
     ${CMAKE_CURRENT_LIST_DIR}/live.c
     ${CMAKE_CURRENT_LIST_DIR}/noise_floor.c
     ${CMAKE_CURRENT_LIST_DIR}/nemo.c
     ${CMAKE_CURRENT_LIST_DIR}/parity.c
+    ${CMAKE_CURRENT_LIST_DIR}/plot.c
+    ${CMAKE_CURRENT_LIST_DIR}/plot_canvas.c
+    ${CMAKE_CURRENT_LIST_DIR}/plot_heat.c
+    ${CMAKE_CURRENT_LIST_DIR}/plot_text.c
+    ${CMAKE_CURRENT_LIST_DIR}/probe.c
     ${CMAKE_CURRENT_LIST_DIR}/record.c
     ${CMAKE_CURRENT_LIST_DIR}/reference_read.c
     ${CMAKE_CURRENT_LIST_DIR}/reference_write.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_csv.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_heard.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_html.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_json.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_md.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_measured.c
+    ${CMAKE_CURRENT_LIST_DIR}/report_page.c
+    ${CMAKE_CURRENT_LIST_DIR}/self_test.c
     ${CMAKE_CURRENT_LIST_DIR}/serve.c
+    ${CMAKE_CURRENT_LIST_DIR}/stage_inputs.c
+    ${CMAKE_CURRENT_LIST_DIR}/stage_parity.c
+    ${CMAKE_CURRENT_LIST_DIR}/stage_reference.c
+    ${CMAKE_CURRENT_LIST_DIR}/stage_steps.c
+    ${CMAKE_CURRENT_LIST_DIR}/stages.c
     ${CMAKE_CURRENT_LIST_DIR}/summary.c
     ${CMAKE_CURRENT_LIST_DIR}/tolerance.c)
 target_link_libraries(conure_clearance PUBLIC conure_private)

@@ -1,38 +1,17 @@
 /* clearance.c - see clearance.h. */
 #include "cli/clearance.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "audio/audio.h"
+#include "base/files.h"
 #include "base/memory.h"
 #include "base/system.h"
 #include "cli/command.h"
 #include "cli/terminal.h"
-#include "features/mel.h"
-
-static conure_status read_table(const conure_model *model, const char *name, uint64_t n, float **out, conure_error *err)
-{
-    const conure_tensor *tensor = conure_model_tensor(model, name);
-    if (!tensor)
-        return CONURE_OK; /* computed */
-    *out = conure_calloc(n, sizeof **out);
-    return *out ? conure_tensor_read_f32(tensor, *out, n, err) : conure_fail_memory(err, name, n * sizeof **out);
-}
-
-static conure_status open_mel(conure_mel **mel, const conure_model *model, conure_error *err)
-{
-    const conure_config *c = &model->config;
-    float *window = NULL, *filters = NULL;
-    conure_status status = read_table(model, "preprocessor.featurizer.window", c->window_samples, &window, err);
-    if (status == CONURE_OK)
-        status = read_table(model, "preprocessor.featurizer.fb", (uint64_t)c->mel_bins * (c->n_fft / 2 + 1), &filters, err);
-    if (status == CONURE_OK)
-        status = conure_mel_open(mel, c, window, filters, err);
-    free(window);
-    free(filters);
-    return status;
-}
+#include "clearance/stages.h"
 
 /* Append one file's frames to *all. */
 static conure_status one_file(conure_mel *mel, const conure_config *c, const char *file, float **all, uint64_t *n_all, conure_error *err)
@@ -67,7 +46,7 @@ conure_status conure_clearance_mel(const conure_model *model, char *const *files
     conure_sha256 sha;
     *mel = NULL;
     *n_mel = 0;
-    conure_status status = open_mel(&plan, model, err);
+    conure_status status = conure_clearing_mel(&plan, model, err);
     for (int i = 0; i < n_files && status == CONURE_OK; i++)
         status = one_file(plan, &model->config, files[i], mel, n_mel, err);
     conure_mel_close(&plan);
@@ -86,6 +65,29 @@ bool conure_clearance_show(void *user, uint64_t done, uint64_t all)
         conure_progress_more("%s: chunk %llu of %llu, %s left", p->what, (unsigned long long)done, (unsigned long long)all,
                              conure_text_seconds(spent_s / (double)(done - p->first) * (double)(all - done), left));
     return !conure_interrupted;
+}
+
+conure_status conure_clearance_write(const json_t *json, bool print, const char *out, conure_error *err)
+{
+    char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+    conure_writer *writer = NULL;
+    if (!text)
+        return conure_fail_memory(err, "a summary", 8192);
+    conure_status status = CONURE_OK;
+    if (print)
+        printf("%s\n", text);
+    if (out) {
+        status = conure_writer_open(&writer, out, err);
+        if (status == CONURE_OK)
+            status = conure_writer_write(writer, text, strlen(text), err);
+        if (status == CONURE_OK)
+            status = conure_writer_write(writer, "\n", 1, err);
+        if (status == CONURE_OK)
+            status = conure_writer_commit(&writer, err);
+        conure_writer_abort(&writer);
+    }
+    free(text);
+    return status;
 }
 
 int conure_clearance_fail(conure_status status, const conure_error *err)

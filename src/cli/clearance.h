@@ -1,4 +1,4 @@
-/* clearance.h - what the commands reference and parity have in common. */
+/* clearance.h - what the commands that measure engines have in common. */
 #ifndef CONURE_CLI_CLEARANCE_H
 #define CONURE_CLI_CLEARANCE_H
 
@@ -18,6 +18,9 @@ typedef struct conure_clearance_progress {
     uint64_t first; /* chunks that were done before */
 } conure_clearance_progress;
 bool conure_clearance_show(void *progress, uint64_t done, uint64_t all);
+
+/* A result as JSON: printed, when print is set, and written to the file out, unless that is NULL.  json NULL: NO_MEMORY. */
+conure_status conure_clearance_write(const json_t *json, bool print, const char *out, conure_error *err);
 
 /* What could not be judged: says why, gives the exit status. */
 int conure_clearance_fail(conure_status status, const conure_error *err);

@@ -39,6 +39,10 @@ bool conure_embedded_model(const void **data, size_t *bytes);
 /* A few seconds of speech as a FLAC file, for `conure bench`. */
 void conure_embedded_clip(const void **data, size_t *bytes);
 
+/* What NeMo computes from that clip with the embedded model: safetensors, names "clip.mel" and so on; false when the build has none. */
+bool conure_embedded_golden(const void **data, size_t *bytes);
+#define CONURE_EMBEDDED_GOLDEN "clip"
+
 /* mkdir -p: existing folders are fine.  IO names the one that failed. */
 conure_status conure_make_folders(const char *path, conure_error *err);
 

@@ -2,12 +2,12 @@
 #ifndef CONURE_CLI_PARITY_H
 #define CONURE_CLI_PARITY_H
 
-#include "cli/clearance.h"
+#include "cli/comparison.h"
 
 typedef struct conure_parity_settings {
-    const char *model, *contract, *reference, *name, *candidate, *engine, *tolerances, *precision, *out, *series;
-    uint64_t n_chunks, seed, n_frames, n_threads;
-    double timeout_s;
+    conure_comparison_settings compared;
+    const char *tolerances, *precision, *out, *series;
+    uint64_t n_chunks;
     int mode;
     bool json;
 } conure_parity_settings;

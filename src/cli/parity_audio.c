@@ -29,16 +29,16 @@ static conure_status open_one(conure_recognizer **out, const conure_model *model
 static conure_status open_both(listening *l, const conure_parity_settings *s, const conure_model *model, conure_error *err)
 {
     conure_engine_spec spec;
-    if (strncmp(s->candidate, "exec:", 5) == 0)
+    if (strncmp(s->compared.candidate, "exec:", 5) == 0)
         return conure_fail(err, CONURE_UNSUPPORTED, "a command gets encoder steps only: mode audio needs an engine of this build");
-    conure_status status = conure_engine_spec_parse(&spec, s->candidate, err);
+    conure_status status = conure_engine_spec_parse(&spec, s->compared.candidate, err);
     const char *precision = s->precision ? s->precision : conure_precision_name(spec.precision ? spec.precision : CONURE_PRECISION_F32);
     if (status == CONURE_OK) /* whole files: no state between chunks is in question, and both kinds of entry hold the same limit */
         status = conure_tolerance_read(&l->tolerance, s->tolerances, true, precision, l->tolerance_sha256, err);
     if (status == CONURE_OK)
-        status = open_one(&l->reference, model, s->engine ? s->engine : "cpu:f32", s->n_threads, err);
+        status = open_one(&l->reference, model, s->compared.engine ? s->compared.engine : "cpu:f32", s->compared.n_threads, err);
     if (status == CONURE_OK)
-        status = open_one(&l->candidate, model, s->candidate, s->n_threads, err);
+        status = open_one(&l->candidate, model, s->compared.candidate, s->compared.n_threads, err);
     if (status == CONURE_OK)
         status = conure_agreement_open(&l->agreement, model->config.vocab_size, err);
     return status;

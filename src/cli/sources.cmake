@@ -14,6 +14,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/command_candidate.c
     ${CMAKE_CURRENT_LIST_DIR}/command_completion.c
     ${CMAKE_CURRENT_LIST_DIR}/command_contract.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_diagnose.c
     ${CMAKE_CURRENT_LIST_DIR}/command_doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/command_help.c
     ${CMAKE_CURRENT_LIST_DIR}/command_model.c
@@ -23,6 +24,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/command_stream.c
     ${CMAKE_CURRENT_LIST_DIR}/command_transcribe.c
     ${CMAKE_CURRENT_LIST_DIR}/commands.c
+    ${CMAKE_CURRENT_LIST_DIR}/comparison.c
     ${CMAKE_CURRENT_LIST_DIR}/completion.c
     ${CMAKE_CURRENT_LIST_DIR}/contract_print.c
     ${CMAKE_CURRENT_LIST_DIR}/crowd.c
@@ -48,6 +50,11 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/stream.c
     ${CMAKE_CURRENT_LIST_DIR}/stream_json.c
     ${CMAKE_CURRENT_LIST_DIR}/stream_text.c
+    ${CMAKE_CURRENT_LIST_DIR}/clear_audio.c
+    ${CMAKE_CURRENT_LIST_DIR}/clear_config.c
+    ${CMAKE_CURRENT_LIST_DIR}/clear_folder.c
+    ${CMAKE_CURRENT_LIST_DIR}/clear_print.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_clear.c
     ${CMAKE_CURRENT_LIST_DIR}/terminal.c
     ${CMAKE_CURRENT_LIST_DIR}/transcribe.c
     ${CMAKE_CURRENT_LIST_DIR}/transcribe_long.c)
@@ -62,14 +69,32 @@ if(CONURE_PULL)
     list(APPEND CONURE_CLI_DEFINITIONS CONURE_HAVE_CURL=1)
 endif()
 
-# A plain clone carries the model that the program embeds; without the file it is built without one.
-set(CONURE_EMBEDDED_MODEL ${PROJECT_SOURCE_DIR}/models/embedded.conure CACHE FILEPATH "Model to embed; empty: none")
+# A plain clone carries the model that the program embeds, packed for the tree's limit; without the file it is built without one.
+set(packed_model ${PROJECT_SOURCE_DIR}/models/embedded.conure.gz)
+set(unpacked_model ${PROJECT_BINARY_DIR}/models/embedded.conure)
+if(EXISTS ${packed_model})
+    set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${packed_model})
+    file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/models)
+    execute_process(COMMAND gzip -dc ${packed_model} OUTPUT_FILE ${unpacked_model}.new RESULT_VARIABLE not_unpacked)
+    if(not_unpacked)
+        message(FATAL_ERROR "${packed_model} could not be unpacked by gzip: ${not_unpacked}")
+    endif()
+    # The time of an unchanged file stays, so that nothing is built anew.
+    execute_process(COMMAND ${CMAKE_COMMAND} -E copy_if_different ${unpacked_model}.new ${unpacked_model})
+    file(REMOVE ${unpacked_model}.new)
+endif()
+set(CONURE_EMBEDDED_MODEL ${unpacked_model} CACHE FILEPATH "Model to embed; empty: none")
 set(CONURE_CLIP ${PROJECT_SOURCE_DIR}/tests/data/audio/librispeech_e29030942b.flac)
 set(embedded_depends ${CONURE_CLIP})
 set(embedded_definitions "CONURE_CLIP_FILE=\"${CONURE_CLIP}\"")
 if(CONURE_EMBEDDED_MODEL AND EXISTS ${CONURE_EMBEDDED_MODEL})
     list(APPEND embedded_depends ${CONURE_EMBEDDED_MODEL})
     list(APPEND embedded_definitions CONURE_HAVE_EMBEDDED=1 "CONURE_EMBEDDED_FILE=\"${CONURE_EMBEDDED_MODEL}\"")
+endif()
+set(golden ${PROJECT_SOURCE_DIR}/tests/data/golden/embedded.safetensors)
+if(EXISTS ${golden})
+    list(APPEND embedded_depends ${golden})
+    list(APPEND embedded_definitions "CONURE_GOLDEN_FILE=\"${golden}\"")
 endif()
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/embedded.c PROPERTIES OBJECT_DEPENDS "${embedded_depends}"
     COMPILE_DEFINITIONS "${embedded_definitions}")

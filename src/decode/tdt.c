@@ -2,6 +2,7 @@
  * written as the plain loop it is equal to, over as many streams as are given. */
 #include "decode/tdt.h"
 
+#include "base/inject.h"
 #include "base/memory.h"
 #include "base/threads.h"
 
@@ -190,7 +191,7 @@ static conure_status take(const conure_config *c, const conure_tdt_options *opti
         return CONURE_OK;
     }
     const conure_tdt_token token = {id, (uint32_t)(tdt->offset + at->t), duration,
-                                    conure_softmax_of(logits, blank + 1, id)};
+                                    conure_softmax_of(logits, blank + 1 + (CONURE_INJECTED(ONE_SOFTMAX) ? c->n_durations : 0), id)};
     at->symbols = at->last == at->t + 1 ? at->symbols + 1 : 1;
     at->last = at->t + 1;
     at->t += duration;
@@ -233,8 +234,13 @@ static conure_status start(const conure_engine *engine, void *self, const conure
 {
     uint32_t n_starting = 0;
     for (uint32_t i = 0; i < n; i++) {
-        room->cursors[i] = (struct conure_tdt_cursor){.t = chunks[i].tdt->jump};
-        if (!chunks[i].tdt->started) {
+        conure_tdt *tdt = chunks[i].tdt;
+        room->cursors[i] = (struct conure_tdt_cursor){.t = CONURE_INJECTED(OVERSHOOT_DROPPED) ? 0 : tdt->jump};
+        if (CONURE_INJECTED(PREDICTOR_RESET) && tdt->offset > 0)
+            conure_tdt_restart(tdt, c);
+        if (CONURE_INJECTED(LABEL_FORGOTTEN)) /* the state goes on, from the start symbol */
+            tdt->started = false;
+        if (!tdt->started) {
             room->tokens[n_starting] = c->vocab_size;
             room->emitting[n_starting++] = i;
         }

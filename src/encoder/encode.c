@@ -1,6 +1,7 @@
 /* encode.c - one encoder step of a batch of utterances or streams: mel frames to encoder frames. */
 #include "encoder/network.h"
 
+#include "base/inject.h"
 #include "base/memory.h"
 #include "base/threads.h"
 
@@ -76,7 +77,7 @@ static conure_status encode_spans(conure_network *net, conure_encode_row *rows, 
     CONURE_TRY(conure_layers_run(net, x, rows, spans, n, err));
     for (uint32_t i = 0; i < n; i++)
         if (rows[i].out)
-            CONURE_TRY(net->ops->download(net->backend, rows[i].out, x.data + (size_t)spans[i].first_row * d,
+            CONURE_TRY(net->ops->download(net->backend, rows[CONURE_INJECTED(ROWS_MIXED) ? (i + 1) % n : i].out, x.data + (size_t)spans[i].first_row * d,
                                           (size_t)spans[i].n_rows * d * sizeof(float), err));
     return conure_network_wait(net, err);
 }

@@ -1,6 +1,7 @@
 /* layers.c - Conformer layers (spec 3): loading one, and running rows of frames through all of them. */
 #include "encoder/network.h"
 
+#include "base/inject.h"
 #include "base/memory.h"
 #include "base/threads.h"
 
@@ -73,7 +74,7 @@ static conure_status load_conv(const layer_loader *l, conure_layer *layer)
         const float *v = vectors + i;
         const double scale = v[0] / sqrt((double)v[3 * (size_t)d] + 1e-5);
         for (uint32_t k = 0; k < kernel; k++)
-            turned[(size_t)k * d + i] = (float)(rows[(size_t)i * kernel + k] * scale);
+            turned[CONURE_INJECTED(WEIGHT_TURNED) ? (size_t)i * kernel + k : (size_t)k * d + i] = (float)(rows[(size_t)i * kernel + k] * scale);
         bias[i] = (float)(v[d] + (bias[i] - v[2 * (size_t)d]) * scale);
     }
     if (status == CONURE_OK)
@@ -226,6 +227,8 @@ static conure_status attend(const layer_run *r, uint32_t layer)
         .bias_u = y->bias_u, .bias_v = y->bias_v, .spans = r->spans, .n_spans = r->n,
         .left = c->att_left, .right = c->att_right, .style = c->att_style, .mask = net->mask,
     };
+    if (CONURE_INJECTED(MASK_OTHER))
+        a.mask = net->mask == CONURE_MASK_NEMO ? CONURE_MASK_EXACT : CONURE_MASK_NEMO;
     CONURE_TRY(conure_positions_rows(net, layer, r->n_positions, &a.pos, &a.pos_first, r->err));
     CONURE_TRY(net->ops->attention(net->backend, &a, r->err));
     return product(r, r->x, out, y->out, CONURE_ADD, 1.0f);

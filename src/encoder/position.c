@@ -5,6 +5,7 @@
  * input longer than that computes its rows anew, layer by layer, in one shared room. */
 #include "encoder/network.h"
 
+#include "base/inject.h"
 #include "base/memory.h"
 
 #include <math.h>
@@ -32,7 +33,7 @@ static conure_status upload_waves(conure_network *net, int64_t first, uint32_t n
     for (uint32_t a = 0; a < d / 2; a++) {
         const float w = expf((float)(2 * a) * (float)-(log(10000.0) / d));
         for (uint32_t i = 0; i < n; i++) {
-            const float angle = (float)(first - i) * w;
+            const float angle = (float)(first - i) * (CONURE_INJECTED(POSITION_SIGN) ? -w : w);
             net->host[(size_t)i * d + 2 * a] = (float)sin((double)angle);
             net->host[(size_t)i * d + 2 * a + 1] = (float)cos((double)angle);
         }

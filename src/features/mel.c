@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/inject.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "features/filterbank.h"
@@ -206,12 +207,17 @@ uint64_t conure_mel_frames(const conure_mel *mel, uint64_t n_samples)
 
 /* ---- one frame ------------------------------------------------------------------------------- */
 
+static float emphasis(const conure_mel *mel)
+{
+    return CONURE_INJECTED(NO_PREEMPHASIS) ? 0 : mel->preemphasis;
+}
+
 /* y[i] = x[i] - a x[i - 1] with y[0] = x[0] and nothing outside the signal: no -a x[L - 1] at L. */
 static float emphasised(const conure_mel *mel, const float *pcm, uint64_t n_samples, int64_t i)
 {
     if (i < 0 || (uint64_t)i >= n_samples)
         return 0.0f;
-    return i == 0 ? pcm[0] : pcm[i] - mel->preemphasis * pcm[i - 1];
+    return i == 0 ? pcm[0] : pcm[i] - emphasis(mel) * pcm[i - 1];
 }
 
 /* The windowed samples of frame t, centred on sample t hop.  What surrounds the window in time is
@@ -220,11 +226,12 @@ static void load_frame(const conure_mel *mel, const float *pcm, uint64_t n_sampl
                        float *time)
 {
     const int64_t start = (int64_t)(t * mel->hop) + mel->left - mel->n_fft / 2;
+    const float a = emphasis(mel);
     float *dst = time + mel->left;
     if (start >= 1 && (uint64_t)start + mel->window <= n_samples) { /* the same sums, unguarded */
         const float *x = pcm + start;
         for (uint32_t i = 0; i < mel->window; i++)
-            dst[i] = (x[i] - mel->preemphasis * (x - 1)[i]) * mel->window_values[i];
+            dst[i] = (x[i] - a * (x - 1)[i]) * mel->window_values[i];
         return;
     }
     for (uint32_t i = 0; i < mel->window; i++)
@@ -256,7 +263,7 @@ static void log_mel(const conure_mel *mel, const double *power, float *dst)
     for (uint32_t m = 0; m < mel->mel_bins; m++) {
         const filter f = mel->filters[m];
         const double *weights = mel->weights + f.weights;
-        double sum = mel->log_guard;
+        double sum = CONURE_INJECTED(LOG_GUARD) ? 1e-5 : mel->log_guard;
         for (uint32_t k = 0; k < f.n; k++)
             sum += weights[k] * power[f.first + k];
         dst[m] = (float)log(sum);
@@ -331,7 +338,7 @@ static void normalize_block(float *frames, uint64_t n, uint32_t stride, uint32_t
             scale[m] += d * d;
         }
     for (uint32_t m = 0; m < n_bins; m++)
-        scale[m] = 1.0 / ((n > 1 ? sqrt(scale[m] / (double)(n - 1)) : 0.0) + DEVIATION_GUARD);
+        scale[m] = 1.0 / ((n > 1 ? sqrt(scale[m] / (double)(n - !CONURE_INJECTED(DEVIATION_N))) : 0.0) + DEVIATION_GUARD);
     for (uint64_t t = 0; t < n; t++)
         for (uint32_t m = 0; m < n_bins; m++) {
             float *x = &frames[t * stride + m];
@@ -341,6 +348,10 @@ static void normalize_block(float *frames, uint64_t n, uint32_t stride, uint32_t
 
 void conure_mel_normalize(float *frames, uint64_t n, uint32_t mel_bins)
 {
+    if (CONURE_INJECTED(CHUNK_NORMALISED) && n > 100) { /* each half by itself */
+        conure_mel_normalize(frames + n / 2 * mel_bins, n > 200 ? 100 : n - n / 2, mel_bins);
+        n /= 2;
+    }
     for (uint32_t m = 0; n && m < mel_bins; m += BINS_PER_BLOCK) {
         const uint32_t rest = mel_bins - m;
         normalize_block(frames + m, n, mel_bins, rest < BINS_PER_BLOCK ? rest : BINS_PER_BLOCK);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""command.py CONURE TESTDATA: `conure noise-floor` from a contract to a file of tolerances, and what it refuses."""
+"""command.py CONURE TESTDATA: `conure noise-floor` from a contract to a file of tolerances, what it refuses, and the tracked files."""
 import json
 import os
 import subprocess
@@ -11,8 +11,16 @@ CONURE, DATA = sys.argv[1], sys.argv[2]
 TINY, ALT = os.path.join(DATA, "models", "tiny-v3.nemo"), os.path.join(DATA, "models", "tiny-alt.nemo")
 
 
+CLIPS = [os.path.join(DATA, "audio", f"librispeech_{name}.flac") for name in ("e29030942b", "59aceb6ca6")]
+TOLERANCES = os.path.join(DATA, "..", "..", "tolerances")
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}
+# As scripts/tolerances.sh has them.
+MEASURED = {"tiny-v3": (["-m", TINY], ["--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121]),
+            "embedded": ([], ["--chunk", 6, "--shift", 3, "--cache", 256])}
+
+
 def conure(*arguments):
-    done = subprocess.run([CONURE, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([CONURE, *map(str, arguments)], capture_output=True, text=True, timeout=120, env=ENVIRONMENT)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -46,12 +54,44 @@ class NoiseFloor(unittest.TestCase):
             self.assertGreater(int8["tensors"][tensor]["absolute_max"], 100 * limit)
             self.assertAlmostEqual(double["tensors"][tensor]["absolute_max"] / limit, 2, 4)
 
+    def test_audio(self):
+        made_up, both = self.measure("--candidate", "cpu:int8"), self.measure("--candidate", "cpu:int8", *CLIPS)
+        self.assertIn("4 chunks of made-up features (seed 42), model", made_up["source"])
+        self.assertIn("(seed 42) and 2 audio files (features ", both["source"])
+        for tensor in ("encoder_output", "cache_last_channel", "cache_last_time"):
+            limits = both["tensors"][tensor]
+            self.assertGreaterEqual(limits["absolute_max"], made_up["tensors"][tensor]["absolute_max"])
+            self.assertTrue(0 < limits["absolute_p95"] < limits["absolute_max"], limits)
+        self.assertNotEqual(both["tensors"], made_up["tensors"])
+
     def test_refused(self):
         for arguments, text in ((["-m", ALT], "model"), (["-m", TINY, "--candidate", "cpu:f64"], "not in f64"),
-                                (["-m", TINY, "--name", 'a"b'], "--name"), (["-m", TINY, "--candidate", "abacus"], "abacus")):
+                                (["-m", TINY, "none.wav"], "none.wav"), (["-m", TINY, "--name", 'a"b'], "--name"), (["-m", TINY, "--candidate", "abacus"], "abacus")):
             code, out, why = conure("noise-floor", self.contract, "--chunks", 1, *arguments)
             self.assertEqual((code, out), (2, ""))
             self.assertIn(text, why)
+
+    def test_tracked_files(self):
+        """They are of the models of today, honest arithmetic passes by them, and float32's files refuse what is not float32."""
+        found = {name.removesuffix(".json") for name in os.listdir(TOLERANCES)}
+        self.assertEqual(found, {"note-2026-01"} | {f"{m}-{p}" for m in MEASURED for p in ("f32", "bf16", "int8")})
+        if conure("model", "info")[0] != 0:
+            self.skipTest("a build without the embedded model")
+        for name, (model, streaming) in MEASURED.items():
+            contract = os.path.join(self.folder.name, name)
+            conure("contract", "derive", *model, *streaming, "-o", contract)
+            sha256 = next(line.split()[1] for line in conure("model", "info", *model[1:])[1].splitlines() if line.startswith("hash"))
+            for precision in ("f32", "bf16", "int8"):
+                path = os.path.join(TOLERANCES, f"{name}-{precision}.json")
+                with open(path, encoding="utf-8") as file:
+                    self.assertIn(sha256[:12], file.read(), f"{path}: the model is another now, run scripts/tolerances.sh")
+                common = ["--contract", contract, *model, "--engine", "ref:f64", "--chunks", 6, "--seed", 7, "--tolerances", path]
+                code, text, why = conure("parity", "--candidate", f"cpu:{precision}", *common)
+                self.assertEqual(code, 0, text + why)
+                if precision == "f32":
+                    for other in ("bf16", "int8"):
+                        code, text, why = conure("parity", "--candidate", f"cpu:{other}", "--precision", "f32", *common)
+                        self.assertEqual(code, 1, text + why)
 
 
 unittest.main(argv=sys.argv[:1])

@@ -309,7 +309,7 @@ class Transcribing(Case):
         pcm = b"\0\0" * (16000 * 600)
         _, err = self.transcribe("--raw", "s16le", "--memory", "32M", "-", input=pcm)
         self.assertRegex(err, r"longer than the \d.* in windows of \d")  # long.py has more
-        out, err = self.transcribe("--memory", "1M", "-m", SOURCE / "models/embedded.conure", SPEECH, code=1)
+        out, err = self.transcribe("--memory", "1M", "-m", pathlib.Path(CONURE).parent / "models/embedded.conure", SPEECH, code=1)
         self.assertRegex(err, r"not even one second .* takes \d+\.\d MiB; raise --memory")
 
     def test_cannot_run(self):

@@ -231,8 +231,7 @@ int main(void)
     char path[4096];
     conure_error err = {""};
     test_begin("stream.inside");
-    snprintf(path, sizeof path, "%s/models/embedded.conure", SOURCE_DIR);
-    test_int(conure_model_open(&model, path, NULL, &err), CONURE_OK);
+    test_int(conure_model_open(&model, EMBEDDED_MODEL, NULL, &err), CONURE_OK);
     test_int(conure_audio_load(&clip, data_path(path, sizeof path, "audio/librispeech_59aceb6ca6.flac"), NULL, &err), CONURE_OK);
     conure_recognizer *r = model ? open_recognizer() : NULL;
     if (!r)

@@ -290,8 +290,7 @@ int main(void)
     conure_recognizer *r = NULL;
     conure_recognizer_options o;
     test_begin("stream.scheduler");
-    snprintf(path, sizeof path, "%s/models/embedded.conure", SOURCE_DIR);
-    test_int(conure_model_open(&model, path, NULL, &err), CONURE_OK);
+    test_int(conure_model_open(&model, EMBEDDED_MODEL, NULL, &err), CONURE_OK);
     for (int i = 0; i < CLIPS; i++) {
         snprintf(rest, sizeof rest, "audio/%s.flac", names[i]);
         test_int(conure_audio_load(&clips[i], data_path(path, sizeof path, rest), NULL, &err), CONURE_OK);

@@ -541,9 +541,7 @@ static void little_audio(conure_recognizer *r, const setup *how)
 static void outliving(void)
 {
     conure_model *const kept = model;
-    char path[4096];
-    snprintf(path, sizeof path, "%s/models/embedded.conure", SOURCE_DIR);
-    test_int(conure_model_open(&model, path, NULL, NULL), CONURE_OK);
+    test_int(conure_model_open(&model, EMBEDDED_MODEL, NULL, NULL), CONURE_OK);
     conure_recognizer *r = open_recognizer(NULL, NULL, NULL);
     conure_model_close(&model); /* the recognizer keeps it */
     model = kept;
@@ -654,8 +652,7 @@ int main(void)
     char path[4096];
     conure_error err = {""};
     test_begin("stream.session");
-    snprintf(path, sizeof path, "%s/models/embedded.conure", SOURCE_DIR);
-    test_int(conure_model_open(&model, path, NULL, &err), CONURE_OK);
+    test_int(conure_model_open(&model, EMBEDDED_MODEL, NULL, &err), CONURE_OK);
     test_int(conure_audio_load(&clip, data_path(path, sizeof path, "audio/librispeech_59aceb6ca6.flac"), NULL, &err), CONURE_OK);
     test_int(conure_audio_load(&command, data_path(path, sizeof path, "audio/goforward.flac"), NULL, &err), CONURE_OK);
     conure_recognizer *r = model ? open_recognizer(NULL, NULL, NULL) : NULL;

@@ -3,6 +3,7 @@
 #include "backend/cpu/weight.h"
 
 #include "backend/cpu/cpu.h"
+#include "base/inject.h"
 #include "model/panels.h"
 
 #include <stdlib.h>
@@ -163,8 +164,12 @@ static conure_status fill(conure_cpu *cpu, conure_weight *w, const conure_tensor
     w->sums = own_sums ? p.sums : tensor->sums;
     w->panels = in_place ? tensor->data : p.panels;
     w->borrows = in_place;
-    if (!in_place)
-        return pack(cpu, &p, err);
+    if (!in_place) {
+        const conure_status status = pack(cpu, &p, err);
+        if (CONURE_INJECTED(CHANNEL_SCALE) && own_scales && strstr(tensor->name, "layers.0.feed_forward1.linear1"))
+            p.scales[0] *= 8;
+        return status;
+    }
     for (size_t row = 0; own_sums && row < w->n; row += CONURE_PANEL_COLUMNS)
         sum_panel(p.sums + row,
                   (const int8_t *)w->panels + row / CONURE_PANEL_COLUMNS * w->lines * 64,
