@@ -2,7 +2,7 @@
 
 Written to train: masks for chunks, a penalty on large attention scores, statistics of the batch norm over valid frames only.
 """
-import math
+import math, re
 from dataclasses import dataclass
 import torch
 import torch.nn as nn
@@ -12,6 +12,8 @@ from loss import Ctc, Tdt
 
 SCORE_SOFT_MAX = 20.    # attention scores beyond this are penalised
 MASKED = -1e4
+# Weights that an int8 file rounds, a scale a row.
+MATRICES = re.compile(r'linear|pointwise_conv|lstm\.weight|pre_encode\.(out|conv\.[36])\.weight|joint\..*weight')
 
 
 @dataclass

@@ -10,13 +10,13 @@ holds the wall-clock time at which to be done, in place of --seconds.
 Several GPUs: one process each, with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set.  A step of the model is recorded as a
 CUDA graph for each shape of batch and replayed; --eager does without.
 """
-import argparse, json, math, os, re, sys, time, traceback
+import argparse, json, math, os, sys, time, traceback
 import numpy as np
 import sentencepiece
 import torch
 import torch.distributed as dist
 import data
-from model import Config, Model, context, subsampled
+from model import MATRICES, Config, Model, context, subsampled
 
 
 def parse():
@@ -66,9 +66,6 @@ def judge(model, pool, tokenizer, rows, chunk=None, left=None):
             wrong, total = wrong + e, total + m
     model.train()
     return wrong / max(1, total)
-
-
-MATRICES = re.compile(r'linear|pointwise_conv|lstm\.weight|pre_encode\.(out|conv\.[36])\.weight|joint\..*weight')   # what int8 rounds
 
 
 class Parameters:

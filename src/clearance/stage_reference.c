@@ -216,7 +216,7 @@ static conure_status transcript(json_t *out, const stored *s, const conure_clear
     if (status == CONURE_OK)
         status = stored_tensor(s, "step_logits", 2, CONURE_F32, &logits);
     if (status == CONURE_OK)
-        status = stored_tensor(s, "step_label", 1, CONURE_I64, &labels);
+        status = stored_tensor(s, "step_token", 1, CONURE_I64, &labels);
     if (status == CONURE_OK) {
         check(out, s, CONURE_GATE_REFERENCE, "tokens with another number, frame or duration than NeMo's", different(result, &ids, &frames, &durations),
               "==", 0);
