@@ -287,7 +287,7 @@ static uint32_t sensible(const clearance *c, uint32_t stages)
         used &= ~CONURE_STAGE_BIT(NOISE);
     if (!c->clearing.mel)
         used &= ~CONURE_STAGE_BIT(SPEECH);
-    return stages & used;
+    return (stages | CONURE_STAGE_BIT(INPUTS)) & used; /* what it rests on is said always */
 }
 
 /* ---- running ---------------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@ import tempfile
 import time
 import unittest
 
-CONURE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+CONURE, SOURCE = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).absolute()
 TINY = SOURCE / "tests/data/models/tiny-v3.nemo"
 AUDIO = SOURCE / "tests/data/audio"
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}
@@ -84,7 +84,7 @@ class Clear(unittest.TestCase):
     def test_verify(self):
         self.assertIn("as it was written", run("clear", "--verify", self.out).stdout)
         for number, (name, damage) in enumerate({
-            "report.html": lambda p: p.write_text(p.read_text().replace("Cleared", "cleared", 1)),
+            "report.html": lambda p: p.write_text(p.read_text() + "<!-- -->"),
             "evidence/functional.json": lambda p: p.write_text(re.sub(r'"encoder_output": \[\s*[^,]*', '"encoder_output": [0.5', p.read_text())),
             "report.json": lambda p: p.write_text(p.read_text().replace('"cleared"', '"not_cleared"', 1)),
         }.items()):
@@ -167,13 +167,13 @@ class Clear(unittest.TestCase):
         self.assertNotIn("clearance", run("stream", *same[1:], "--strict", clip).stderr)
         other = ["transcribe", "-m", TINY, "--engine", "cpu:bf16", "--clearance", self.out]
         self.assertIn('it is about "cpu f32, mask nemo"', run(*other, clip).stderr)
-        self.assertIn("does not hold here", run(*other, "--strict", clip, code=2).stderr)
+        self.assertIn("does not hold here", run(*other, "--strict", clip, code=3).stderr)
         self.assertIn("it is about the weights", run("transcribe", "--clearance", self.out, clip).stderr)
         typed = self.copy("typed")
         text = (typed / "report.json").read_text()
         (typed / "report.json").write_text(text.replace('"bad_steps": 0', '"bad_steps": 1'))
-        self.assertIn("its evidence says not_cleared", run(*same[:-1], typed, "--strict", clip, code=2).stderr)
-        self.assertIn("cannot open", run(*same[:-1], self.root / "nowhere", clip, code=2).stderr)
+        self.assertIn("its evidence says not_cleared", run(*same[:-1], typed, "--strict", clip, code=3).stderr)
+        self.assertIn("cannot open", run(*same[:-1], self.root / "nowhere", clip, code=3).stderr)
 
     def test_self_test_prints_the_matrix(self):
         out = run("clear", self.root / "tiny.json", "-o", self.copy("trial"), "--self-test").stdout

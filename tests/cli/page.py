@@ -17,7 +17,7 @@ import time
 import unittest
 import urllib.request
 
-CONURE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+CONURE, SOURCE = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).absolute()
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
