@@ -228,6 +228,7 @@ typedef struct conure_recognizer_options {
     conure_progress_fn progress; /* NULL, or called between layers of a running transcription, from
                                    the thread that called */
     void *progress_user;
+    const conure_hotwords *hotwords; /* of conure_transcribe(), of this model; NULL: none.  Sessions have their own */
 } conure_recognizer_options;
 
 CONURE_API void conure_recognizer_options_init(conure_recognizer_options *options);
@@ -249,7 +250,8 @@ typedef struct conure_token {
     uint32_t id;
     uint32_t frame;      /* encoder frame on which it was emitted; frame k is centred at k * frame_s */
     uint32_t duration;   /* frames until the next evaluation, one of the model's durations */
-    float confidence;    /* softmax over labels and blank (durations excluded) at emission, 0 .. 1 */
+    float confidence;    /* softmax over labels and blank (durations excluded) at emission, 0 .. 1; of the model
+                            alone, so that a token which hotwords made come out has a low one */
     const char *text;    /* its piece; belongs to the model */
 } conure_token;
 
@@ -366,6 +368,7 @@ typedef struct conure_session_options {
     bool endpoint_reset;       /* begin the next utterance with a new decoder state; false: NeMo's loop goes on */
 
     conure_on_violation on_violation;
+    const conure_hotwords *hotwords; /* of the recognizer's model; NULL: none */
 
     /* Modes CACHED and RESET. */
     conure_time_cache time_cache;
@@ -479,7 +482,7 @@ CONURE_API double conure_session_latency_s(const conure_session *session);
 CONURE_API uint64_t conure_session_bytes(const conure_session *session);
 
 /* Snapshots: everything of a session, byte for byte, wherever its engine keeps it.  Loading into a session of
- * the same model, engine, precision and options makes it go on exactly as the saved one would; another is refused.
+ * the same model, engine, precision, hotwords and options makes it go on exactly as the saved one would; another is refused.
  *
  *   data, cap_bytes  NULL and 0: only the size is told
  *   bytes            out: size
