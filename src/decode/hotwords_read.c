@@ -38,6 +38,8 @@ static conure_status add(conure_hotwords_text *out, uint32_t line, const char *t
         return conure_fail(err, status, "%s", why.text);
     if (status != CONURE_OK)
         return conure_fail(err, status, "hotwords, line %u: %s", line, why.text);
+    if (!spelled) /* of spaces that are no ASCII ones */
+        return CONURE_OK;
     if (spelled > CONURE_HOTWORD_BYTES_MAX)
         return conure_fail(err, CONURE_LIMIT, "hotwords, line %u: a phrase of %zu bytes, at most %d are supported: split it", line,
                            spelled, CONURE_HOTWORD_BYTES_MAX);

@@ -204,6 +204,7 @@ static void lists(const conure_tokenizer *tokenizer)
     good(TEXT("e\xCC\x81\xC2\xA0\xEF\xBD\x81"), SP "\xC3\xA9" SP "a|", 5); /* combining accent, hard space, full-width letter */
     bad(tokenizer, TEXT(""), 5, CONURE_BAD_FILE, "no phrase");
     bad(tokenizer, TEXT("# nothing\n\n \t\n"), 5, CONURE_BAD_FILE, "no phrase");
+    bad(tokenizer, TEXT("\xE3\x80\x80\n\xC2\xA0\t5\n"), 5, CONURE_BAD_FILE, "no phrase"); /* spaces of other kinds */
     bad(tokenizer, TEXT("a\nab\0c\n"), 5, CONURE_BAD_FILE, "line 2: has a NUL");
     bad(tokenizer, TEXT("a\n\nb\xFFz\n"), 5, CONURE_BAD_FILE, "line 3: not UTF-8");
     bad(tokenizer, TEXT("a\tnan"), 5, CONURE_BAD_FILE, "line 1: the score behind the tab is 'nan'");
