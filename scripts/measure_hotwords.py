@@ -2,10 +2,9 @@
 """measure_hotwords.py CONURE CLIPS.tsv NAMES [OTHERS] [-- OPTION...]: what hotwords do to the names in some clips.
 measure_hotwords.py --speak NAMES FOLDER: make such clips, each name three times, with espeak-ng.
 
-CLIPS.tsv has columns file (beside it, or a folder below) and text.  NAMES and OTHERS are lists of hotwords, of which the second
-occur in no text.  For each score: recall, how many of the names in the texts were heard; false insertions, how many names of
-both lists were heard that were not said, and in how many clips; the word error rate.  conure is given both lists in one, so
-that the others compete.  OPTIONs go to conure transcribe: --preset live.
+CLIPS.tsv has columns file (beside it, or a folder below) and text.  OTHERS are names that occur in no text; conure is given both
+lists in one.  For each score: recall of the names in the texts; how many of both lists were heard that were not said, and in how
+many clips; the word error rate.  OPTIONs go to conure transcribe: --preset live.
 """
 import collections
 import csv
