@@ -5,6 +5,7 @@
 #include "cli/cleared.h"
 #include "cli/command.h"
 #include "cli/engines.h"
+#include "cli/hotwords.h"
 #include "cli/models.h"
 #include "cli/stream.h"
 #include "cli/terminal.h"
@@ -20,6 +21,7 @@ typedef struct settings {
     double left_s, chunk_s, right_s, rule1_s, rule2_s, rule3_s, energy_db; /* negative: not given */
     uint64_t n_threads, rate_hz, n_channels, memory_bytes;
     bool strict, json, quiet, no_endpoint, no_tentative;
+    conure_hotword_settings hotwords;
 } settings;
 
 /* In the order of the public enums. */
@@ -34,7 +36,7 @@ static const char *const on_violations[] = {"stop", "reset", "count", NULL};
 static void defaults(void *settings_)
 {
     settings *s = settings_;
-    s->left_s = s->chunk_s = s->right_s = s->rule1_s = s->rule2_s = s->rule3_s = s->energy_db = -1;
+    s->left_s = s->chunk_s = s->right_s = s->rule1_s = s->rule2_s = s->rule3_s = s->energy_db = s->hotwords.score = -1;
 }
 
 static int usage(const char *text)
@@ -160,6 +162,7 @@ static int run(const void *settings_, int n, char *const *files)
 {
     const settings *s = settings_;
     conure_model *model = NULL;
+    conure_hotwords *hotwords = NULL;
     conure_model_options options;
     conure_stream_job job = {.file = files[0]};
     conure_error err = {""};
@@ -168,6 +171,8 @@ static int run(const void *settings_, int n, char *const *files)
     (void)n;
     if (s->channel && (!conure_audio_parse_channel(s->channel, &channel) || channel == CONURE_AUDIO_EACH))
         return usage("--channel is neither mix nor a number from 1");
+    if (conure_hotword_settings_check(&s->hotwords))
+        return usage(conure_hotword_settings_check(&s->hotwords));
     if (!s->raw && (s->rate_hz || s->n_channels))
         return usage("--rate and --channels describe raw audio: they need --raw");
     if (set_session(s, &job.session, &err) != CONURE_OK)
@@ -177,6 +182,9 @@ static int run(const void *settings_, int n, char *const *files)
     options.log = conure_log_to_terminal;
     conure_progress("loading the model");
     conure_status status = conure_models_open(&model, s->model, &options, &err);
+    if (status == CONURE_OK)
+        status = conure_hotword_settings_open(&hotwords, &s->hotwords, model, &err);
+    job.session.hotwords = hotwords;
     if (status == CONURE_OK)
         status = open_recognizer(s, model, &job.recognizer, &err);
     if (status == CONURE_OK) {
@@ -188,6 +196,7 @@ static int run(const void *settings_, int n, char *const *files)
         code = CONURE_EXIT_CANNOT;
     }
     conure_recognizer_close(&job.recognizer);
+    conure_hotwords_close(&hotwords);
     conure_model_close(&model);
     return code;
 }
@@ -209,6 +218,7 @@ static const conure_option options[] = {
              "(default: buffered)"},
     {.kind = CONURE_OPTION_FLAG, .name = "json", AT(json),
      .help = "a JSON object a line for each event, and a last one with all tokens, words and statistics"},
+    CONURE_HOTWORD_OPTIONS(hotwords),
     {.kind = CONURE_OPTION_FLAG, .name = "no-tentative", AT(no_tentative), .help = "final text only; saves decoding the right context"},
     {.kind = CONURE_OPTION_FLAG, .name = "no-endpoint", AT(no_endpoint), .help = "all is one utterance, which ends with the input"},
     {.kind = CONURE_OPTION_REAL, .name = "rule1-min-trailing-silence", .value = "S", AT(rule1_s),

@@ -6,6 +6,7 @@
 #include "cli/cleared.h"
 #include "cli/command.h"
 #include "cli/engines.h"
+#include "cli/hotwords.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
 #include "cli/transcribe.h"
@@ -16,6 +17,7 @@ typedef struct settings {
     int format, precision, mask, raw;
     uint64_t n_threads, rate_hz, n_channels, memory_bytes, batch;
     bool strict, timestamps, quiet, stream;
+    conure_hotword_settings hotwords;
 } settings;
 
 /* In the order of the public enums, whose 0 is "default". */
@@ -27,6 +29,7 @@ static void defaults(void *settings_)
 {
     settings *s = settings_;
     s->batch = 1;
+    s->hotwords.score = -1;
 }
 
 static int usage(const char *text)
@@ -54,6 +57,8 @@ static int check(const settings *s, int n, char *const *files)
     conure_error err = {""};
     if (s->preset && conure_session_options_preset(&session, s->preset, &err) != CONURE_OK)
         return usage(err.text);
+    if (conure_hotword_settings_check(&s->hotwords))
+        return usage(conure_hotword_settings_check(&s->hotwords));
     if (!s->raw && (s->rate_hz || s->n_channels))
         return usage("--rate and --channels describe raw audio: they need --raw");
     if (cues && (n > 1 || is_each(s)) && !s->folder)
@@ -64,7 +69,7 @@ static int check(const settings *s, int n, char *const *files)
     return pipes > 1 ? usage("standard input (-) can be read only once") : CONURE_EXIT_GOOD;
 }
 
-static conure_status open_recognizer(const settings *s, const conure_model *model,
+static conure_status open_recognizer(const settings *s, const conure_model *model, const conure_hotwords *hotwords,
                                      conure_transcribe_progress *progress, conure_recognizer **out,
                                      conure_error *err)
 {
@@ -78,6 +83,7 @@ static conure_status open_recognizer(const settings *s, const conure_model *mode
     o.memory_bytes_max = s->memory_bytes;
     o.log = conure_log_to_terminal;
     o.cancel = &conure_interrupted;
+    o.hotwords = hotwords;
     if (conure_progress_shown()) {
         o.progress = conure_transcribe_show;
         o.progress_user = progress;
@@ -104,12 +110,14 @@ static void set_audio(const settings *s, uint32_t rate_hz, conure_audio_options 
 
 /* How what is too long for one pass is transcribed: as asked for (check() has seen it), else with the longest windows that the
  * memory limit allows. */
-static void set_windows(const settings *s, double longest_s, conure_transcribe_job *job, char contexts[48])
+static void set_windows(const settings *s, double longest_s, const conure_hotwords *hotwords, conure_transcribe_job *job,
+                        char contexts[48])
 {
     static const char *const presets[] = {"file", "live", "fast", "fastest"};
     conure_session_options *o = &job->session;
     conure_session_options_init(o);
     o->tentative = false;
+    o->hotwords = hotwords;
     o->endpoint = false; /* segments are made of all tokens, at the end */
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
         (void)conure_session_options_preset(o, s->preset ? s->preset : presets[i], NULL);
@@ -136,7 +144,7 @@ static int interrupted(uint32_t n_done, int n)
     return CONURE_EXIT_INTERRUPTED;
 }
 
-static int transcribe(const settings *s, const conure_model *model, conure_recognizer *recognizer,
+static int transcribe(const settings *s, const conure_model *model, const conure_hotwords *hotwords, conure_recognizer *recognizer,
                       conure_transcribe_progress *progress, int n, char *const *files)
 {
     conure_error err = {""};
@@ -161,7 +169,7 @@ static int transcribe(const settings *s, const conure_model *model, conure_recog
     }
     if (status == CONURE_OK) {
         set_audio(s, model->config.sample_rate_hz, &job.audio);
-        set_windows(s, (double)conure_recognizer_samples_max(recognizer) / job.audio.rate_hz, &job, contexts);
+        set_windows(s, (double)conure_recognizer_samples_max(recognizer) / job.audio.rate_hz, hotwords, &job, contexts);
         conure_sink_begin(&sink);
         status = conure_transcribe_files(&job, files, n, &err);
         /* What is finished is kept, as a whole document, also after Ctrl-C. */
@@ -186,6 +194,7 @@ static int run(const void *settings_, int n, char *const *files)
         .format = (conure_output_format)s->format, .folder = s->folder, .each = is_each(s)};
     conure_model *model = NULL;
     conure_recognizer *recognizer = NULL;
+    conure_hotwords *hotwords = NULL;
     conure_model_options options;
     conure_transcribe_progress progress = {.label = ""};
     conure_error err = {""};
@@ -203,9 +212,11 @@ static int run(const void *settings_, int n, char *const *files)
     if (status == CONURE_OK)
         status = conure_models_open(&model, s->model, &options, &err);
     if (status == CONURE_OK)
-        status = open_recognizer(s, model, &progress, &recognizer, &err);
+        status = conure_hotword_settings_open(&hotwords, &s->hotwords, model, &err);
+    if (status == CONURE_OK)
+        status = open_recognizer(s, model, hotwords, &progress, &recognizer, &err);
     if (status == CONURE_OK) {
-        code = transcribe(s, model, recognizer, &progress, n, files);
+        code = transcribe(s, model, hotwords, recognizer, &progress, n, files);
     } else if (status == CONURE_CANCELLED) {
         code = interrupted(0, n);
     } else {
@@ -213,6 +224,7 @@ static int run(const void *settings_, int n, char *const *files)
         code = CONURE_EXIT_CANNOT;
     }
     conure_recognizer_close(&recognizer);
+    conure_hotwords_close(&hotwords);
     conure_model_close(&model);
     return code;
 }
@@ -267,6 +279,7 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "preset", .value = "NAME", AT(preset),
      .help = "--stream, and its windows: file (10-10-5), live, fast, fastest, or LEFT-CHUNK-RIGHT in seconds (default: "
              "the longest of these that fits the memory)"},
+    CONURE_HOTWORD_OPTIONS(hotwords),
     {.kind = CONURE_OPTION_COUNT, .name = "batch", .value = "N", .min = 1, .max = 256, AT(batch),
      .help = "compute N files at once; results do not change, throughput may (default: 1)"},
     {.kind = CONURE_OPTION_FLAG, .name = "quiet", .letter = 'q', AT(quiet),

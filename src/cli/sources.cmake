@@ -31,6 +31,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/embedded.c
     ${CMAKE_CURRENT_LIST_DIR}/engines.c
+    ${CMAKE_CURRENT_LIST_DIR}/hotwords.c
     ${CMAKE_CURRENT_LIST_DIR}/flops.c
     ${CMAKE_CURRENT_LIST_DIR}/help.c
     ${CMAKE_CURRENT_LIST_DIR}/json_values.c
