@@ -30,7 +30,7 @@ static conure_status decode(listener *l, const float *encoder, uint32_t n)
     conure_tdt_room room = {0};
     conure_tdt tdt = {0};
     float *projected = malloc((size_t)(n + 1) * c->joint_hidden * sizeof *projected);
-    conure_status status = projected ? conure_tdt_open(&tdt, c, &l->err) : CONURE_NO_MEMORY;
+    conure_status status = projected ? conure_tdt_open(&tdt, c, NULL, &l->err) : CONURE_NO_MEMORY;
     if (status == CONURE_OK)
         status = conure_engine_reference.project(l->self, encoder, n, projected, &l->err);
     conure_tdt_chunk chunk = {.tdt = &tdt, .frames = projected, .n_frames = n};
