@@ -203,7 +203,6 @@ CONURE_API void conure_hotwords_options_init(conure_hotwords_options *options);
 CONURE_API conure_status conure_hotwords_open(conure_hotwords **out, const conure_model *model, const char *text, size_t bytes,
                                               const conure_hotwords_options *options, conure_error *err);
 CONURE_API void conure_hotwords_close(conure_hotwords **hotwords); /* NULL-safe; sets *hotwords to NULL */
-CONURE_API uint32_t conure_hotwords_count(const conure_hotwords *hotwords); /* phrases */
 
 /* ---- recognizer ------------------------------------------------------------------------------ */
 

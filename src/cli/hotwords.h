@@ -16,12 +16,12 @@ const char *conure_hotword_settings_check(const conure_hotword_settings *setting
 conure_status conure_hotword_settings_open(conure_hotwords **out, const conure_hotword_settings *settings,
                                            const conure_model *model, conure_error *err);
 
-#define CONURE_HOTWORD_OPTIONS(member)                                                                                \
-    {.kind = CONURE_OPTION_TEXT, .name = "hotwords", .value = "FILE", .complete = CONURE_COMPLETE_FILE,               \
-     .offset = offsetof(settings, member.file),                                                                       \
-     .help = "prefer the phrases of a text file, one a line as the model writes them, where the model is unsure; "    \
-             "behind a tab a line may have a score of its own"},                                                      \
-    {.kind = CONURE_OPTION_REAL, .name = "hotword-score", .value = "X", .offset = offsetof(settings, member.score),   \
+#define CONURE_HOTWORD_OPTIONS(member) \
+    {.kind = CONURE_OPTION_TEXT, .name = "hotwords", .value = "FILE", .complete = CONURE_COMPLETE_FILE, \
+     .offset = offsetof(settings, member.file), \
+     .help = "prefer the phrases of a text file, one a line as the model writes them, where the model is unsure; " \
+             "behind a tab a line may have a score of its own"}, \
+    {.kind = CONURE_OPTION_REAL, .name = "hotword-score", .value = "X", .offset = offsetof(settings, member.score), \
      .help = "how much a hotword may cost: 0 to 100; more finds more, also what was not said (default: 8)"}
 
 #endif

@@ -17,7 +17,7 @@ struct conure_hotwords {
     const conure_tokenizer *tokenizer;
     conure_hotwords_node *nodes; /* [n_nodes]; a child comes behind its parent */
     conure_hotwords_edge *edges;
-    uint32_t n_nodes, n_words;
+    uint32_t n_nodes;
     char sha256[65];
     pthread_mutex_t lock;
     uint32_t n_users; /* under lock */
@@ -166,7 +166,6 @@ static conure_status add_words(builder *b)
     if (!tree->nodes || !b->queue)
         return conure_fail_memory(b->err, "hotwords", cap * sizeof *tree->nodes);
     tree->n_nodes = 1;
-    tree->n_words = b->list.n_words;
     for (uint32_t i = 0; i < b->list.n_words; i++)
         add_word(tree, b->list.spelled.data + b->list.words[i].text, b->list.words[i].bytes, b->list.words[i].score);
     return CONURE_OK;
@@ -345,11 +344,6 @@ void conure_hotwords_close(conure_hotwords **hotwords)
         return;
     conure_hotwords_release(*hotwords);
     *hotwords = NULL;
-}
-
-uint32_t conure_hotwords_count(const conure_hotwords *hotwords)
-{
-    return hotwords ? hotwords->n_words : 0;
 }
 
 const conure_model *conure_hotwords_model(const conure_hotwords *hotwords)

@@ -1,13 +1,8 @@
 /* hotwords.h - phrases that decoding prefers: a prefix tree over what tokens spell, and what it says at each step.
  *
- * The tree is over the phrases' bytes, as tokens write them (U+2581 before each word), and tokens walk it: whatever way a
- * vocabulary can spell a phrase is a path, so that nothing depends on how the model's tokenizer would have cut it, which a
- * model that is unsure of a word does not keep to.  A node's failure link leads to the longest end of its text that begins
- * another phrase (Aho and Corasick), so the state of a stream is one node: the longest end of all text so far that a phrase
- * begins with.
- *
- * A phrase's score is a budget: the phrase is taken if, over all its tokens, the model holds what it would have said
- * otherwise for at most exp(score) times likelier.  That it comes whole is seen by trial.h. */
+ * The tree is over the phrases' bytes, as tokens write them, and tokens walk it: every way to spell a phrase is a path.  A
+ * node's failure link leads to the longest end of its text that begins another phrase (Aho and Corasick), so a stream stands
+ * at one node.  A phrase's score is what it may cost over all its tokens; that it comes whole is seen to by trial.h. */
 #ifndef CONURE_DECODE_HOTWORDS_H
 #define CONURE_DECODE_HOTWORDS_H
 

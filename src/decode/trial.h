@@ -1,8 +1,7 @@
 /* trial.h - a phrase of a list of hotwords while it is not known whether it will come whole.
  *
- * Greedy decoding that prefers tokens has no way back: a phrase that breaks off leaves its beginning in the text.  So at the
- * first token that the model alone would not have chosen the stream is remembered, and what comes is kept aside: when the
- * phrase ends it is text, when it breaks off the stream goes back and takes there what the model alone says.  The frames in
+ * At the first token that the model alone would not have chosen the stream is remembered, and what comes is kept aside: when
+ * the phrase ends it is text, when it breaks off the stream goes back and takes what the model alone says.  The frames in
  * between are kept over the end of a chunk, so that chunks do not matter. */
 #ifndef CONURE_DECODE_TRIAL_H
 #define CONURE_DECODE_TRIAL_H
