@@ -129,7 +129,7 @@ class Words(Case):
 
 
 class Hotwords(Case):
-    """Of the embedded model: the random one knows no words."""
+    """Of the embedded model."""
 
     CLIP = str(AUDIO / "librispeech_7c95f9febc.flac")
 

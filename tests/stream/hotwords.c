@@ -183,19 +183,19 @@ static conure_session *session_of(conure_recognizer *r, const conure_hotwords *l
     return s;
 }
 
-/* Saved after every step, and gone on with in another session, whose list was read anew. */
-static void save_and_load(conure_session *s, conure_session *to)
+/* What loading a session's snapshot into another says. */
+static conure_status carry_over(conure_session *from, conure_session *to, conure_error *err)
 {
     size_t bytes = 0;
-    test_int(conure_session_save(s, NULL, 0, &bytes, NULL), CONURE_OK);
+    test_int(conure_session_save(from, NULL, 0, &bytes, NULL), CONURE_OK);
     void *data = malloc(bytes);
-    test_int(conure_session_save(s, data, bytes, &bytes, NULL), CONURE_OK);
-    conure_error err = {""};
-    if (conure_session_load(to, data, bytes, &err) != CONURE_OK)
-        test_text(err.text, "");
+    test_int(conure_session_save(from, data, bytes, &bytes, NULL), CONURE_OK);
+    const conure_status status = conure_session_load(to, data, bytes, err);
     free(data);
+    return status;
 }
 
+/* Saved after every step, and gone on with in another session, whose list was read anew. */
 static void by_snapshots(heard *h, conure_session *a, conure_session *b)
 {
     size_t used = 0;
@@ -211,7 +211,7 @@ static void by_snapshots(heard *h, conure_session *a, conure_session *b)
             heard_poll(h, a);
             if (h->over)
                 break;
-            save_and_load(a, b);
+            test_int(carry_over(a, b, NULL), CONURE_OK);
             conure_session *const swap = a;
             a = b;
             b = swap;
@@ -256,17 +256,9 @@ static void cut_off(conure_stream_mode mode, int *n_open)
     for (uint32_t k = 1; 5120 * k <= clip.n_samples; k++) {
         heard h[2];
         for (int i = 0; i < 2; i++) {
-            conure_session *s = NULL;
-            conure_session_options o;
+            conure_session *s = session_of(r, i ? list : NULL, mode, false);
             uint64_t seed = k;
-            conure_session_options_init(&o);
-            o.mode = mode;
-            o.left_s = 2;
-            o.chunk_s = 0.32;
-            o.right_s = 0;
-            o.hotwords = i ? list : NULL;
             memset(&h[i], 0, sizeof h[i]);
-            test_int(conure_session_open(&s, r, &o, NULL), CONURE_OK);
             heard_feed(&h[i], s, clip.pcm, 5120 * k, 0, &seed);
             test_int(heard_steps(&h[i], s), CONURE_NEED_AUDIO);
             *n_open += conure_tdt_pending(&s->tdt) > 0;
@@ -283,14 +275,9 @@ static void cut_off(conure_stream_mode mode, int *n_open)
 
 static void refused(conure_session *from, conure_session *to, const char *why)
 {
-    size_t bytes = 0;
     conure_error err = {""};
-    test_int(conure_session_save(from, NULL, 0, &bytes, NULL), CONURE_OK);
-    void *data = malloc(bytes);
-    test_int(conure_session_save(from, data, bytes, &bytes, NULL), CONURE_OK);
-    test_int(conure_session_load(to, data, bytes, &err), CONURE_UNSUPPORTED);
+    test_int(carry_over(from, to, &err), CONURE_UNSUPPORTED);
     test_contains(err.text, why);
-    free(data);
 }
 
 static void refusals(void)
