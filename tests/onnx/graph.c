@@ -372,6 +372,30 @@ static void test_context(void)
     conure_model_close(&model);
 }
 
+/* The interface is called what the contract calls it. */
+static void test_names(void)
+{
+    conure_model *model = open_model("tiny-v3");
+    if (!model)
+        return;
+    conure_contract k = contract_of(model, true, "f32");
+    conure_export_options options = plain();
+    conure_export_report report;
+    for (int i = 0; i < CONURE_ROLES; i++)
+        snprintf(k.names[i], sizeof k.names[i], "tensor.%d", i);
+    options.graphs = CONURE_EXPORT_STREAMING;
+    options.contract = &k;
+    check_export(model, &options);
+    options.force = true;
+    test_int(conure_export_onnx(model, FOLDER, &options, &report, NULL), CONURE_OK);
+    Onnx__ModelProto *graph = check_graph("encoder_streaming.onnx", 17, "f32");
+    for (size_t i = 0; graph && i < CONURE_ROLES; i++)
+        test_text((i < 5 ? graph->graph->input[i] : graph->graph->output[i - 5])->name, k.names[i]);
+    if (graph)
+        onnx__model_proto__free_unpacked(graph, NULL);
+    conure_model_close(&model);
+}
+
 /* The same bytes again, and others for another model. */
 static void test_repeats(void)
 {
@@ -484,6 +508,7 @@ int main(void)
     test_forms();
     test_precisions();
     test_context();
+    test_names();
     test_repeats();
     test_refusals();
     return test_end();
