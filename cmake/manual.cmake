@@ -1,8 +1,9 @@
+cmake_minimum_required(VERSION 3.22) # for IN_LIST
 # cmake -DCONURE=<command> -DFOLDER=<where> -P manual.cmake: manual pages and completion scripts, as the
 # command prints them.  Commands that this build leaves out (pull without libcurl) have no page.
-set(optional pull wer)
+set(optional pull wer export/onnx)
 set(pages "" transcribe stream model model/info model/verify model/convert model/random pull bench doctor wer
-    completion help)
+    export/onnx completion help)
 
 file(REMOVE_RECURSE ${FOLDER})
 file(MAKE_DIRECTORY ${FOLDER}/man1)

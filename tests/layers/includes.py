@@ -12,9 +12,11 @@ import sys
 LAYERS = ["base", "model", "features", "backend", "encoder", "engine", "contract", "decode", "stream"]
 BELOW = {layer: set(LAYERS[: i + 1]) for i, layer in enumerate(LAYERS)}
 BELOW["audio"] = {"audio", "base"}
-# clearance too stands beside the core, on all of it; the command is above both.
+# clearance too stands beside the core, on all of it; the command is above all of them.
 BELOW["clearance"] = {"clearance", *LAYERS}
-BELOW["cli"] = {"cli", "audio", "clearance", *LAYERS}
+# So does onnx, which writes graphs of a checkpoint.
+BELOW["onnx"] = {"onnx", *LAYERS}
+BELOW["cli"] = {"cli", "audio", "clearance", "onnx", *LAYERS}
 
 # Headers of libraries and compilers, and the layers that may use them.  The command may use any of them: it
 # reports their versions and measures the machine.

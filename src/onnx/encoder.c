@@ -1,0 +1,218 @@
+/* encoder.c - the encoder's interface around its layers: inputs, lengths, caches in and out. */
+#include "onnx/encoder.h"
+
+#include "base/memory.h"
+#include "onnx/nodes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static uint32_t rows_of(uint32_t frames, uint32_t drop)
+{
+    const uint32_t rows = frames / CONURE_FACTOR + (frames % CONURE_FACTOR != 0);
+    return rows > drop ? rows - drop : 0;
+}
+
+/* One graph has one drop_extra, and rows that a step does not have cannot leave its cache. */
+static conure_status check_contract(const conure_contract *k, conure_error *err)
+{
+    const conure_streaming *s = &k->streaming;
+    if (s->drop_extra[0] != s->drop_extra[1])
+        return conure_fail(err, CONURE_UNSUPPORTED, "the contract drops %u encoder frames of the first step and %u of later ones, and a graph "
+                           "does not know which step it is: derive the contract with --schedule export", s->drop_extra[0], s->drop_extra[1]);
+    if (!s->cache_rows || !k->conv_left)
+        return conure_fail(err, CONURE_UNSUPPORTED, "the contract has %u cached rows and %u cached columns of the convolution: a streaming "
+                           "graph needs some of both", s->cache_rows, k->conv_left);
+    for (uint32_t i = 0; i < k->n_profiles; i++) {
+        const conure_profile *p = &k->profiles[i];
+        const uint32_t rows = rows_of(p->t_min, s->drop_extra[1]);
+        if (rows == 0)
+            return conure_fail(err, CONURE_UNSUPPORTED, "profile %s: of %u mel frames no row is left once %u are dropped", p->name, p->t_min,
+                               s->drop_extra[1]);
+        if (k->keep_negative && rows < s->cache_drop)
+            return conure_fail(err, CONURE_UNSUPPORTED, "profile %s: %u mel frames keep a negative number of rows (%u less %u), under which "
+                               "NeMo's cache loses rows: derive the contract with --negative-keep clamped", p->name, p->t_min, rows,
+                               s->cache_drop);
+    }
+    return CONURE_OK;
+}
+
+conure_status conure_encoder_plan_make(conure_encoder_plan *out, const conure_config *config, const conure_contract *contract,
+                                       conure_mask mask, uint32_t frames_max, conure_error *err)
+{
+    *out = (conure_encoder_plan){.contract = contract, .frames_min = 1, .frames_max = frames_max, .type = CONURE_ONNX_FLOAT,
+                                  .io = CONURE_ONNX_FLOAT, .caches = CONURE_ONNX_FLOAT};
+    out->mask_exact = (mask ? mask : config->mask) == CONURE_MASK_EXACT;
+    if (!contract)
+        return CONURE_OK;
+    out->mask_exact = contract->mask_exact;
+    if (mask && (mask == CONURE_MASK_EXACT) != contract->mask_exact)
+        return conure_fail(err, CONURE_BAD_ARG, "--mask %s was asked for, and the contract says %s", contract->mask_exact ? "nemo" : "exact",
+                           contract->mask_exact ? "exact" : "nemo");
+    out->frames_min = out->frames_max = contract->profiles[0].t_max;
+    for (uint32_t i = 0; i < contract->n_profiles; i++) {
+        const conure_profile *p = &contract->profiles[i];
+        out->frames_min = p->t_min < out->frames_min ? p->t_min : out->frames_min;
+        out->frames_max = p->t_max > out->frames_max ? p->t_max : out->frames_max;
+    }
+    return check_contract(contract, err);
+}
+
+bool conure_encoder_is_wide(const conure_encoder_plan *plan, int32_t layer)
+{
+    if (plan->type == CONURE_ONNX_BFLOAT16)
+        return layer < 0; /* no convolution in bfloat16 before opset 22 */
+    return plan->type == CONURE_ONNX_FLOAT16 && plan->seen && conure_observed_most(plan->seen, layer) > CONURE_F16_MOST;
+}
+
+/* ---- lengths ---------------------------------------------------------------------------------- */
+
+/* min(max(0, ceil(length / 8) - drop), valid_out); the first sum of it makes the division round up. */
+static void make_lengths(conure_encoder_parts *e, const char *name)
+{
+    conure_graph *g = e->g;
+    const int64_t up = CONURE_FACTOR - 1 - (int64_t)CONURE_FACTOR * e->drop_first;
+    char whole[80];
+    snprintf(whole, sizeof whole, ":%s", name);
+    const conure_value sum = conure_op(g, "Add", "length_up", e->length, conure_ints(g, up));
+    conure_value n = conure_op(g, "Div", e->drop_first || e->valid_out ? "length_rows" : whole, sum, conure_ints(g, CONURE_FACTOR));
+    if (e->drop_first)
+        n = conure_op(g, "Max", e->valid_out ? "length_clamped" : whole, n, conure_ints(g, 0));
+    if (e->valid_out)
+        conure_op(g, "Min", whole, n, conure_ints(g, e->valid_out));
+}
+
+/* ---- caches ----------------------------------------------------------------------------------- */
+
+/* The attention caches go through as they are, one axis of layers cut and joined.  Those of the convolution lose that axis,
+ * which a convolution does not have: a reshape and a split give every layer its own. */
+static void split_times(conure_encoder_parts *e, conure_value cache)
+{
+    conure_graph *g = e->g;
+    const bool layer_first = e->plan->contract->layer_first;
+    const int64_t n = e->c->n_layers, d = e->c->d_model, left = e->conv_left;
+    const conure_value joined = conure_reshape(g, "time_joined", cache, layer_first ? conure_ints(g, -1, d, left) : conure_ints(g, 0, n * d, left));
+    conure_split(g, "time", joined, layer_first ? 0 : 1, n, layer_first ? 0 : d, e->time_in);
+}
+
+static void join_times(conure_encoder_parts *e, const char *name)
+{
+    conure_graph *g = e->g;
+    const bool layer_first = e->plan->contract->layer_first;
+    const int64_t n = e->c->n_layers, d = e->c->d_model, left = e->conv_left;
+    const conure_value x = conure_concat_(g, "time_out_joined", layer_first ? 0 : 1, (size_t)n, e->time_out);
+    conure_reshape(g, name, x, layer_first ? conure_ints(g, n, -1, d, left) : conure_ints(g, 0, n, d, left));
+}
+
+static void cache_shape(const conure_encoder_parts *e, char *out, size_t cap, uint32_t rows, uint32_t columns)
+{
+    if (e->plan->contract->layer_first)
+        snprintf(out, cap, "%u,B,%u,%u", e->c->n_layers, rows, columns);
+    else
+        snprintf(out, cap, "B,%u,%u,%u", e->c->n_layers, rows, columns);
+}
+
+static void inputs_of_caches(conure_encoder_parts *e)
+{
+    conure_graph *g = e->g;
+    const conure_contract *k = e->plan->contract;
+    const uint32_t d = e->c->d_model;
+    char channel[64], time[64];
+    cache_shape(e, channel, sizeof channel, e->cache_rows, d);
+    cache_shape(e, time, sizeof time, d, e->conv_left);
+    const conure_value channel_in = conure_graph_input(g, k->names[CONURE_ROLE_CHANNEL_IN], e->plan->caches, "%s", channel);
+    const conure_value time_in = conure_graph_input(g, k->names[CONURE_ROLE_TIME_IN], e->plan->caches, "%s", time);
+    e->cache_length = conure_graph_input(g, k->names[CONURE_ROLE_CACHE_LENGTH_IN], CONURE_ONNX_INT64, "B");
+    conure_graph_scope(g, "caches.");
+    conure_split(g, "channel", channel_in, k->layer_first ? 0 : 1, e->c->n_layers, 1, e->channel_in);
+    split_times(e, time_in);
+}
+
+static void outputs_of_caches(conure_encoder_parts *e)
+{
+    conure_graph *g = e->g;
+    const conure_contract *k = e->plan->contract;
+    const uint32_t d = e->c->d_model;
+    char channel[64], time[64], name[80];
+    cache_shape(e, channel, sizeof channel, e->cache_rows, d);
+    cache_shape(e, time, sizeof time, d, e->conv_left);
+    conure_graph_scope(g, "caches.");
+    snprintf(name, sizeof name, ":%s", k->names[CONURE_ROLE_CHANNEL_OUT]);
+    conure_concat_(g, name, k->layer_first ? 0 : 1, e->c->n_layers, e->channel_out);
+    snprintf(name, sizeof name, ":%s", k->names[CONURE_ROLE_TIME_OUT]);
+    join_times(e, name);
+    snprintf(name, sizeof name, ":%s", k->names[CONURE_ROLE_CACHE_LENGTH_OUT]);
+    const conure_value grown = conure_op(g, "Add", "length_grown", e->cache_length, e->keep);
+    conure_op(g, "Min", name, grown, conure_ints(g, e->cache_rows));
+    conure_graph_output(g, k->names[CONURE_ROLE_CHANNEL_OUT], e->plan->caches, "%s", channel);
+    conure_graph_output(g, k->names[CONURE_ROLE_TIME_OUT], e->plan->caches, "%s", time);
+    conure_graph_output(g, k->names[CONURE_ROLE_CACHE_LENGTH_OUT], CONURE_ONNX_INT64, "B");
+}
+
+/* ---- the whole -------------------------------------------------------------------------------- */
+
+static void build(conure_encoder_parts *e)
+{
+    conure_graph *g = e->g;
+    const conure_contract *k = e->plan->contract;
+    const char *out = k ? k->names[CONURE_ROLE_ENCODER] : "outputs", *lengths = k ? k->names[CONURE_ROLE_ENCODED_LENGTH] : "encoded_lengths";
+    const conure_value audio = conure_graph_input(g, k ? k->names[CONURE_ROLE_FEATURES] : "audio_signal", e->plan->io, "B,%u,T",
+                                                  e->c->mel_bins);
+    char whole[80];
+    e->length = conure_graph_input(g, k ? k->names[CONURE_ROLE_LENGTH] : "length", CONURE_ONNX_INT64, "B");
+    if (k)
+        inputs_of_caches(e);
+    conure_value x = conure_encoder_front(e, audio);
+    conure_encoder_shared(e, x);
+    for (uint32_t i = 0; i < e->c->n_layers; i++)
+        x = conure_encoder_layer(e, i, x);
+    conure_graph_scope(g, "out.");
+    if (e->valid_out)
+        x = conure_slice(g, "valid", x, 1, conure_ints(g, 0), conure_ints(g, e->valid_out), 1);
+    x = conure_as(g, "wide", x, e->x_type, e->plan->io);
+    snprintf(whole, sizeof whole, ":%s", out);
+    conure_transpose(g, whole, x, 0, 2, 1);
+    make_lengths(e, lengths);
+    conure_graph_output(g, out, e->plan->io, "B,%u,T_out", e->c->d_model);
+    conure_graph_output(g, lengths, CONURE_ONNX_INT64, "B");
+    if (k)
+        outputs_of_caches(e);
+}
+
+/* Products of a layer: N d^2 twice for keys and values, or T' d^2 and T' N d for each head, also twice.  Half is the least
+ * that is worth the further nodes.  Values of that width are larger, so not in float16. */
+static bool less_absorbed(const conure_encoder_parts *e)
+{
+    const uint64_t rows = e->rows_max, n = rows + e->cache_rows, d = e->c->d_model;
+    return e->cache_rows && e->plan->type == CONURE_ONNX_FLOAT && !e->plan->int8 && 2 * rows * (d + n * e->c->n_heads) <= n * d;
+}
+
+void conure_encoder_build(conure_graph *g, const conure_encoder_plan *plan)
+{
+    const conure_config *c = conure_graph_config(g);
+    const conure_contract *k = plan->contract;
+    conure_value *parts = conure_calloc(4 * (size_t)c->n_layers, sizeof *parts);
+    conure_encoder_parts e = {.g = g, .c = c, .plan = plan};
+    if (!parts) {
+        conure_graph_fail(g, CONURE_NO_MEMORY, "out of memory for a graph");
+        return;
+    }
+    e.channel_in = parts;
+    e.time_in = parts + c->n_layers;
+    e.channel_out = parts + 2 * (size_t)c->n_layers;
+    e.time_out = parts + 3 * (size_t)c->n_layers;
+    if (k) {
+        e.drop_first = k->streaming.drop_extra[1];
+        e.cache_rows = k->streaming.cache_rows;
+        e.cache_drop = k->streaming.cache_drop;
+        e.valid_out = k->streaming.valid_out;
+        e.conv_left = c->conv_left;
+    }
+    if (plan->frames_max)
+        e.rows_max = rows_of(plan->frames_max, e.drop_first);
+    e.rows_fixed = e.rows_max && rows_of(plan->frames_min, e.drop_first) == e.rows_max;
+    e.absorbed = less_absorbed(&e);
+    conure_graph_set_type(g, plan->type);
+    build(&e);
+    free(parts);
+}
