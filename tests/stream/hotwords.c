@@ -319,7 +319,7 @@ int main(void)
     int n_open = 0;
     conure_error err = {""};
     test_begin("stream.hotwords");
-    if (conure_model_open(&model, SOURCE_DIR "/models/embedded.conure", NULL, &err) != CONURE_OK)
+    if (conure_model_open(&model, EMBEDDED_MODEL, NULL, &err) != CONURE_OK)
         fprintf(stderr, "%s\n", err.text);
     test_true(model);
     test_int(conure_audio_load(&clip, TEST_DATA "/audio/librispeech_7c95f9febc.flac", NULL, &err), CONURE_OK);
