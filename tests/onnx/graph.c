@@ -282,6 +282,12 @@ static void check_export(const conure_model *model, const conure_export_options 
             continue;
         test_int(graph->graph->n_node, file->facts.n_nodes);
         test_int(count(graph, "LayerNormalization") > 0, options->opset >= 17 && strstr(file->name, "encoder") != NULL);
+        if (options->layout == CONURE_EXPORT_SHERPA_ONNX && strcmp(file->name, "encoder.onnx") == 0) {
+            test_text(metadata(graph, "normalize_type"), "per_feature");
+            test_int(atoi(metadata(graph, "vocab_size")), model->config.vocab_size);
+            test_int(atoi(metadata(graph, "pred_hidden")), model->config.pred_hidden);
+            test_contains(metadata(graph, "url"), "tdt");
+        }
         if (strstr(file->name, "encoder")) {
             test_int(count(graph, "Softmax"), model->config.n_layers);
             test_text(metadata(graph, "conure.mask"), options->mask == CONURE_MASK_EXACT ? "exact" : "nemo");
