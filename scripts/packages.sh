@@ -34,7 +34,7 @@ packages() {
             ;;
         test) printf '%s\n' binutils python3 ;;
         fuzz) printf '%s\n' clang libclang-rt-dev llvm ;;
-        ci) printf '%s\n' clang-format git python3-venv valgrind ;;
+        ci) printf '%s\n' chromium clang-format git python3-venv valgrind ;;
         *) echo "packages.sh: no purpose '$1'; there are build, test, fuzz and ci" >&2; return 2 ;;
     esac
 }

@@ -174,8 +174,8 @@ static int run_onnx(const void *settings, int n, char *const *arguments)
     conure_progress_clear();
     print_report(&report, s->out);
     if (report.n_wide)
-        conure_say(CONURE_SAY_NOTE, "%u parts of the encoder (subsampling, layers) stay float32: their values come near to what float16 holds",
-                   report.n_wide);
+        conure_say(CONURE_SAY_NOTE, "%u part%s of the encoder (subsampling, layers) stay float32: values there come near to what float16 holds",
+                   report.n_wide, report.n_wide == 1 ? "" : "s");
     return status == CONURE_OK ? CONURE_EXIT_GOOD : fail(status, &err);
 }
 

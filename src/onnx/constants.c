@@ -69,16 +69,16 @@ static conure_value shared(conure_graph *g, const char *name, conure_onnx_type t
 
 conure_value conure_ints_(conure_graph *g, size_t n, const int64_t *list)
 {
-    char name[160] = "ints";
+    conure_buffer name = {0};
     const int64_t dims[1] = {(int64_t)n};
-    for (size_t i = 0; i < n; i++) {
-        const size_t at = strlen(name);
-        if (list[i] == INT64_MAX)
-            snprintf(name + at, sizeof name - at, "_end");
-        else
-            snprintf(name + at, sizeof name - at, "_%lld", (long long)list[i]);
-    }
-    return shared(g, name, CONURE_ONNX_INT64, 1, dims, list);
+    conure_buffer_text(&name, "ints");
+    for (size_t i = 0; i < n; i++)
+        conure_buffer_format(&name, list[i] == INT64_MAX ? "_end" : "_%lld", (long long)list[i]);
+    if (name.failed)
+        conure_graph_fail(g, CONURE_NO_MEMORY, "out of memory for a graph");
+    const conure_value out = name.failed ? NULL : shared(g, name.data, CONURE_ONNX_INT64, 1, dims, list);
+    conure_buffer_free(&name);
+    return out;
 }
 
 conure_value conure_index(conure_graph *g, int64_t value)

@@ -282,6 +282,12 @@ static void check_export(const conure_model *model, const conure_export_options 
             continue;
         test_int(graph->graph->n_node, file->facts.n_nodes);
         test_int(count(graph, "LayerNormalization") > 0, options->opset >= 17 && strstr(file->name, "encoder") != NULL);
+        if (options->layout == CONURE_EXPORT_SHERPA_ONNX && strcmp(file->name, "encoder.onnx") == 0) {
+            test_text(metadata(graph, "normalize_type"), "per_feature");
+            test_int(atoi(metadata(graph, "vocab_size")), model->config.vocab_size);
+            test_int(atoi(metadata(graph, "pred_hidden")), model->config.pred_hidden);
+            test_contains(metadata(graph, "url"), "tdt");
+        }
         if (strstr(file->name, "encoder")) {
             test_int(count(graph, "Softmax"), model->config.n_layers);
             test_text(metadata(graph, "conure.mask"), options->mask == CONURE_MASK_EXACT ? "exact" : "nemo");
@@ -369,6 +375,30 @@ static void test_context(void)
         options.mask = CONURE_MASK_EXACT;
         check_export(model, &options);
     }
+    conure_model_close(&model);
+}
+
+/* The interface is called what the contract calls it. */
+static void test_names(void)
+{
+    conure_model *model = open_model("tiny-v3");
+    if (!model)
+        return;
+    conure_contract k = contract_of(model, true, "f32");
+    conure_export_options options = plain();
+    conure_export_report report;
+    for (int i = 0; i < CONURE_ROLES; i++)
+        snprintf(k.names[i], sizeof k.names[i], "tensor.%d", i);
+    options.graphs = CONURE_EXPORT_STREAMING;
+    options.contract = &k;
+    check_export(model, &options);
+    options.force = true;
+    test_int(conure_export_onnx(model, FOLDER, &options, &report, NULL), CONURE_OK);
+    Onnx__ModelProto *graph = check_graph("encoder_streaming.onnx", 17, "f32");
+    for (size_t i = 0; graph && i < CONURE_ROLES; i++)
+        test_text((i < 5 ? graph->graph->input[i] : graph->graph->output[i - 5])->name, k.names[i]);
+    if (graph)
+        onnx__model_proto__free_unpacked(graph, NULL);
     conure_model_close(&model);
 }
 
@@ -484,6 +514,7 @@ int main(void)
     test_forms();
     test_precisions();
     test_context();
+    test_names();
     test_repeats();
     test_refusals();
     return test_end();
