@@ -157,7 +157,7 @@ static bool read_entry(conure_onnx_facts *out, cursor c)
 
 conure_status conure_onnx_read(conure_onnx_facts *out, const void *data, uint64_t bytes, const char *where, conure_error *err)
 {
-    cursor c = {data, (const uint8_t *)data + bytes, false};
+    cursor c = {data, bytes ? (const uint8_t *)data + bytes : data, false}; /* an empty file is at NULL */
     field f;
     uint32_t n_graphs = 0;
     *out = (conure_onnx_facts){.n_inputs = 0};
