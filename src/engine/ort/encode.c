@@ -7,7 +7,6 @@
 
 #include "base/memory.h"
 #include "base/threads.h"
-#include "contract/contract.h"
 #include "model/graphs.h"
 #include "onnx/encoder.h"
 
@@ -143,8 +142,9 @@ static void scatter(const group *g)
     }
 }
 
-static void bind_caches(group *g, conure_ort_call *call, const conure_contract *names)
+static void bind_caches(group *g, conure_ort_call *call)
 {
+    const conure_contract *names = &g->r->names;
     const conure_ort_caches *now = &g->jobs[0]->row->state->caches, *next = &g->jobs[0]->next;
     const int64_t lengths[1] = {g->n};
     if (g->n == 1) {
@@ -163,9 +163,10 @@ static void bind_caches(group *g, conure_ort_call *call, const conure_contract *
     conure_ort_bind(call, false, names->names[CONURE_ROLE_CACHE_LENGTH_OUT], CONURE_ONNX_INT64, g->cached_out, 1, lengths);
 }
 
-static conure_status run(group *g, const conure_contract *names)
+static conure_status run(group *g)
 {
     conure_ort *r = g->r;
+    const conure_contract *names = &r->names;
     const conure_config *c = r->config;
     const bool streaming = g->encoder->options.cache_rows != 0;
     const conure_model_graphs *foreign = r->model->graphs;
@@ -185,11 +186,11 @@ static conure_status run(group *g, const conure_contract *names)
     conure_ort_bind(&call, false, outs[0], CONURE_ONNX_FLOAT, r->out.data, 3, out);
     conure_ort_bind(&call, false, outs[1], CONURE_ONNX_INT64, g->valid_out, 1, lengths);
     if (streaming)
-        bind_caches(g, &call, names);
+        bind_caches(g, &call);
     return conure_ort_call_run(&call, "the encoder");
 }
 
-static conure_status run_group(group *g, const conure_contract *names)
+static conure_status run_group(group *g)
 {
     const bool streaming = g->encoder->options.cache_rows != 0;
     CONURE_ORT_TRY(conure_ort_encoder_fit(g->r, g->encoder, g->n_frames, g->err));
@@ -199,7 +200,7 @@ static conure_status run_group(group *g, const conure_contract *names)
     CONURE_ORT_TRY(conure_ort_room_fit(&g->r->out, (size_t)g->n * g->n_out * g->r->config->d_model, "a step's frames", g->err));
     if (streaming && g->n > 1)
         CONURE_ORT_TRY(gather(g));
-    CONURE_ORT_TRY(run(g, names));
+    CONURE_ORT_TRY(run(g));
     take_frames(g);
     if (streaming && g->n > 1)
         scatter(g);
@@ -261,7 +262,7 @@ static conure_status prepare(conure_ort *r, job *jobs, conure_encode_row *rows, 
     return CONURE_OK;
 }
 
-static conure_status run_all(conure_ort *r, job *jobs, uint32_t n, const conure_contract *names, conure_error *err)
+static conure_status run_all(conure_ort *r, job *jobs, uint32_t n, conure_error *err)
 {
     for (uint32_t i = 0; i < n; i++) {
         group g = {.r = r, .encoder = jobs[i].encoder, .err = err};
@@ -277,7 +278,7 @@ static conure_status run_all(conure_ort *r, job *jobs, uint32_t n, const conure_
         for (uint32_t k = i + 1; k < n; k++)
             if (jobs[k].row->n_out && goes_with(&g, &jobs[k]))
                 join(&g, &jobs[k]);
-        CONURE_ORT_TRY(run_group(&g, names));
+        CONURE_ORT_TRY(run_group(&g));
     }
     return CONURE_OK;
 }
@@ -291,14 +292,9 @@ conure_status conure_ort_encode(void *self, conure_encode_row *rows, uint32_t n,
     if (n > ROWS_MAX)
         return conure_fail(err, CONURE_LIMIT, "a batch of %u: at most %u are supported", n, ROWS_MAX);
     job *jobs = conure_calloc(n, sizeof *jobs);
-    conure_contract *names = conure_calloc(1, sizeof *names);
-    conure_status status = jobs && names ? CONURE_OK : conure_fail_memory(err, "a step", n * sizeof *jobs);
-    if (status == CONURE_OK) {
-        conure_contract_windows(names, r->config, 1);
-        status = prepare(r, jobs, rows, n, &checked, err);
-    }
+    conure_status status = jobs ? prepare(r, jobs, rows, n, &checked, err) : conure_fail_memory(err, "a step", n * sizeof *jobs);
     if (status == CONURE_OK)
-        status = run_all(r, jobs, n, names, err);
+        status = run_all(r, jobs, n, err);
     for (uint32_t i = 0; i < checked; i++) {
         conure_state *state = rows[i].state;
         if (!state)
@@ -314,7 +310,6 @@ conure_status conure_ort_encode(void *self, conure_encode_row *rows, uint32_t n,
         if (jobs[i].next.channel.value)
             conure_ort_encoder_give(r, jobs[i].encoder, &jobs[i].next);
     }
-    free(names);
     free(jobs);
     return status;
 }

@@ -80,6 +80,7 @@ static conure_status ort_open(void **self, conure_ort_provider provider, const c
     r->config = &model->config;
     r->provider = provider;
     r->options = *options;
+    conure_contract_windows(&r->names, r->config, 1);
     void *made = r;
     const conure_status status = open_parts(r, err);
     if (status != CONURE_OK) {

@@ -6,6 +6,7 @@
 #ifndef CONURE_ENGINE_ORT_H
 #define CONURE_ENGINE_ORT_H
 
+#include "contract/contract.h"
 #include "engine/engine.h"
 #include "engine/ort/library.h"
 #include "onnx/graph.h"
@@ -73,6 +74,7 @@ typedef struct conure_ort {
     const conure_config *config;
     conure_ort_provider provider;
     conure_engine_options options;
+    conure_contract names;     /* of a step's tensors; the rest of it says nothing here */
     conure_ort_library library;
     ort_env *env;
     ort_memory *host, *device; /* device: NULL where the provider computes in the host's memory */
