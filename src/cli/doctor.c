@@ -30,6 +30,9 @@
 #include "cli/measure.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
+#ifdef CONURE_HAVE_TRT
+#include "engine/trt/runtime.h"
+#endif
 #include "stream/random.h"
 
 #define FREE_BYTES_LOW ((uint64_t)1 << 30)
@@ -134,6 +137,28 @@ static void libraries(conure_findings *f)
 #else
     advise(add(f, "network", CONURE_FINDING_NOTE, "conure pull is not built"),
            "built without libcurl: configure with -DCONURE_PULL=ON");
+#endif
+}
+
+/* Opening it is the only way to know; nothing is run there. */
+static void tensorrt(conure_findings *f)
+{
+#ifdef CONURE_HAVE_TRT
+    conure_trt *trt = NULL;
+    conure_error err = {""};
+    char memory_text[32];
+    if (conure_trt_open(&trt, (conure_log){0}, &err) != CONURE_OK) {
+        advise(add(f, "tensorrt", CONURE_FINDING_NOTE, "not usable; built with the headers of %s", conure_trt_built_with()), "%s", err.text);
+        return;
+    }
+    const conure_trt_facts *facts = conure_trt_get_facts(trt);
+    add(f, "tensorrt", CONURE_FINDING_GOOD, "%s (built with the headers of %s), %s, compute %u.%u, %s, CUDA %u.%u", facts->version,
+        conure_trt_built_with(), facts->gpu, facts->compute[0], facts->compute[1], conure_text_bytes(facts->memory_bytes, memory_text),
+        facts->driver / 1000, facts->driver % 1000 / 10);
+    conure_trt_close(&trt);
+#else
+    advise(add(f, "tensorrt", CONURE_FINDING_NOTE, "the engine trt is not built"),
+           "optional, for NVIDIA GPUs; configure with -DCONURE_TENSORRT_INCLUDE=FOLDER, which holds TensorRT's headers");
 #endif
 }
 
@@ -261,6 +286,7 @@ void conure_doctor_examine(conure_findings *f, const char *given, const char *is
     threads(f);
     memory(f);
     libraries(f);
+    tensorrt(f);
     cache(f);
     embedded(f);
     model(f, given, isa);

@@ -32,7 +32,7 @@ if(CONURE_TENSORRT_INCLUDE)
     target_include_directories(conure_trt_runtime PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
     target_include_directories(conure_trt_runtime SYSTEM PRIVATE ${CONURE_TENSORRT_INCLUDE} ${CONURE_CUDA_INCLUDE})
     target_compile_features(conure_trt_runtime PRIVATE cxx_std_17)
-    target_compile_options(conure_trt_runtime PRIVATE -Wall -Wextra -Wshadow -fno-exceptions -fno-rtti -fvisibility=hidden
+    target_compile_options(conure_trt_runtime PRIVATE -Wall -Wextra -Wshadow -fvisibility=hidden
         $<$<BOOL:${CONURE_WERROR}>:-Werror>)
     target_sources(conure_core PRIVATE ${CONURE_TRT_SOURCES})
     target_compile_definitions(conure_core PUBLIC CONURE_HAVE_TRT=1)

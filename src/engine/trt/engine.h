@@ -43,6 +43,7 @@ typedef struct conure_trt_engine {
     uint32_t n_ready;
     conure_trt_slot slots[CONURE_TRT_SLOTS];
     uint64_t n_serials, n_used;
+    bool said_no_graphs; /* once is enough */
     char folder[PATH_MAX];
     char precision[16];
     char description[320];

@@ -3,7 +3,9 @@
  *
  * The driver's interface is used and not the runtime library's: libcuda comes with the driver and has had the same entries since CUDA 12,
  * whichever CUDA runtime TensorRT brings along.  TensorRT uses the same primary context.  TensorRT's interfaces are tables of virtual
- * functions, so that the headers must be of the library's major version, and of its minor one or an older. */
+ * functions, so that the headers must be of the library's major version, and of its minor one or an older.
+ *
+ * Nothing that is called here throws: TensorRT's functions are noexcept, and memory is asked for with nothrow. */
 #include <NvInfer.h>
 #include <NvOnnxParser.h>
 #include <cuda.h>
@@ -315,14 +317,28 @@ conure_status open_parser(conure_trt *t, conure_error *err)
     return open_library(&t->libparser, "libnvonnxparser.so." TEXT(NV_TENSORRT_MAJOR), "it comes with TensorRT and needs libnvinfer_plugin beside it", err);
 }
 
-conure_status parse(conure_trt *t, INetworkDefinition &network, const char *path, conure_error *err)
+/* The library that came with 8.6.0 has fewer virtual functions than the public header of that name, before the destructor: deleting a parser
+ * would call something else.  What ends it by name is at the same place in both. */
+struct EndParser {
+    void operator()(nvonnxparser::IParser *parser) const
+    {
+#if NV_TENSORRT_MAJOR < 9
+        parser->destroy();
+#else
+        delete parser;
+#endif
+    }
+};
+using Parser = std::unique_ptr<nvonnxparser::IParser, EndParser>;
+
+/* The network's weights are the parser's, so that it must live until the plan is built. */
+conure_status parse(conure_trt *t, INetworkDefinition &network, const char *path, Parser &parser, conure_error *err)
 {
     const conure_status status = open_parser(t, err);
     if (status != CONURE_OK)
         return status;
     const auto create = reinterpret_cast<void *(*)(void *, void *, int)>(dlsym(t->libparser, "createNvOnnxParser_INTERNAL"));
-    std::unique_ptr<nvonnxparser::IParser> parser(
-        create ? static_cast<nvonnxparser::IParser *>(create(&network, &t->logger, NV_ONNX_PARSER_VERSION)) : nullptr);
+    parser.reset(create ? static_cast<nvonnxparser::IParser *>(create(&network, &t->logger, NV_ONNX_PARSER_VERSION)) : nullptr);
     if (!parser)
         return trt_failed(t, "its ONNX parser did not start", err);
     if (parser->parseFromFile(path, static_cast<int>(ILogger::Severity::kWARNING)))
@@ -358,6 +374,7 @@ uint32_t keep_norms(INetworkDefinition &network)
 /* From 11 on a network's own types say what it computes in, and the flags are gone. */
 conure_status set_precision(IBuilderConfig &config, INetworkDefinition &network, conure_trt_precision precision, uint32_t *kept, conure_error *err)
 {
+    (void)err; /* some versions have nothing to refuse */
     *kept = 0;
     if (precision == CONURE_TRT_TF32)
         config.setFlag(BuilderFlag::kTF32);
@@ -401,6 +418,11 @@ conure_status set_profile(IBuilder &builder, IBuilderConfig &config, INetworkDef
         const conure_trt_range *r = range_of(o, name);
         if (!r)
             return conure_fail(err, CONURE_INTERNAL, "the graph has an input %.64s whose shapes were not given", name);
+        /* What has one size only is no variable: TensorRT 8 records a run as a graph only where nothing is. */
+        Dims dims = network.getInput(i)->getDimensions();
+        for (uint32_t d = 0; d < r->rank; d++)
+            dims.d[d] = r->min[d] == r->max[d] ? static_cast<int32_t>(r->min[d]) : -1;
+        network.getInput(i)->setDimensions(dims);
         if (!profile->setDimensions(name, OptProfileSelector::kMIN, dims_of(r->rank, r->min)) ||
             !profile->setDimensions(name, OptProfileSelector::kOPT, dims_of(r->rank, r->opt)) ||
             !profile->setDimensions(name, OptProfileSelector::kMAX, dims_of(r->rank, r->max)))
@@ -457,12 +479,13 @@ conure_status build(conure_trt *t, const conure_trt_build_options *o, conure_trt
 #else
     const uint32_t flags = 0;
 #endif
+    Parser parser;
     std::unique_ptr<INetworkDefinition> network(builder->createNetworkV2(flags));
     std::unique_ptr<IBuilderConfig> config(builder->createBuilderConfig());
     std::unique_ptr<ITimingCache> cache;
     if (!network || !config)
         return trt_failed(t, "no network", err);
-    conure_status status = parse(t, *network, o->onnx, err);
+    conure_status status = parse(t, *network, o->onnx, parser, err);
     if (status == CONURE_OK)
         status = set_precision(*config, *network, o->precision, &out->n_kept_f32, err);
     if (status == CONURE_OK)
@@ -603,7 +626,7 @@ extern "C" conure_status conure_trt_record(conure_trt_context *c, const conure_t
     const bool started = c->context->enqueueV3(reinterpret_cast<cudaStream_t>(t->stream));
     const CUresult ended = t->cuda.CU(cuStreamEndCapture)(t->stream, &graph);
     if (!started)
-        (void)t->logger.last(why, sizeof why); /* it was told that this is no failure */
+        (void)conure_fail(err, CONURE_OK, "%s", t->logger.last(why, sizeof why));
     if (started && ended == CUDA_SUCCESS && graph && t->cuda.CU(cuGraphInstantiateWithFlags)(&exec, graph, 0) == CUDA_SUCCESS) {
         *out = new (std::nothrow) conure_trt_graph{t, exec};
         if (!*out)

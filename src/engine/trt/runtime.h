@@ -95,7 +95,7 @@ typedef struct conure_trt_tensor {
 
 conure_status conure_trt_run(conure_trt_context *context, const conure_trt_tensor *tensors, uint32_t n, conure_error *err);
 /* The same run as a graph that is replayed later, with these addresses; the context must have run with these shapes before.  *out is
- * NULL when this version or network cannot be recorded, which is no failure. */
+ * NULL when this version or network cannot be recorded, which is no failure: OK, and err says why. */
 conure_status conure_trt_record(conure_trt_context *context, const conure_trt_tensor *tensors, uint32_t n, conure_trt_graph **out,
                                 conure_error *err);
 conure_status conure_trt_replay(conure_trt_graph *graph, conure_error *err);

@@ -328,10 +328,15 @@ static conure_status launch(const group *g, conure_error *err)
     if (state && state->serials[state->current] != s->serial)
         conure_trt_graph_free(graph);
     if (!*graph && s->has_run && !s->no_graphs) {
-        CONURE_TRT_TRY(conure_trt_record(s->context, list, n, graph, err));
+        conure_error why = {""};
+        const conure_status status = conure_trt_record(s->context, list, n, graph, &why);
+        if (status != CONURE_OK)
+            return conure_fail(err, status, "%s", why.text);
         s->no_graphs = !*graph;
-        if (s->no_graphs)
-            conure_log_write(&g->e->log, CONURE_LOG_WARNING, "engine trt: TensorRT's steps cannot be recorded as a CUDA graph: they take longer");
+        if (s->no_graphs && !g->e->said_no_graphs)
+            conure_log_write(&g->e->log, CONURE_LOG_WARNING, "engine trt: steps cannot be recorded as a CUDA graph, and take longer (a plan of one T "
+                             "and one B may be): %s", why.text);
+        g->e->said_no_graphs |= s->no_graphs;
         if (state)
             state->serials[state->current] = s->serial;
     }
