@@ -91,8 +91,8 @@ static int run_build(const void *settings, int n, char *const *arguments)
     (void)arguments;
     conure_status status = made ? CONURE_OK : conure_fail_memory(&err, "a list of plans", sizeof *made);
     if (status == CONURE_OK && !offline && !s->contract)
-        status = conure_fail(&err, CONURE_BAD_ARG, "conure engine build: a plan of steps needs --contract, which conure contract derive writes; --profile "
-                             "offline builds one of whole utterances");
+        status = conure_fail(&err, CONURE_BAD_ARG, "conure engine build: a plan of steps needs --contract, which conure contract derive writes; "
+                             "--profile offline builds one of whole utterances");
     if (status == CONURE_OK && !offline) {
         status = conure_contract_read(&contract, s->contract, NULL, &err);
         wish.contract = &contract;
@@ -149,8 +149,8 @@ static const conure_command build_command = {
     .name = "build",
     .summary = "Build TensorRT plans of a checkpoint on this GPU",
     .arguments = "[OPTION]...",
-    .details = "A plan runs on the GPU model and the TensorRT version that built it. Its side file says so, with the hashes of model and contract and the "
-               "precision; --engine trt:PRECISION uses the plans of the folder that fit, and refuses others with the reason.",
+    .details = "A plan runs on the GPU model and the TensorRT version that built it. Its side file says so, with the hashes of model and contract "
+               "and the precision; --engine trt:PRECISION uses the plans of the folder that fit, and refuses others with the reason.",
     .options = build_options,
     .examples = build_examples,
     .settings_bytes = sizeof(build_settings),
@@ -279,32 +279,33 @@ static conure_status prepare(timing *t, const time_settings *s, conure_error *er
 
 static json_t *times_json(const conure_step_times *t)
 {
-    return json_pack("{s:b, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I}", "offline", t->shape.offline, "frames", (json_int_t)t->shape.n_frames, "drop_first",
-                     (json_int_t)t->shape.drop_first, "batch", (json_int_t)t->shape.batch, "p50_s", t->s.p50, "p95_s", t->s.p95, "p99_s", t->s.p99, "min_s",
-                     t->s.min, "warm_up_s", t->warm_up_s, "n", (json_int_t)t->s.n);
+    return json_pack("{s:b, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I}", "offline", t->shape.offline, "frames", (json_int_t)t->shape.n_frames,
+                     "drop_first", (json_int_t)t->shape.drop_first, "batch", (json_int_t)t->shape.batch, "p50_s", t->s.p50, "p95_s", t->s.p95,
+                     "p99_s", t->s.p99, "min_s", t->s.min, "warm_up_s", t->warm_up_s, "n", (json_int_t)t->s.n);
 }
 
 static conure_status time_all(timing *t, const time_settings *s, json_t *results, conure_error *err)
 {
     conure_status status = CONURE_OK;
     if (!s->json)
-        printf("%s\n  %-8s %7s %6s %10s %10s %10s %10s %14s\n", t->engine->describe(t->self), "", "frames", "batch", "p50 ms", "p95 ms", "p99 ms", "first ms",
-               "audio s / s");
+        printf("%s\n  %-8s %7s %6s %10s %10s %10s %10s %14s\n", t->engine->describe(t->self), "", "frames", "batch", "p50 ms",
+               "p95 ms", "p99 ms", "first ms", "audio s / s");
     for (uint32_t i = 0; i < t->n_frames; i++)
         for (uint32_t j = 0; j < t->n_batches && status == CONURE_OK; j++) {
             conure_step_times times;
             const conure_step_shape shape = {.n_frames = t->frames[i], .batch = t->batches[j], .offline = !t->has_contract,
                                              .drop_first = t->has_contract ? t->contract.streaming.drop_extra[1] : 0};
             conure_progress("timing %u frames, batch %u", shape.n_frames, shape.batch);
-            status = conure_time_steps(&times, t->engine, t->self, &t->model->config, t->has_contract ? &t->contract : NULL, &shape, (uint32_t)s->n_steps,
-                                       &conure_interrupted, err);
+            status = conure_time_steps(&times, t->engine, t->self, &t->model->config, t->has_contract ? &t->contract : NULL, &shape,
+                                       (uint32_t)s->n_steps, &conure_interrupted, err);
             conure_progress_clear();
             if (status != CONURE_OK)
                 break;
             json_array_append_new(results, times_json(&times));
             if (!s->json)
-                printf("  %-8s %7u %6u %10.3f %10.3f %10.3f %10.1f %14.0f\n", shape.offline ? "offline" : "step", shape.n_frames, shape.batch, 1e3 * times.s.p50,
-                       1e3 * times.s.p95, 1e3 * times.s.p99, 1e3 * times.warm_up_s, shape.batch * shape.n_frames * 0.01 / times.s.p50);
+                printf("  %-8s %7u %6u %10.3f %10.3f %10.3f %10.1f %14.0f\n", shape.offline ? "offline" : "step", shape.n_frames, shape.batch,
+                       1e3 * times.s.p50, 1e3 * times.s.p95, 1e3 * times.s.p99, 1e3 * times.warm_up_s,
+                       shape.batch * shape.n_frames * 0.01 / times.s.p50);
         }
     return status;
 }
@@ -340,8 +341,10 @@ static const conure_option time_options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine), .help = "NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu)"},
     {.kind = CONURE_OPTION_TEXT, .name = "contract", .value = "FILE", AT(contract), .complete = CONURE_COMPLETE_FILE,
      .help = "time steps of its streams; without it slices offline"},
-    {.kind = CONURE_OPTION_TEXT, .name = "frames", .value = "LIST", AT(frames), .help = "mel frames of a step, with commas between (default: the contract's)"},
-    {.kind = CONURE_OPTION_TEXT, .name = "batch", .value = "LIST", AT(batches), .help = "rows that are stepped together, with commas between (default: 1)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "frames", .value = "LIST", AT(frames),
+     .help = "mel frames of a step, with commas between (default: the contract's)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "batch", .value = "LIST", AT(batches),
+     .help = "rows that are stepped together, with commas between (default: 1)"},
     {.kind = CONURE_OPTION_COUNT, .name = "steps", .value = "N", .min = 1, .max = 100000, AT(n_steps), .help = "calls that are timed (default: 200)"},
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = 64, AT(n_threads),
      .help = "threads to compute with (default: the processors this process may use)"},

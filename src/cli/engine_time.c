@@ -63,7 +63,8 @@ conure_status conure_time_steps(conure_step_times *out, const conure_engine *eng
     crew c = {0};
     double *times = conure_calloc(n_steps, sizeof *times);
     *out = (conure_step_times){.shape = *shape};
-    conure_status status = times ? crew_open(&c, engine, self, config, contract, shape, err) : conure_fail_memory(err, "times", n_steps * sizeof *times);
+    conure_status status = times ? crew_open(&c, engine, self, config, contract, shape, err)
+                                 : conure_fail_memory(err, "times", n_steps * sizeof *times);
     for (uint32_t i = 0; i < WARM_UP + n_steps && status == CONURE_OK; i++) {
         const double start_s = conure_now_s();
         if (conure_cancelled(cancel))

@@ -105,8 +105,8 @@ static conure_status write_graph(making *m)
         k = contract_of(s, m->wish->contract);
     conure_status status = conure_graph_open(&g, m->model, s->streaming ? "encoder_streaming" : "encoder", opset, CONURE_ONNX_FLOAT, m->err);
     if (status == CONURE_OK)
-        status = conure_encoder_plan_make(&plan, &m->model->config, m->wish->contract ? &k : NULL, s->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO,
-                                          s->t[2], m->err);
+        status = conure_encoder_plan_make(&plan, &m->model->config, m->wish->contract ? &k : NULL,
+                                          s->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, s->t[2], m->err);
     if (status == CONURE_OK) {
         conure_encoder_build(g, &plan);
         status = conure_graph_write(g, m->graph, CONURE_EXTERNAL_AUTO, &facts, conure_progress_fraction, words, m->err);
@@ -146,7 +146,12 @@ static uint32_t ranges_of(const conure_plan_side *s, const conure_config *c, con
 
 static conure_trt_precision precision_of(conure_precision p)
 {
-    return p == CONURE_PRECISION_TF32 ? CONURE_TRT_TF32 : p == CONURE_PRECISION_F16 ? CONURE_TRT_F16 : p == CONURE_PRECISION_BF16 ? CONURE_TRT_BF16 : CONURE_TRT_F32;
+    switch (p) {
+    case CONURE_PRECISION_TF32: return CONURE_TRT_TF32;
+    case CONURE_PRECISION_F16: return CONURE_TRT_F16;
+    case CONURE_PRECISION_BF16: return CONURE_TRT_BF16;
+    default: return CONURE_TRT_F32;
+    }
 }
 
 /* A file of timings that is not there yet has none. */
@@ -177,7 +182,8 @@ static conure_status run_builder(making *m, conure_trt_built *built)
 {
     conure_trt_range ranges[5];
     char *timing = NULL;
-    ticker t = {.lock = PTHREAD_MUTEX_INITIALIZER, .end = PTHREAD_COND_INITIALIZER, .start_s = conure_now_s(), .what = m->made->side.streaming ? "a step's plan" : "an offline plan"};
+    ticker t = {.lock = PTHREAD_MUTEX_INITIALIZER, .end = PTHREAD_COND_INITIALIZER, .start_s = conure_now_s(),
+                .what = m->made->side.streaming ? "a step's plan" : "an offline plan"};
     pthread_t thread;
     conure_trt_build_options o = {.onnx = m->graph, .precision = precision_of(m->wish->precision), .ranges = ranges, .level = m->wish->level,
                                   .cancel = &conure_interrupted, .progress = show_phase, .progress_user = &t};

@@ -59,8 +59,8 @@ static conure_status choose_steps(conure_plan_side out[], uint32_t *n, const con
     const conure_profile *own = all || unified || strcmp(profile, "first") == 0 || strcmp(profile, "next") == 0 ? NULL : named(k, profile);
     bool first = strcmp(profile, "first") == 0, later = strcmp(profile, "next") == 0;
     if (unified && !same)
-        return conure_fail(err, CONURE_BAD_ARG, "--profile unified: the contract drops %u encoder frames of the first step and %u of later ones, which "
-                           "takes two plans: --profile all builds both", drop[0], drop[1]);
+        return conure_fail(err, CONURE_BAD_ARG, "--profile unified: the contract drops %u encoder frames of the first step and %u of later ones, "
+                           "which takes two plans: --profile all builds both", drop[0], drop[1]);
     if (own) {
         first = own->steps != CONURE_STEPS_LATER;
         later = own->steps != CONURE_STEPS_FIRST;

@@ -9,8 +9,8 @@ static conure_contract contract(const char *profiles, bool export_graph)
 {
     conure_contract k;
     conure_error err = {""};
-    const conure_contract_options options = {.streaming = {.chunk = 6, .shift = 3, .cache_rows = 64, .export_graph = export_graph}, .profiles = profiles,
-                                             .b_max = 4, .layer_first = true};
+    const conure_contract_options options = {.streaming = {.chunk = 6, .shift = 3, .cache_rows = 64, .export_graph = export_graph},
+                                             .profiles = profiles, .b_max = 4, .layer_first = true};
     test_int(conure_contract_derive_model(&k, model, &options, &err), CONURE_OK);
     return k;
 }

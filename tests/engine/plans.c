@@ -8,7 +8,8 @@
 static conure_plan_side example(void)
 {
     conure_plan_side s = {.gpu = "NVIDIA H200", .tensorrt = "8.6.0", .model = "tiny \"v3\"", .precision = "tf32", .tf32 = true, .mask_exact = true,
-                          .streaming = true, .layer_first = true, .drop_first = 2, .caches = {.cache_rows = 64, .drop_rows = 7, .time_cache_aligned = true},
+                          .streaming = true, .layer_first = true, .drop_first = 2,
+                          .caches = {.cache_rows = 64, .drop_rows = 7, .time_cache_aligned = true},
                           .t = {57, 121, 592}, .b = {1, 8, 32}, .plan_bytes = 5000000000, .level = 2, .n_kept_f32 = 9, .seconds = 1.5};
     memset(s.model_sha256, 'a', 64);
     memset(s.contract_sha256, 'b', 64);

@@ -20,8 +20,10 @@ static float *mel[4];
 
 static conure_plan_side side_of(bool streaming)
 {
-    static const char *const names[CONURE_PLAN_TENSORS] = {"audio", "len", "channel", "time", "clen", "enc", "enclen", "channel_o", "time_o", "clen_o"};
-    conure_plan_side s = {.streaming = streaming, .level = 3, .mask_exact = model->config.mask == CONURE_MASK_EXACT, .t = {64, 600, 900}, .b = {1, 1, 1}};
+    static const char *const names[CONURE_PLAN_TENSORS] = {"audio", "len", "channel", "time", "clen",
+                                                            "enc", "enclen", "channel_o", "time_o", "clen_o"};
+    conure_plan_side s = {.streaming = streaming, .level = 3, .mask_exact = model->config.mask == CONURE_MASK_EXACT,
+                          .t = {64, 600, 900}, .b = {1, 1, 1}};
     conure_error err;
     snprintf(s.gpu, sizeof s.gpu, "GPU A");
     snprintf(s.tensorrt, sizeof s.tensorrt, "8.6.0");

@@ -51,7 +51,8 @@ with tempfile.TemporaryDirectory() as room:
     contract = room / "contract.json"
     for name in ("tiny-v3", "tiny-alt", "tiny-hostile"):
         model = SOURCE / f"tests/data/models/{name}.nemo"
-        conure("contract", "derive", "-m", model, "--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121, "-o", contract)
+        conure("contract", "derive", "-m", model, "--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121,
+               "-o", contract)
         conure("export", "onnx", "-m", model, "--contract", contract, "--opset", 17, "-o", room / name)
         build(room / name / "encoder_streaming.onnx", (121, 121, 121), (1, 1, 1))
         build(room / name / "encoder_streaming.onnx", (121, 121, 121), (1, 4, 8))

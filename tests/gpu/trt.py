@@ -71,7 +71,8 @@ class Engine(unittest.TestCase):
 
     def test_times(self):
         for precision in PRECISIONS:
-            print(conure("engine", "time", "-m", MODEL, "--contract", CONTRACT, "--engine", f"trt:{precision}", "--batch", "1,4", "--steps", 100), end="")
+            print(conure("engine", "time", "-m", MODEL, "--contract", CONTRACT, "--engine", f"trt:{precision}", "--batch", "1,4",
+                         "--steps", 100), end="")
 
 
 found = tensorrt()

@@ -34,9 +34,9 @@ void conure_plan_key(const conure_plan_side *s, char out[48])
     conure_buffer text = {0};
     conure_sha256 sha;
     char hex[65];
-    conure_buffer_format(&text, "%s\n%s\n%s\n%s\n%s\n%d %d %d %d %d %d %d\n%u %u %u %d %d\n", s->gpu, s->tensorrt, s->model_sha256, s->contract_sha256,
-                         s->precision, s->tf32, s->f16, s->bf16, s->int8, s->mask_exact, s->streaming, s->layer_first, s->drop_first,
-                         s->caches.cache_rows, s->caches.drop_rows, s->caches.keep_negative, s->caches.time_cache_aligned);
+    conure_buffer_format(&text, "%s\n%s\n%s\n%s\n%s\n%d %d %d %d %d %d %d\n%u %u %u %d %d\n", s->gpu, s->tensorrt, s->model_sha256,
+                         s->contract_sha256, s->precision, s->tf32, s->f16, s->bf16, s->int8, s->mask_exact, s->streaming, s->layer_first,
+                         s->drop_first, s->caches.cache_rows, s->caches.drop_rows, s->caches.keep_negative, s->caches.time_cache_aligned);
     for (int i = 0; i < 3; i++)
         conure_buffer_format(&text, "%u %u\n", s->t[i], s->b[i]);
     conure_buffer_format(&text, "%u\n", s->level);

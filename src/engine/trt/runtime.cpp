@@ -314,7 +314,8 @@ conure_status open_parser(conure_trt *t, conure_error *err)
 {
     if (t->libparser)
         return CONURE_OK;
-    return open_library(&t->libparser, "libnvonnxparser.so." TEXT(NV_TENSORRT_MAJOR), "it comes with TensorRT and needs libnvinfer_plugin beside it", err);
+    return open_library(&t->libparser, "libnvonnxparser.so." TEXT(NV_TENSORRT_MAJOR),
+                        "it comes with TensorRT and needs libnvinfer_plugin beside it", err);
 }
 
 /* The library that came with 8.6.0 has fewer virtual functions than the public header of that name, before the destructor: deleting a parser
@@ -384,7 +385,8 @@ conure_status set_precision(IBuilderConfig &config, INetworkDefinition &network,
         return CONURE_OK;
 #if NV_TENSORRT_MAJOR >= 11
     (void)network;
-    return conure_fail(err, CONURE_UNSUPPORTED, "TensorRT %s takes precisions from the graph alone, and the graph is f32: build f32 or tf32", VERSION);
+    return conure_fail(err, CONURE_UNSUPPORTED, "TensorRT %s takes precisions from the graph alone, and the graph is f32: build f32 or tf32",
+                       VERSION);
 #else
 #if NV_TENSORRT_MAJOR < 9
     if (precision == CONURE_TRT_BF16)
@@ -441,7 +443,8 @@ void set_habits(conure_trt *t, IBuilderConfig &config, uint32_t level)
     config.setBuilderOptimizationLevel(static_cast<int32_t>(level));
 #if NV_TENSORRT_MAJOR < 9
     /* cuBLASLt and convolutions with edge masks: cuBLAS and cuDNN need not be there. */
-    config.setTacticSources(1u << static_cast<uint32_t>(TacticSource::kCUBLAS_LT) | 1u << static_cast<uint32_t>(TacticSource::kEDGE_MASK_CONVOLUTIONS));
+    config.setTacticSources(1u << static_cast<uint32_t>(TacticSource::kCUBLAS_LT) |
+                            1u << static_cast<uint32_t>(TacticSource::kEDGE_MASK_CONVOLUTIONS));
     config.setPreviewFeature(PreviewFeature::kPROFILE_SHARING_0806, true);
     config.setMinTimingIterations(1);
     config.setAvgTimingIterations(1);
@@ -449,7 +452,8 @@ void set_habits(conure_trt *t, IBuilderConfig &config, uint32_t level)
 }
 
 /* An older cache that is not taken costs time and nothing else. */
-conure_status set_timing(IBuilderConfig &config, std::unique_ptr<ITimingCache> &cache, const conure_trt_build_options *o, bool *used, conure_error *err)
+conure_status set_timing(IBuilderConfig &config, std::unique_ptr<ITimingCache> &cache, const conure_trt_build_options *o, bool *used,
+                         conure_error *err)
 {
     if (o->timing)
         cache.reset(config.createTimingCache(o->timing, o->timing_bytes));

@@ -63,7 +63,8 @@ static conure_status no_plan(const conure_trt_engine *e, uint32_t index, const c
         const conure_plan_side *s = &e->ready[i].found.side;
         const size_t n = strlen(kinds);
         if (n + 40 < sizeof kinds)
-            snprintf(kinds + n, sizeof kinds - n, "%s%s %u..%u drop %u", n ? ", " : "", s->streaming ? "step" : "offline", s->t[0], s->t[2], s->drop_first);
+            snprintf(kinds + n, sizeof kinds - n, "%s%s %u..%u drop %u", n ? ", " : "", s->streaming ? "step" : "offline", s->t[0], s->t[2],
+                     s->drop_first);
     }
     if (!row->state)
         return conure_fail(err, CONURE_LIMIT, "row %u: no plan takes %u mel frames offline (there are: %s): conure engine build --profile offline "
@@ -121,8 +122,8 @@ static conure_status bring(conure_trt_engine *e, conure_trt_ready *r, conure_err
     conure_sha256_hex(&sha, hex);
     conure_status status = CONURE_OK;
     if (map.bytes != r->found.side.plan_bytes || strcmp(hex, r->found.side.plan_sha256) != 0)
-        status = conure_fail(err, CONURE_BAD_FILE, "%s is not the plan that its side file describes (%llu bytes, expected %llu): build it again", path,
-                             (unsigned long long)map.bytes, (unsigned long long)r->found.side.plan_bytes);
+        status = conure_fail(err, CONURE_BAD_FILE, "%s is not the plan that its side file describes (%llu bytes, expected %llu): build it again",
+                             path, (unsigned long long)map.bytes, (unsigned long long)r->found.side.plan_bytes);
     if (status == CONURE_OK)
         status = conure_trt_plan_open(e->trt, &r->plan, map.data, map.bytes, err);
     conure_map_close(&map);
@@ -306,8 +307,9 @@ static uint32_t bind(const group *g, conure_trt_tensor list[CONURE_PLAN_TENSORS]
     if (!side->streaming)
         return n;
     const conure_state *state = g->n == 1 && s->batch == 1 ? g->rows[0]->state : NULL;
-    float *const channel_in = state ? state->channel[state->current] : s->channel[0], *const time_in = state ? state->time[state->current] : s->time[0];
-    float *const channel_out = state ? state->channel[!state->current] : s->channel[1], *const time_out = state ? state->time[!state->current] : s->time[1];
+    float *const channel_in = state ? state->channel[state->current] : s->channel[0];
+    float *const channel_out = state ? state->channel[!state->current] : s->channel[1];
+    float *const time_in = state ? state->time[state->current] : s->time[0], *const time_out = state ? state->time[!state->current] : s->time[1];
     list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_CHANNEL_IN], channel_in, 4, {l0, l1, side->caches.cache_rows, c->d_model}};
     list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_TIME_IN], time_in, 4, {l0, l1, c->d_model, c->conv_left}};
     list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_CACHE_LENGTH_IN], integer_address(s, CACHE_LENGTH_IN), 1, {b}};
@@ -420,8 +422,8 @@ static conure_status run_from(conure_trt_engine *e, conure_encode_row *rows, uin
             done[i] = true;
         }
     if (g.n < side->b[0])
-        return conure_fail(err, CONURE_LIMIT, "the plan takes batches of %u rows and more, here are %u that can go together: build one with a batch of 1",
-                           side->b[0], g.n);
+        return conure_fail(err, CONURE_LIMIT, "the plan takes batches of %u rows and more, here are %u that can go together: build one with a batch "
+                           "of 1", side->b[0], g.n);
     CONURE_TRT_TRY(slot_for(e, ready, n_frames, g.n, &g.slot, err));
     return run_group(&g, err);
 }
