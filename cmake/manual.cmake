@@ -1,3 +1,4 @@
+cmake_minimum_required(VERSION 3.22) # for IN_LIST
 # cmake -DCONURE=<command> -DFOLDER=<where> -P manual.cmake: manual pages and completion scripts, as the
 # command prints them.  Commands that this build leaves out (pull without libcurl) have no page.
 set(optional pull wer export/onnx)

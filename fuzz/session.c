@@ -9,8 +9,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* So likely, for a model with random weights, that some are begun all the time. */
+#define HOTWORDS "a\t100\nin the\t20\nit was\t30\n"
+
 static conure_model *model;
 static conure_recognizer *recognizer;
+static conure_hotwords *hotwords;
 static float pcm[255 * 255 / 2 + 256];
 
 static void prepare(void)
@@ -22,6 +26,7 @@ static void prepare(void)
     if (model)
         return;
     if (conure_model_open(&model, TEST_DATA "/models/tiny-v3.nemo", NULL, NULL) != CONURE_OK ||
+        conure_hotwords_open(&hotwords, model, HOTWORDS, sizeof HOTWORDS - 1, NULL, NULL) != CONURE_OK ||
         conure_recognizer_open(&recognizer, model, &o, NULL) != CONURE_OK)
         abort();
     for (size_t i = 0; i < sizeof pcm / sizeof *pcm; i++)
@@ -40,6 +45,7 @@ static conure_session *open_session(uint8_t how)
     o.buffer_s = 0.5;
     o.slice_frames = 64;
     o.endpoint = how & 4;
+    o.hotwords = how & 8 ? hotwords : NULL;
     o.rule1_min_trailing_silence_s = 0.3;
     o.rule2_min_trailing_silence_s = 0.2;
     o.rule3_min_utterance_length_s = 1;

@@ -1,6 +1,6 @@
 conure_fuzz(session ${PROJECT_SOURCE_DIR}/fuzz/session.c)
 foreach(target replay_session fuzz_session)
     if(TARGET ${target})
-        target_compile_definitions(${target} PRIVATE TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data")
+        target_compile_definitions(${target} PRIVATE TEST_DATA="${CONURE_TEST_DATA}")
     endif()
 endforeach()

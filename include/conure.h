@@ -167,6 +167,45 @@ CONURE_API conure_status conure_model_get_info(const conure_model *model, conure
  * Belongs to the model. */
 CONURE_API const char *conure_model_piece(const conure_model *model, uint32_t token);
 
+/* ---- hotwords -------------------------------------------------------------------------------- */
+
+/* Phrases that decoding prefers where the model is unsure: names, terms.  A phrase's score is what it may cost, in natural
+ * logarithms: it is taken where the model holds what it would have said instead, over all tokens together, for at most
+ * exp(score) times likelier.  A phrase is taken whole or not at all: one that breaks off leaves no trace.  So its tokens
+ * become final when it ends, at most two seconds after the first that the model alone would not have chosen; one
+ * that takes longer is not found.
+ *
+ * A list never changes and may be used by any number of recognizers and sessions of its model, and threads; it stays until
+ * the last of them is closed, also when it is closed before. */
+typedef struct conure_hotwords conure_hotwords;
+
+#define CONURE_HOTWORDS_MAX 16384           /* phrases */
+#define CONURE_HOTWORDS_BYTES_MAX (1 << 20) /* of the text */
+#define CONURE_HOTWORD_BYTES_MAX 256        /* of a phrase, a space before each word counted as 3 */
+#define CONURE_HOTWORD_SCORE 8.0            /* the default; docs/hotwords.md has what others gave */
+#define CONURE_HOTWORD_SCORE_MAX 100
+
+typedef struct conure_hotwords_options {
+    uint32_t struct_bytes; /* set by conure_hotwords_options_init() */
+    double score;          /* of phrases that have none of their own: 0 (nothing) to CONURE_HOTWORD_SCORE_MAX */
+} conure_hotwords_options;
+
+CONURE_API void conure_hotwords_options_init(conure_hotwords_options *options);
+
+/* Read a list: UTF-8, a phrase on each line, written as the model writes it: case counts, and so do marks.  A phrase is
+ * whole words from their beginning; runs of spaces are one.  Behind a tab a line may have a score of its own.  Empty lines
+ * and those that begin with # are skipped.
+ *
+ *   text     [bytes]; not kept
+ *   options  NULL: the defaults
+ *
+ * Returns OK; BAD_FILE (not UTF-8, a bad score, a character that no piece of the vocabulary has, no phrase at all), LIMIT:
+ * both name the line; BAD_ARG (a score out of range, or not a number), NO_MEMORY.
+ * Cost: O(bytes) steps, each with a search of the vocabulary; some 40 bytes of memory for one of the text. */
+CONURE_API conure_status conure_hotwords_open(conure_hotwords **out, const conure_model *model, const char *text, size_t bytes,
+                                              const conure_hotwords_options *options, conure_error *err);
+CONURE_API void conure_hotwords_close(conure_hotwords **hotwords); /* NULL-safe; sets *hotwords to NULL */
+
 /* ---- recognizer ------------------------------------------------------------------------------ */
 
 typedef struct conure_recognizer conure_recognizer;
@@ -190,6 +229,7 @@ typedef struct conure_recognizer_options {
     conure_progress_fn progress; /* NULL, or called between layers of a running transcription, from
                                    the thread that called */
     void *progress_user;
+    const conure_hotwords *hotwords; /* of conure_transcribe(), of this model; NULL: none.  Sessions have their own */
 } conure_recognizer_options;
 
 CONURE_API void conure_recognizer_options_init(conure_recognizer_options *options);
@@ -211,7 +251,8 @@ typedef struct conure_token {
     uint32_t id;
     uint32_t frame;      /* encoder frame on which it was emitted; frame k is centred at k * frame_s */
     uint32_t duration;   /* frames until the next evaluation, one of the model's durations */
-    float confidence;    /* softmax over labels and blank (durations excluded) at emission, 0 .. 1 */
+    float confidence;    /* softmax over labels and blank (durations excluded) at emission, 0 .. 1; of the model
+                            alone, so that a token which hotwords made come out has a low one */
     const char *text;    /* its piece; belongs to the model */
 } conure_token;
 
@@ -328,6 +369,7 @@ typedef struct conure_session_options {
     bool endpoint_reset;       /* begin the next utterance with a new decoder state; false: NeMo's loop goes on */
 
     conure_on_violation on_violation;
+    const conure_hotwords *hotwords; /* of the recognizer's model; NULL: none */
 
     /* Modes CACHED and RESET. */
     conure_time_cache time_cache;
@@ -441,7 +483,7 @@ CONURE_API double conure_session_latency_s(const conure_session *session);
 CONURE_API uint64_t conure_session_bytes(const conure_session *session);
 
 /* Snapshots: everything of a session, byte for byte, wherever its engine keeps it.  Loading into a session of
- * the same model, engine, precision and options makes it go on exactly as the saved one would; another is refused.
+ * the same model, engine, precision, hotwords and options makes it go on exactly as the saved one would; another is refused.
  *
  *   data, cap_bytes  NULL and 0: only the size is told
  *   bytes            out: size

@@ -4,6 +4,8 @@
 #     scripts/packages.sh list build test        their names, one a line
 #     scripts/packages.sh missing build          those of them that are not installed
 #     scripts/packages.sh install build test     install what is missing
+#     scripts/packages.sh python FOLDER          make a Python there with what tests/onnx/runtime.py runs graphs with;
+#                                                CONURE_ORT_PYTHON=FOLDER/bin/python3 names it to the tests
 #
 # Purposes: build (the library, the command, the tests), test (what the default tests run besides),
 # fuzz (clang with libFuzzer and sanitizers), ci (what .ci/run runs besides).
@@ -32,9 +34,15 @@ packages() {
             ;;
         test) printf '%s\n' binutils python3 ;;
         fuzz) printf '%s\n' clang libclang-rt-dev llvm ;;
-        ci) printf '%s\n' clang-format git valgrind ;;
+        ci) printf '%s\n' chromium clang-format git python3-venv valgrind ;;
         *) echo "packages.sh: no purpose '$1'; there are build, test, fuzz and ci" >&2; return 2 ;;
     esac
+}
+
+# Not from Debian, which has none of them: a folder of their own, and no test fails without them.
+make_python() {
+    python3 -m venv "$1"
+    "$1/bin/pip" install --quiet --disable-pip-version-check numpy onnx==1.23.2 onnxruntime==1.32.0 onnx-asr==0.12.0 soundfile
 }
 
 list() {
@@ -88,5 +96,6 @@ case $command in
     list) list "$@" ;;
     missing) missing "$@" ;;
     install) install_missing "$@" ;;
+    python) make_python "${1:?a folder}" ;;
     *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac

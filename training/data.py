@@ -11,7 +11,7 @@ EDGES_S = [1.3, 1.9, 2.6, 3.4, 4.4, 5.6, 7.2, 9.5, 12.5, 16.5, 20.5]     # longe
 ROOM = 1.08                                                           # a row is this much longer than its bucket's edge
 # Share of the batches' seconds, by source; what is missing so far is shared out among the others.
 SHARES = {'librispeech-tc100': .10, 'ljspeech': .005, 'dc_tts-selfrec': .02, 'speechocean762-adult': .055, 'speechocean762-child': .035,
-          'prose': .34, 'gloss': .22, 'command': .20, 'silence': .02}
+          'prose': .29, 'gloss': .14, 'command': .12, 'call': .22, 'silence': .02}
 
 
 class Pool:
@@ -282,8 +282,16 @@ def music(rows, L, device):
     return (sound * torch.exp(-t * 4)).flatten(1)[:, :L]
 
 
+def coded(w, peak, bits):
+    """As a codec with logarithmic steps leaves it: 8 bits are a telephone exchange's, fewer the noise of a mobile's."""
+    steps = 2 ** (bits - 1)
+    x = w / peak
+    y = (x.abs() * 255).log1p() / math.log(256)
+    return x.sign() * (((y * steps).round() / steps * math.log(256)).expm1() / 255) * peak
+
+
 def augment(w, n, silent):
-    """Equaliser, telephone band, reverberation, then noise, babble or music, clipping, level."""
+    """Equaliser, telephone band, reverberation, codec, then noise, babble or music, clipping, level."""
     B, L = w.shape
     device = w.device
     rand = lambda *s: torch.rand(*s, device=device)
@@ -294,7 +302,7 @@ def augment(w, n, silent):
     curve = torch.randn(B, 12, device=device) * 4 * (rand(B, 1) < .6)
     gain = 10 ** (F.interpolate(curve[:, None], K, mode='linear', align_corners=True)[:, 0] / 20)
     top = (3000 + 4500 * rand(B, 1)).masked_fill(rand(B, 1) < .8, 9e3)
-    telephone = rand(B, 1) < .1
+    telephone = rand(B, 1) < .15
     top, bottom = top.masked_fill(telephone, 3500.), 20. + 260 * telephone
     gain = gain * torch.sigmoid((top - f) / 120) * torch.sigmoid((f - bottom) / 30)
     t = torch.arange(4000, device=device)[None]
@@ -302,6 +310,9 @@ def augment(w, n, silent):
     echo = echo * (rand(B, 1) < .4)
     echo[:, 0] = 1
     clean = torch.fft.irfft(S * gain * torch.fft.rfft(echo, N), N)[:, :L]
+    narrow = (rand(B, 1) < torch.where(telephone, .6, .05)) & ~silent[:, None]
+    loudest = clean.abs().amax(1, keepdim=True) * (1 + 3 * rand(B, 1)) + 1e-6
+    clean = torch.where(narrow, coded(clean, loudest, 6 + 2 * rand(B, 1)), clean)
     power = (clean.square().sum(1, keepdim=True) / n[:, None]).sqrt()
     level = torch.where(silent[:, None], .03 * rand(B, 1) ** 2, power + 1e-6)
 

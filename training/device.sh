@@ -17,6 +17,6 @@ for w in "$from"/whl/*.whl; do "${PYTHON:-python3}" -m zipfile -e "$w" "$work/si
 cd "$work"
 export PYTHONUNBUFFERED=1 PYTHON=${PYTHON:-python3}
 CONURE_TTS=$work/tts PYTHONPATH=$work/site OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 LD_LIBRARY_PATH=$work/tts/lib:$LD_LIBRARY_PATH \
-    setsid nohup "$PYTHON" synth.py text.tsv shards --workers "$workers" --seconds "$seconds" > synth.log 2>&1 < /dev/null &
+    setsid nohup "$PYTHON" synth.py text.tsv shards --workers "$workers" --seconds "$seconds" --seed "${SEED:-1}" > synth.log 2>&1 < /dev/null &
 [ $# = 0 ] || setsid nohup bash processes.sh "$work" "$@" > processes.log 2>&1 < /dev/null &
 [ ! -f "$from/part.tar" ] || bash real.sh "$from" "$work" a

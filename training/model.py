@@ -2,7 +2,7 @@
 
 Written to train: masks for chunks, a penalty on large attention scores, statistics of the batch norm over valid frames only.
 """
-import math
+import math, re
 from dataclasses import dataclass
 import torch
 import torch.nn as nn
@@ -12,6 +12,8 @@ from loss import Ctc, Tdt
 
 SCORE_SOFT_MAX = 20.    # attention scores beyond this are penalised
 MASKED = -1e4
+# Weights that an int8 file rounds, a scale a row.
+MATRICES = re.compile(r'linear|pointwise_conv|lstm\.weight|pre_encode\.(out|conv\.[36])\.weight|joint\..*weight')
 
 
 @dataclass
@@ -28,6 +30,25 @@ class Config:
     token_dropout: float = .1
 
 
+class Rounded(torch.autograd.Function):
+    """What goes into a product as int8 has it: a scale a row, largest magnitude / 127.  The gradient passes as if nothing had happened."""
+
+    @staticmethod
+    def forward(ctx, x):
+        y = x.float()
+        scale = y.abs().amax(-1, keepdim=True).div_(127).clamp_(min=1e-12)
+        return (y / scale).round_().mul_(scale).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
+class Linear(nn.Linear):
+    def forward(self, x):
+        return F.linear(Rounded.apply(x) if self.training else x, self.weight, self.bias)
+
+
 class Subsampling(nn.Module):
     """[B][T][128] -> [B][T/8][D].  Channels last inside; the weights are in NeMo's shapes."""
 
@@ -36,7 +57,7 @@ class Subsampling(nn.Module):
         n = c.channels
         self.conv = nn.ModuleDict({'0': nn.Conv2d(1, n, 3, 2, 1), '2': nn.Conv2d(n, n, 3, 2, 1, groups=n), '3': nn.Conv2d(n, n, 1),
                                    '5': nn.Conv2d(n, n, 3, 2, 1, groups=n), '6': nn.Conv2d(n, n, 1)})
-        self.out = nn.Linear(n * c.mels // 8, c.width)
+        self.out = Linear(n * c.mels // 8, c.width)
 
     def first(self, x, n):
         """3x3 convolution of the one-channel image as a product: nine views, the validity of the frame (for the bias), zeros."""
@@ -56,7 +77,7 @@ class Subsampling(nn.Module):
         """The depthwise kernel takes what lies beyond the n valid frames of x as zero."""
         dw, pw = self.conv[depthwise], self.conv[pointwise]
         y = Depthwise2.apply(x, dw.weight, dw.bias, n.int())
-        return F.linear(y, pw.weight.flatten(1).bfloat16(), pw.bias.bfloat16()).relu_()
+        return F.linear(Rounded.apply(y), pw.weight.flatten(1).bfloat16(), pw.bias.bfloat16()).relu_()
 
     def plain(self, x, n):
         """The same in float32, by the framework's convolutions: for judging."""
@@ -81,14 +102,14 @@ class Subsampling(nn.Module):
         n = (n + 1) // 2
         B, T, H, C = x.shape
         weight = self.out.weight.view(-1, C, H).transpose(1, 2).reshape(-1, H * C)
-        return F.linear(x.view(B, T, H * C), weight.bfloat16(), self.out.bias.bfloat16()), n
+        return F.linear(Rounded.apply(x.view(B, T, H * C)), weight.bfloat16(), self.out.bias.bfloat16()), n
 
 
 class FeedForward(nn.Module):
     def __init__(self, c):
         super().__init__()
-        self.linear1 = nn.Linear(c.width, 4 * c.width, bias=False)
-        self.linear2 = nn.Linear(4 * c.width, c.width, bias=False)
+        self.linear1 = Linear(c.width, 4 * c.width, bias=False)
+        self.linear2 = Linear(4 * c.width, c.width, bias=False)
         self.p = c.dropout
 
     def forward(self, x):
@@ -100,7 +121,7 @@ class Attention(nn.Module):
         super().__init__()
         self.h, self.d, self.p = c.heads, c.width // c.heads, c.dropout
         for name in ('q', 'k', 'v', 'out', 'pos'):
-            setattr(self, 'linear_' + name, nn.Linear(c.width, c.width, bias=False))
+            setattr(self, 'linear_' + name, Linear(c.width, c.width, bias=False))
         self.pos_bias_u = nn.Parameter(torch.zeros(self.h, self.d))
         self.pos_bias_v = nn.Parameter(torch.zeros(self.h, self.d))
 
@@ -133,7 +154,8 @@ class Convolution(nn.Module):
 
     def forward(self, x, valid, chunk, momentum):
         """chunk: no tap sees beyond the end of its chunk; in training an int32 tensor."""
-        x = F.glu(F.linear(x, self.pointwise_conv1.weight[:, :, 0]), -1) * valid[..., None]
+        into = Rounded.apply if self.training else lambda x: x
+        x = F.glu(F.linear(into(x), self.pointwise_conv1.weight[:, :, 0]), -1) * valid[..., None]
         if self.training:
             y = Depthwise1.apply(x.bfloat16(), self.depthwise_conv.weight, chunk)
         else:
@@ -150,8 +172,7 @@ class Convolution(nn.Module):
         else:
             mean, variance = norm.running_mean, norm.running_var
         y = (y - mean) * (variance + norm.eps).rsqrt() * norm.weight + norm.bias
-        return F.linear(F.silu(y).to(x.dtype), self.pointwise_conv2.weight[:, :, 0])
-
+        return F.linear(into(F.silu(y).to(x.dtype)), self.pointwise_conv2.weight[:, :, 0])
 
     def plain(self, x, chunk):
         """In float32, for judging: a chunk and the four frames before it at a time."""
@@ -240,7 +261,7 @@ class Model(nn.Module):
         self.encoder = Encoder(c)
         self.decoder = Nest(prediction=Nest(embed=nn.Embedding(V + 1, D, padding_idx=V),
                                             dec_rnn=Nest(lstm=nn.LSTM(D, D, 2, batch_first=True))))
-        self.joint = Nest(pred=nn.Linear(D, D), enc=nn.Linear(D, D), joint_net=nn.ModuleDict({'2': nn.Linear(D, V + 6)}))
+        self.joint = Nest(pred=Linear(D, D), enc=Linear(D, D), joint_net=nn.ModuleDict({'2': nn.Linear(D, V + 6)}))
         self.ctc = nn.Linear(D, V + 1)
 
     def predict(self, labels, state=None):
@@ -254,9 +275,10 @@ class Model(nn.Module):
     def joint_hidden(self, e, p):
         return F.dropout((e[:, :, None] + p[:, None]).relu(), self.c.dropout, self.training)
 
-    def losses(self, mel, n, labels, U, chunk, allowed, momentum):
+    def losses(self, mel, n, labels, U, chunk, allowed, momentum, ctc_share):
         """Of each row the TDT and the CTC loss; the score penalty, the largest score a layer.  All arguments are on the device: n, U int32 [B];
-        chunk int32 [1]; allowed as context() makes it; momentum of the batch norm's statistics [1]."""
+        chunk int32 [1]; allowed as context() makes it; momentum of the batch norm's statistics [1]; how much of the CTC loss's
+        gradient reaches the encoder [1], which a new CTC head would only disturb."""
         V = self.c.vocabulary
         x, n, penalty, tops = self.encoder(mel, n, chunk, allowed, momentum)
         start = torch.full_like(labels[:, :1], V)
@@ -264,11 +286,12 @@ class Model(nn.Module):
         hidden = self.joint_hidden(self.joint.enc(x), p)
         head = self.joint.joint_net['2']
         extra = -(V + 6) % 8
-        logits = F.linear(hidden, F.pad(head.weight, (0, 0, 0, extra)), F.pad(head.bias, (0, extra)))
+        logits = F.linear(Rounded.apply(hidden), F.pad(head.weight, (0, 0, 0, extra)), F.pad(head.bias, (0, extra)))
         n = n.clamp(max=x.shape[1]).int()
         targets = torch.cat([labels, start * 0], 1)
         tdt = Tdt.apply(logits, targets, n, U, V, .05)
-        ctc = Ctc.apply(self.ctc(x).float().log_softmax(-1).contiguous(), labels, n, U)
+        heard = x * ctc_share + x.detach() * (1 - ctc_share)
+        ctc = Ctc.apply(self.ctc(heard).float().log_softmax(-1).contiguous(), labels, n, U)
         return tdt, ctc, penalty, tops
 
     @torch.no_grad()

@@ -3,9 +3,12 @@
 usage: testsets.py dev        SPEECH_DEV_DIR SPEECH_DEV.tsv OUT_DIR
        testsets.py asterisk   SOUNDS_DIR core-sounds-en.txt.gz OUT_DIR      (needs ffmpeg for G.722)
        testsets.py sphinx     POCKETSPHINX_TEST_DATA OUT_DIR
+       testsets.py spoken     HELD.tsv espeak|flite|hibari OUT_DIR           (sentences that text.py set aside, by a synthesiser)
 """
-import csv, glob, gzip, os, re, shutil, subprocess, sys
+import csv, gzip, os, random, re, subprocess, sys, wave
 from text import normalise
+
+SEED = 20262
 
 
 def to_wav(src, dst, *options):
@@ -48,6 +51,23 @@ def sphinx(folder, out):
             name = f'{part}_{m.group(2)}.wav'
             to_wav(os.path.join(folder, part, m.group(2) + '.wav'), os.path.join(out, name))
             yield name, m.group(1)
+
+
+def spoken(table, engine, out):
+    """In the voices of training: every sentence by a speaker and at a pace of its own."""
+    import numpy as np
+    import synth
+    speaker, rng = dict(espeak=synth.Espeak, flite=synth.Flite, hibari=synth.Hibari)[engine](), random.Random(SEED)
+    for i, line in enumerate(open(table)):
+        _, written, text = line.rstrip('\n').split('\t')
+        samples = None
+        while samples is None or len(samples) < 1600:
+            samples = speaker.speak(written, rng)
+        name = f'{engine}_{i:03d}.wav'
+        with wave.open(os.path.join(out, name), 'wb') as f:
+            f.setparams((1, 2, synth.RATE, 0, 'NONE', ''))
+            f.writeframes((samples * (16000 / np.abs(samples).max())).astype('<i2').tobytes())
+        yield name, text
 
 
 if __name__ == '__main__':

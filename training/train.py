@@ -16,7 +16,7 @@ import sentencepiece
 import torch
 import torch.distributed as dist
 import data
-from model import Config, Model, context, subsampled
+from model import MATRICES, Config, Model, context, subsampled
 
 
 def parse():
@@ -35,7 +35,7 @@ def parse():
     p.add_argument('--wait-h', type=float, default=.3)
     p.add_argument('--seed', type=int, default=7)
     p.add_argument('--eager', action='store_true')
-    p.add_argument('--init', help='a model to start from')
+    p.add_argument('--init', help='a model to start from: a checkpoint, or what dequantise.py made of a shipped one')
     p.add_argument('--no-warmup', action='store_true')
     return p.parse_args()
 
@@ -71,22 +71,38 @@ def judge(model, pool, tokenizer, rows, chunk=None, left=None):
 class Parameters:
     """The model's parameters in one piece, those that decay first, with their gradients and AdamW's moments.
 
-    The gradient has one more element: the learning rate, which the first process alone sets, so that all take the same step."""
+    The model sees `shown`: the same, but for matrices rounded as an int8 file would, a scale a row; the steps are taken on `value`, so that
+    what is learnt is learnt with the rounding.  The gradient has one more element: the learning rate, which the first process alone
+    sets, so that all take the same step."""
 
     def __init__(self, model, device, weight_decay):
+        inputs = lambda n, p: p[0].numel() if p.dim() > 1 and MATRICES.search(n) else 0
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-        named = [x for x in named if x[1].dim() > 1] + [x for x in named if x[1].dim() <= 1]
+        named = sorted(named, key=lambda x: (-inputs(*x), x[1].dim() <= 1))
         padded = lambda n: (n + 63) // 64 * 64                       # every one begins at a multiple of 256 bytes
         size = sum(padded(p.numel()) for _, p in named)
         self.decayed = sum(padded(p.numel()) for _, p in named if p.dim() > 1)
         self.value, self.grad = torch.zeros(size, device=device), torch.zeros(size + 1, device=device)
-        self.m, self.v = torch.zeros(size, device=device), torch.zeros(size, device=device)
-        self.weight_decay, self.step_count, at = weight_decay, 0, 0
-        for _, p in named:
-            part = self.value[at:at + p.numel()].view_as(p)
-            part.copy_(p.data)
-            p.data, p.grad = part, self.grad[at:at + p.numel()].view_as(p)
+        self.m, self.v, self.shown = (torch.zeros(size, device=device) for _ in range(3))
+        self.weight_decay, self.step_count, at, ends = weight_decay, 0, 0, {}
+        for n, p in named:
+            self.value[at:at + p.numel()].view_as(p).copy_(p.data)
+            p.data, p.grad = self.shown[at:at + p.numel()].view_as(p), self.grad[at:at + p.numel()].view_as(p)
             at += padded(p.numel())
+            if inputs(n, p):
+                assert p.numel() % 64 == 0, n                          # rows of matrices of a width lie end to end
+                ends[inputs(n, p)] = at
+        begins = [0, *ends.values()]
+        self.rows = [(slice(begin, end), k) for begin, (k, end) in zip(begins, ends.items())]
+        self.show()
+
+    @torch.no_grad()
+    def show(self):
+        self.shown.copy_(self.value)
+        for part, k in self.rows:
+            x = self.shown[part].view(-1, k)
+            scale = (x.abs().amax(1, keepdim=True) / 127).clamp_(min=1e-12)
+            x.div_(scale).round_().mul_(scale)
 
     @torch.no_grad()
     def step(self, world):
@@ -103,7 +119,21 @@ class Parameters:
         update = (self.v / (1 - .98 ** self.step_count)).sqrt_().add_(1e-8).reciprocal_().mul_(self.m).mul_(lr / (1 - .9 ** self.step_count))
         self.value[:self.decayed] *= 1 - lr * self.weight_decay
         self.value -= update
+        self.show()
         return norm
+
+
+def load(model, path):
+    """Values for the model; True where the file has no CTC head, as a shipped model has none."""
+    if path.endswith('.npz'):
+        own = model.state_dict()
+        state = {k: torch.from_numpy(v).view(own[k].shape) for k, v in np.load(path).items() if not k.startswith('preprocessor.')}
+    else:
+        state = {k: v.float() if v.is_floating_point() else v for k, v in torch.load(path, map_location='cpu').items()}
+    result = model.load_state_dict(state, strict=False)
+    missing = [k for k in result.missing_keys if not k.endswith('num_batches_tracked')]
+    assert not result.unexpected_keys and all(k.startswith('ctc.') for k in missing), result
+    return bool(missing)
 
 
 class Stepper:
@@ -210,13 +240,13 @@ def main():
     pool = data.Pool(os.path.join(args.work, 'shards'), os.path.join(args.work, 'text.tsv'), real, tokenizer.encode,
                      int(args.pool_h * 3600 * data.RATE), device, hold, rank, world)
     model = Model(Config(width=args.width, layers=args.layers, heads=args.heads, channels=args.channels)).to(device)
-    if args.init:
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in torch.load(args.init, map_location=device).items()})
+    new_ctc = bool(args.init) and load(model, args.init)
     log('parameters %.3f M, of which shipped %.3f M' % (sum(p.numel() for p in model.parameters()) / 1e6,
         sum(p.numel() for n, p in model.named_parameters() if not n.startswith('ctc.')) / 1e6))
     parameters = Parameters(model, device, args.weight_decay)
     if world > 1:
         dist.broadcast(parameters.value, 0)
+        parameters.show()
     while not (pool.scan() and pool.index.hours >= args.wait_h):
         time.sleep(.5)
     torch.manual_seed(args.seed + 1000 * rank)
@@ -232,7 +262,7 @@ def main():
     keep, count = torch.zeros(len(Stepper.STATS) + 1, device=device), 0
     saved = judged = time.time()
     marks = []
-    momentum = torch.zeros(1, device=device)
+    momentum, ctc_share = torch.zeros(1, device=device), torch.zeros(1, device=device)
     while True:
         now = time.time()
         if step % 50 == 0 and os.path.exists(end_file):
@@ -259,7 +289,8 @@ def main():
             mel = data.mask(mel, T)
             del w
             momentum.fill_(.05 if done < .7 else .01)
-        stats = stepper(mel=mel, n=T.int(), labels=b['labels'], U=b['U'], momentum=momentum,
+            ctc_share.fill_(min(1, max(0, (step - 300) / 500)) if new_ctc else 1)
+        stats = stepper(mel=mel, n=T.int(), labels=b['labels'], U=b['U'], momentum=momentum, ctc_share=ctc_share,
                         chunk=torch.full((1,), chunk or 1 << 20, dtype=torch.int32, device=device),
                         allowed=context(subsampled(mel.shape[1]), device, chunk, left))
         if rank == 0:

@@ -1,6 +1,7 @@
 /* error.c - error texts and log lines: formatted on the stack, cut where a character ends. */
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,6 +50,13 @@ conure_status conure_fail(conure_error *err, conure_status status, const char *f
 conure_status conure_fail_memory(conure_error *err, const char *what, size_t bytes)
 {
     return conure_fail(err, CONURE_NO_MEMORY, "out of memory for %s (%zu bytes)", what, bytes);
+}
+
+conure_status conure_fail_errno(conure_error *err, const char *what)
+{
+    char text[128];
+    const int why = errno;
+    return conure_fail(err, why == ENOMEM ? CONURE_NO_MEMORY : CONURE_IO, "%s: %s", what, strerror_r(why, text, sizeof text));
 }
 
 void conure_error_prefix(conure_error *err, const char *prefix)

@@ -14,6 +14,9 @@ __attribute__((format(printf, 3, 4))) conure_status conure_fail(conure_error *er
 /* As conure_fail() with status CONURE_NO_MEMORY: "out of memory for WHAT (N bytes)". */
 conure_status conure_fail_memory(conure_error *err, const char *what, size_t bytes);
 
+/* What errno says about a file or stream, "WHAT: reason": IO, or NO_MEMORY where that is the reason. */
+conure_status conure_fail_errno(conure_error *err, const char *what);
+
 /* Put "PREFIX: " before a text that is already there. */
 void conure_error_prefix(conure_error *err, const char *prefix);
 

@@ -148,8 +148,10 @@ static conure_status open_parts(engine_candidate *c, const char *words, const co
     if (status != CONURE_OK)
         return status;
     const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : o->n_threads;
+    const conure_precision own = c->engine->precision ? c->engine->precision : CONURE_PRECISION_F32;
+    const conure_precision precision = spec.precision ? spec.precision : own;
     const conure_engine_options options = {
-        .isa = spec.isa[0] ? spec.isa : NULL, .precision = spec.precision ? spec.precision : CONURE_PRECISION_F32,
+        .isa = spec.isa[0] ? spec.isa : NULL, .precision = precision,
         .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX,
         .mask = k->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, .cancel = o->cancel, .log = o->log};
     snprintf(c->base.precision, sizeof c->base.precision, "%s", conure_precision_name(options.precision));
@@ -171,7 +173,8 @@ conure_status conure_candidate_engine_open(conure_candidate **out, const char *s
     *out = NULL;
     if (!c)
         return conure_fail_memory(err, "a candidate", sizeof *c);
-    c->base = (conure_candidate){.step = engine_step, .step_batch = engine_step_batch, .close = engine_close, .contract = contract, .cancel = options->cancel};
+    c->base = (conure_candidate){.step = engine_step, .step_batch = engine_step_batch, .close = engine_close, .contract = contract,
+                                 .cancel = options->cancel};
     const conure_status status = open_parts(c, spec, model, options, err);
     if (status == CONURE_OK)
         *out = &c->base;

@@ -318,8 +318,8 @@ static conure_status step(diagnosing *g, conure_candidate *candidate, const conu
         conure_chunk_carry_state(c, c);
     for (conure_role role = CONURE_ROLE_CHANNEL_IN; role < CONURE_ROLE_INPUTS && !own_state && !stateless; role++) {
         if (!reference->has[role])
-            return conure_fail(g->err, CONURE_BAD_ARG, "chunk %llu: the reference has not stored the state that it began from; take another chunk, or "
-                               "the candidate's own state (closed loop)", (unsigned long long)reference->index);
+            return conure_fail(g->err, CONURE_BAD_ARG, "chunk %llu: the reference has not stored the state that it began from; take another chunk, "
+                               "or the candidate's own state (closed loop)", (unsigned long long)reference->index);
         conure_chunk_copy(c, role, reference, role);
     }
     if (stateless)

@@ -23,7 +23,8 @@ typedef struct conure_diagnose_options {
 } conure_diagnose_options;
 
 /* Reads the source from its beginning.
- *   reference  the engine behind the source, to be perturbed too; NULL when it is a file
+ *   reference  the engine behind the source, to be perturbed too; NULL when it is a file.  Between the source's steps it then takes
+ *              others, so that it goes on from its tensors, rounded, where it holds more than they say (the engine ref)
  * *out is given back with json_decref().
  * Returns OK; BAD_ARG (no such chunk, a size that is no share, a stored chunk without its state); CANCELLED, NO_MEMORY; or what the
  * source or an engine failed with.  Cost: the chunks up to the last one, six more steps of each engine at the

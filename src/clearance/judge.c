@@ -1,6 +1,7 @@
 /* judge.c - see judge.h: gates from checks, the verdict from gates. */
 #include "clearance/judge.h"
 
+#include "clearance/plain.h"
 #include "conure.h"
 
 #include <math.h>
@@ -43,6 +44,19 @@ uint64_t conure_judge_count(const json_t *object, const char *key)
     return n > 0 ? (uint64_t)n : 0;
 }
 
+/* A text that was cut may end within a character, which JSON does not take: a check or a reason must not vanish by it. */
+static json_t *text_of(const char *text)
+{
+    json_t *value = json_string(text);
+    conure_buffer whole = {0};
+    if (value)
+        return value;
+    conure_plain_text(&whole, text, 0);
+    value = whole.failed ? NULL : json_stringn(whole.data, whole.bytes);
+    conure_buffer_free(&whole);
+    return value;
+}
+
 void conure_judge_risk(conure_judging *j, const char *format, ...)
 {
     char text[512];
@@ -50,7 +64,7 @@ void conure_judge_risk(conure_judging *j, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    json_array_append_new(j->risks, json_string(text));
+    json_array_append_new(j->risks, text_of(text));
 }
 
 /* ---- checks ----------------------------------------------------------------------------------- */
@@ -94,8 +108,8 @@ static void add_check(conure_judging *j, conure_gate gate, const char *what, dou
     const bool ok = holds(value, relation, limit) || (isinf(limit) && limit > 0 && relation[0] == '<' && isfinite(value));
     char why[768];
     json_array_append_new(j->checks[gate],
-                          json_pack("{s:s, s:o, s:s, s:o, s:b, s:s?}", "what", what, "value", conure_evidence_number(value), "relation", relation,
-                                    "limit", conure_evidence_number(limit), "ok", ok, "where", where));
+                          json_pack("{s:o, s:o, s:s, s:o, s:b, s:o?}", "what", text_of(what), "value", conure_evidence_number(value), "relation",
+                                    relation, "limit", conure_evidence_number(limit), "ok", ok, "where", where ? text_of(where) : NULL));
     if (ok)
         return;
     worsen(j, gate, otherwise);
@@ -105,7 +119,7 @@ static void add_check(conure_judging *j, conure_gate gate, const char *what, dou
     else
         snprintf(why, sizeof why, "%.320s is not finite or was not measured, expected %s %.4g%s%.280s", what, in_words(relation), limit,
                  where ? ": " : "", where ? where : "");
-    json_array_append_new(j->why[gate], json_string(why));
+    json_array_append_new(j->why[gate], text_of(why));
 }
 
 void conure_judge_check(conure_judging *j, conure_gate gate, double value, const char *relation, double limit, const char *otherwise,
@@ -146,7 +160,7 @@ static void say(conure_judging *j, conure_gate gate, const char *format, const c
 {
     char text[640];
     snprintf(text, sizeof text, format, a, b);
-    json_array_append_new(j->why[gate], json_string(text));
+    json_array_append_new(j->why[gate], text_of(text));
 }
 
 /* The word for a gate, with the reasons that are not in its checks. */
@@ -207,7 +221,7 @@ static const char *whole(const json_t *gates, json_t *why)
                 verdict = words[w][1];
             const char *reason = json_string_value(json_array_get(json_object_get(gate, "why"), 0));
             snprintf(text, sizeof text, "%s, %s: %.700s", json_string_value(json_object_get(gate, "gate")), words[w][0], reason ? reason : "");
-            json_array_append_new(why, json_string(text));
+            json_array_append_new(why, text_of(text));
         }
     }
     return verdict;

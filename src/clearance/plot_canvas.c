@@ -34,6 +34,7 @@ static void tick(plot_axis *axis, double value, long long n, int exponent)
 
 static void make_log(plot_axis *axis, const plot_range *r)
 {
+    static const int mantissas[] = {1, 2, 5};
     axis->low = r->least > 0 ? floor(log10(r->least)) : 0;
     axis->high = r->least > 0 ? ceil(log10(r->high)) : 1;
     axis->floor = r->n_low ? 0.1 : 0;
@@ -43,9 +44,8 @@ static void make_log(plot_axis *axis, const plot_range *r)
     if (r->n_low)
         tick(axis, 0, 0, 0);
     for (int e = (int)axis->low; e <= (int)axis->high; e += stride)
-        for (int m = 1; m < 10; m += m == 1 ? 1 : 3)                            /* 1, 2, 5 of each when there are few decades */
-            if (m == 1 || (axis->high - axis->low <= 2 && e < (int)axis->high))
-                tick(axis, m * pow(10, e), m, e);
+        for (int i = 0; i < (axis->high - axis->low <= 2 && e < (int)axis->high ? 3 : 1); i++) /* few decades: 1, 2 and 5 of each */
+            tick(axis, mantissas[i] * pow(10, e), mantissas[i], e);
 }
 
 /* Steps of 1, 2 or 5 times a power of ten; labels are whole multiples of them, so that none shows a rounding. */

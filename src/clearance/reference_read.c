@@ -63,7 +63,7 @@ static bool at_end(reference_source *s)
 static conure_status truncated(const reference_source *s, conure_error *err)
 {
     if (ferror(s->file))
-        return conure_fail(err, CONURE_IO, "%s: %s", s->where, strerror(errno));
+        return conure_fail_errno(err, s->where);
     return bad(s, err, "the file ends here, after %llu of %llu chunks: it was cut off, or its making was interrupted (conure reference "
                "--resume goes on with a .part)", (unsigned long long)s->n, (unsigned long long)s->info.n_chunks);
 }
@@ -363,7 +363,7 @@ conure_status conure_reference_open(conure_source **out, const char *path, conur
     FILE *file = fopen(path, "rb");
     *out = NULL;
     if (!file)
-        return conure_fail(err, CONURE_IO, "%s: %s", path, strerror(errno));
+        return conure_fail_errno(err, path);
     return conure_reference_open_stream(out, file, path, err);
 }
 

@@ -59,7 +59,7 @@ static conure_status put(conure_reference_writer *w, const void *data, size_t by
 {
     if (bytes == 0 || fwrite(data, 1, bytes, w->file) == bytes)
         return CONURE_OK;
-    return conure_fail(err, CONURE_IO, "%s: %s", w->part, strerror(errno));
+    return conure_fail_errno(err, w->part);
 }
 
 /* json holds the record without its closing brace. */
@@ -80,7 +80,7 @@ static conure_status put_record(conure_reference_writer *w, conure_error *err)
         status = put(w, w->payload.data, w->payload.bytes, err);
     /* What was finished is there whatever comes: an interrupted run is resumed from it. */
     if (status == CONURE_OK && fflush(w->file) != 0)
-        status = conure_fail(err, CONURE_IO, "%s: %s", w->part, strerror(errno));
+        status = conure_fail_errno(err, w->part);
     w->json.bytes = w->payload.bytes = 0;
     return status;
 }
@@ -118,7 +118,7 @@ static conure_status resume_part(conure_reference_writer *w, conure_chunk *last,
         const uint64_t end = conure_reference_offset(source, w->sum);
         w->file = fopen(w->part, "r+b");
         if (!w->file || ftruncate(fileno(w->file), (off_t)end) != 0 || fseeko(w->file, (off_t)end, SEEK_SET) != 0)
-            status = conure_fail(err, CONURE_IO, "%s: %s", w->part, strerror(errno));
+            status = conure_fail_errno(err, w->part);
     }
     conure_buffer_free(&there);
     conure_source_close(&source);
@@ -130,7 +130,7 @@ static conure_status begin_part(conure_reference_writer *w, conure_error *err)
 {
     w->file = fopen(w->part, "wb");
     if (!w->file)
-        return conure_fail(err, CONURE_IO, "%s: %s", w->part, strerror(errno));
+        return conure_fail_errno(err, w->part);
     const conure_status status = w->info.frames ? put(w, CONURE_REFERENCE_MAGIC, 8, err) : CONURE_OK;
     return status == CONURE_OK ? put_record(w, err) : status;
 }
@@ -167,9 +167,9 @@ conure_status conure_reference_commit(conure_reference_writer **writer, char *sh
     conure_buffer_format(&w->json, "{\"end\":%llu", (unsigned long long)w->n);
     conure_status status = put_record(w, err);
     if (status == CONURE_OK && fsync(fileno(w->file)) != 0 && errno != EINVAL)
-        status = conure_fail(err, CONURE_IO, "%s: %s", w->part, strerror(errno));
+        status = conure_fail_errno(err, w->part);
     if (status == CONURE_OK && rename(w->part, w->path) != 0)
-        status = conure_fail(err, CONURE_IO, "%s: %s", w->path, strerror(errno));
+        status = conure_fail_errno(err, w->path);
     memcpy(sha256, w->sum, sizeof w->sum);
     conure_reference_close(writer);
     return status;

@@ -17,7 +17,7 @@ static void number(conure_buffer *out, const json_t *value)
 static void quoted(conure_buffer *out, const char *text)
 {
     conure_buffer clean = {0};
-    report_clean(&clean, text, 0);
+    conure_plain_text(&clean, text, 0);
     const char *c = clean.data ? clean.data : "", *first = c + strspn(c, " ");
     conure_buffer_text(out, *first && strchr("=+-@", *first) ? "\"'" : "\"");
     for (; *c; c++)

@@ -122,7 +122,7 @@ static ranked *rank(report_page *p, const json_t *clips, size_t n)
 static const char *name_of(report_page *p, const ranked *clip)
 {
     const char *name = report_text_at(clip->clip, "name");
-    return name && *name ? name : report_line(p, "clip %zu", clip->place + 1);
+    return report_line(p, "%zu%s%.*s", clip->place + 1, name && *name ? ": " : "", REPORT_NAME_MAX, name ? name : "");
 }
 
 static void plot_errors(report_page *p, const ranked *clips, size_t n)
@@ -186,9 +186,10 @@ static size_t totals_of(const json_t *clips, const char *way, double values[TOTA
 
 static void totals(report_page *p, const json_t *clips)
 {
-    static const char *const rows[TOTALS] = {"Clips", "Tokens of the candidate", "Edits to the reference's", "On another frame, or of another duration",
-                                             "Blanks of the candidate, %", "Blanks of the reference, %", "Words",
-                                             "Word errors of the candidate, %", "Word errors of the reference, %"};
+    static const char *const rows[TOTALS] = {"Clips", "Tokens of the candidate", "Edits to the reference's",
+                                             "On another frame, or of another duration", "Blanks of the candidate, %",
+                                             "Blanks of the reference, %", "Words", "Word errors of the candidate, %",
+                                             "Word errors of the reference, %"};
     double values[2][TOTALS];
     const char *columns[3] = {"All clips"};
     report_table table = {.caption = "Speech, all clips", .columns = columns, .n_columns = 1};
@@ -209,8 +210,8 @@ static void totals(report_page *p, const json_t *clips)
 /* Of the clips that differ most.  A redacted run shows no words, even if somebody left some in. */
 static void clip_rows(report_page *p, const ranked *clips, size_t n, bool texts)
 {
-    static const char *const columns[] = {"Clip", "Heard", "Seconds", "Words", "Edits", "Moved", "Word errors", "of the reference",
-                                          "Text of the manifest", "Reference heard", "Candidate heard"};
+    static const char *const columns[] = {"Clip", "Heard", "Seconds", "Words", "Edits", "Moved", "Word errors, candidate",
+                                          "Word errors, reference", "Text of the manifest", "Reference heard", "Candidate heard"};
     static const char *const members[] = {"edits", "moved", "candidate_errors", "reference_errors"};
     const report_table table = {.caption = "Clips that differ most", .columns = columns, .n_columns = texts ? 11 : 8, .narrow = true};
     p->format->heading(p, 4, NULL, table.caption);

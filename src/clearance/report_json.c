@@ -50,6 +50,8 @@ double *report_numbers(const json_t *array, size_t *n, bool *failed)
 report_digits report_digits_of(double x)
 {
     report_digits d = {"-"};
+    if (isinf(x))
+        return (report_digits){"not finite"};
     if (isfinite(x) && x == floor(x) && fabs(x) < 1e15)
         snprintf(d.text, sizeof d.text, "%lld", (long long)x);
     else if (isfinite(x))
@@ -62,29 +64,6 @@ bool report_is(const char *text, const char *word)
     return text && strcmp(text, word) == 0;
 }
 
-/* What plot_text.c does to a text, without its entities. */
-void report_clean(conure_buffer *out, const char *text, size_t chars_max)
-{
-    static const struct {
-        const char *entity, *character;
-    } entities[] = {{"&amp;", "&"}, {"&lt;", "<"}, {"&gt;", ">"}, {"&quot;", "\""}, {"&#39;", "'"}};
-    conure_buffer escaped = {0};
-    conure_plot_text(&escaped, text, chars_max);
-    out->failed = out->failed || escaped.failed;
-    for (const char *at = escaped.data; at && *at;) {
-        size_t n = strcspn(at, "&"), i = 0;
-        conure_buffer_add(out, at, n);
-        at += n;
-        while (i < sizeof entities / sizeof *entities && strncmp(at, entities[i].entity, strlen(entities[i].entity)) != 0)
-            i++;
-        if (i < sizeof entities / sizeof *entities) {
-            conure_buffer_text(out, entities[i].character);
-            at += strlen(entities[i].entity);
-        }
-    }
-    conure_buffer_free(&escaped);
-}
-
 const char *report_words(const char *word, const char **sign)
 {
     static const struct {
@@ -93,7 +72,7 @@ const char *report_words(const char *word, const char **sign)
         {CONURE_GATE_PASS, "\xe2\x9c\x93", "passed"},
         {CONURE_GATE_FAIL, "\xe2\x9c\x97", "failed"},
         {CONURE_GATE_NOT_PROVEN, "?", "not proven"},
-        {CONURE_GATE_NOT_APPLICABLE, "\xe2\x80\x93", "does not apply"},
+        {CONURE_GATE_NOT_APPLICABLE, "\xe2\x80\x93", "not applicable"},
         {CONURE_GATE_NOT_RUN, "\xe2\x97\x8b", "did not run"},
         {CONURE_GATE_COULD_NOT_RUN, "!", "could not run"},
         {CONURE_CLEARED, "\xe2\x9c\x93", "cleared"},

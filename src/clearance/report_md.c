@@ -19,7 +19,7 @@ static bool is_markup(const char *s, char before)
 static void text(report_page *p, const char *words)
 {
     conure_buffer clean = {0};
-    report_clean(&clean, words, REPORT_TEXT_MAX);
+    conure_plain_text(&clean, words, REPORT_TEXT_MAX);
     bool number = true; /* digits alone so far: "1. " would begin a list */
     char before = '\0';
     for (const char *c = clean.data; c && *c; before = *c++) {
@@ -103,7 +103,7 @@ static void figures(report_page *p, bool open)
 static void command(report_page *p, const char *words)
 {
     conure_buffer_text(p->out, "\n    ");
-    report_clean(p->out, words, 0);
+    conure_plain_text(p->out, words, 0);
     conure_buffer_text(p->out, "\n");
 }
 

@@ -122,11 +122,26 @@ static const char *reason_of(const json_t *gate)
     return reason ? reason : "no reason was given";
 }
 
+static void not_looked_at(const report_page *p, conure_buffer *out)
+{
+    const char *before = " Not looked at: ";
+    size_t i;
+    json_t *gate;
+    json_array_foreach(json_object_get(p->report, "gates"), i, gate) {
+        if (!report_is(report_text_at(gate, "verdict"), CONURE_GATE_NOT_APPLICABLE))
+            continue;
+        conure_buffer_format(out, "%s%s", before, report_text_at(gate, "gate"));
+        before = ", ";
+    }
+    conure_buffer_text(out, before[0] == ',' ? "." : "");
+}
+
 static void why_in_a_sentence(report_page *p, const char *verdict, const tally *t, conure_buffer *out)
 {
     const json_t *gate = decisive(p, verdict);
     if (report_is(verdict, CONURE_CLEARED)) {
         conure_buffer_format(out, "All %zu gates that apply passed.", t->n[0]);
+        not_looked_at(p, out);
         return;
     }
     if (!gate)
@@ -138,10 +153,10 @@ static void why_in_a_sentence(report_page *p, const char *verdict, const tally *
     if (!report_is(word, CONURE_GATE_FAIL))
         conure_buffer_text(out, "No gate failed, but ");
     if (same == 1)
-        conure_buffer_format(out, "%s %s: %s", report_text_at(gate, "gate"), report_words(word, &sign), reason_of(gate));
+        conure_buffer_format(out, "%s %s", report_text_at(gate, "gate"), report_words(word, &sign));
     else
-        conure_buffer_format(out, "%zu gates %s. The first is %s: %s", same, report_words(word, &sign), report_text_at(gate, "gate"),
-                             reason_of(gate));
+        conure_buffer_format(out, "%zu gates %s. The first is %s", same, report_words(word, &sign), report_text_at(gate, "gate"));
+    conure_buffer_format(out, " (%s): %s", report_text_at(gate, "question"), reason_of(gate));
 }
 
 /* "11 passed, 1 failed" */
@@ -303,6 +318,8 @@ static const char *check_in_words(report_page *p, const json_t *check)
         snprintf(percent, sizeof percent, " (below 1 %% of it)");
     else if (tells)
         snprintf(percent, sizeof percent, " (%d %% of it)", (int)(share * 100 + 0.5));
+    if (isnan(value))
+        return report_line(p, "%.300s: not finite, or not measured", what);
     if (!has_limit(check))
         return report_line(p, "%.300s: %s, no limit is set", what, report_digits_of(value).text);
     return report_line(p, "%.300s: %s, must be %s %s%s", what, report_digits_of(value).text, relation_in_words(report_text_at(check, "relation")),
@@ -346,7 +363,8 @@ static void checks_of(report_page *p, const json_t *gate)
                 continue;
             shown++;
             report_cell(p, REPORT_HEAD, report_text_at(check, "what"));
-            report_cell_number(p, report_number_at(check, "value"));
+            report_cell(p, REPORT_NUMBER, json_is_number(json_object_get(check, "value")) ? report_digits_of(report_number_at(check, "value")).text :
+                                          "not finite, or not measured");
             report_cell(p, REPORT_NUMBER, !has_limit(check) ? "no limit is set" :
                                           report_line(p, "%s %s", relation_in_words(report_text_at(check, "relation")),
                                                       report_digits_of(report_number_at(check, "limit")).text));
@@ -450,8 +468,7 @@ static void foundations(report_page *p)
     static const char *const columns[] = {"What", "Value"};
     static const report_table table = {.caption = "What it rests on", .columns = columns, .n_columns = 2, .narrow = true};
     static const char *const objects[][2] = {{"inputs.candidate", "candidate"}, {"functional.reference", "reference"},
-                                             {"functional.contract", "contract"}, {"inputs.machine", "machine"}, {"inputs.program", "program"},
-                                             {"reference", "check of the reference"}, {"contract", "check of the contract"}};
+                                             {"functional.contract", "contract"}, {"inputs.machine", "machine"}, {"inputs.program", "program"}};
     size_t room = REPORT_ROWS_MAX;
     p->format->heading(p, 2, "foundations", "What it rests on");
     report_open_table(p, &table);
@@ -490,7 +507,7 @@ static void sign_off(report_page *p)
     char hex[65];
     sum_of(p->stages, hex);
     p->format->heading(p, 2, "sign-off", "Sign-off");
-    p->format->paragraph(p, report_line(p, "To be filled in by hand. The verdict is \"%s\"; a decision for another one needs its reason beside it. "
+    p->format->paragraph(p, report_line(p, "To be filled in by hand. The verdict is \"%s\"; a decision against it needs its reason beside it. "
                                            "SHA-256 of the evidence (\"stages\": keys sorted, no spaces, 17 digits): %s",
                                         report_text_at(p->report, "verdict"), hex));
     report_open_table(p, &table);
@@ -503,13 +520,28 @@ static void sign_off(report_page *p)
 static void quote(conure_buffer *out, const char *text)
 {
     conure_buffer clean = {0};
-    report_clean(&clean, text, 0);
+    conure_plain_text(&clean, text, 0);
     conure_buffer_text(out, "'");
     for (const char *c = clean.data; c && *c; c++)
         conure_buffer_add(out, *c == '\'' ? "'\\''" : c, *c == '\'' ? 4 : 1);
     conure_buffer_text(out, "'");
     out->failed = out->failed || clean.failed;
     conure_buffer_free(&clean);
+}
+
+/* Without a configuration's file: what of it has an option. */
+static void repeat_options(report_page *p, conure_buffer *command)
+{
+    static const char *const options[][2] = {{"model", "--model"}, {"candidate", "--candidate"}, {"contract", "--contract"},
+                                             {"tolerances", "--tolerances"}, {"audio.manifest", "--manifest"}};
+    const json_t *config = json_object_get(p->report, "config");
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        const char *value = report_text_at(config, options[i][0]);
+        if (!value)
+            continue;
+        conure_buffer_format(command, "%s%s ", command->data[command->bytes - 1] == ' ' ? "" : " ", options[i][1]);
+        quote(command, value);
+    }
 }
 
 static void repeat(report_page *p)
@@ -521,7 +553,11 @@ static void repeat(report_page *p)
     p->format->paragraph(p, report_line(p, "With the files above, on the machine above, with conure %.*s:", REPORT_NAME_MAX,
                                         version ? version : conure_version()));
     conure_buffer_text(&command, "conure clear ");
-    quote(&command, config ? config : "CONFIG.json");
+    if (config)
+        quote(&command, config);
+    else
+        repeat_options(p, &command);
+    conure_buffer_text(&command, " -o DIR");
     if (!command.failed)
         p->format->command(p, command.data);
     p->out->failed = p->out->failed || command.failed;

@@ -4,6 +4,7 @@
 #define CONURE_CLEARANCE_REPORT_PAGE_H
 
 #include "clearance/judge.h"
+#include "clearance/plain.h"
 #include "clearance/plot.h"
 #include "clearance/report.h"
 
@@ -87,7 +88,7 @@ void report_open_table(report_page *p, const report_table *table);
 void report_close_table(report_page *p);
 /* Cells fill the rows of the open table from left to right. */
 void report_cell(report_page *p, report_style style, const char *text); /* NULL: a dash */
-void report_cell_number(report_page *p, double x);                      /* not finite: a dash */
+void report_cell_number(report_page *p, double x);                      /* NaN: a dash */
 void report_more(report_page *p, size_t shown, size_t all, const char *what); /* says what was left out, if any */
 void report_fact(report_page *p, const char *what, report_style style, const char *value); /* a row of two; none for NULL or "" */
 
@@ -103,14 +104,12 @@ const char *report_text_at(const json_t *object, const char *path);  /* NULL: no
 double report_number_at(const json_t *object, const char *path);     /* NaN: none, or no number */
 /* The numbers of an array; others are NaN.  Freed by the caller; *n 0 and NULL for an empty one, or without memory (*failed). */
 double *report_numbers(const json_t *array, size_t *n, bool *failed);
-/* Four digits, whole numbers with all of theirs; "-" for what is not finite. */
+/* Four digits, whole numbers with all of theirs; "-" for NaN. */
 typedef struct report_digits {
     char text[CONURE_PLOT_NUMBER_CAP];
 } report_digits;
 report_digits report_digits_of(double x);
 bool report_is(const char *text, const char *word); /* text may be NULL */
-/* Plain text: UTF-8, without control characters, with at most so many characters (0: all). */
-void report_clean(conure_buffer *out, const char *text, size_t chars_max);
 /* The words for a word of judge.h, and its sign; an unknown one is its own. */
 const char *report_words(const char *word, const char **sign);
 

@@ -20,6 +20,7 @@ add_library(conure_clearance STATIC
     ${CMAKE_CURRENT_LIST_DIR}/noise_floor.c
     ${CMAKE_CURRENT_LIST_DIR}/nemo.c
     ${CMAKE_CURRENT_LIST_DIR}/parity.c
+    ${CMAKE_CURRENT_LIST_DIR}/plain.c
     ${CMAKE_CURRENT_LIST_DIR}/plot.c
     ${CMAKE_CURRENT_LIST_DIR}/plot_canvas.c
     ${CMAKE_CURRENT_LIST_DIR}/plot_heat.c

@@ -95,7 +95,7 @@ static conure_status ask_candidate(json_t *out, const conure_clearing *c, const 
     return status;
 }
 
-static void add_machine(json_t *out)
+static void add_machine(json_t *out, const conure_clearing *c)
 {
     char name[128], features[128];
     uint32_t bits = 0;
@@ -103,13 +103,13 @@ static void add_machine(json_t *out)
     json_object_set_new(out, "machine", json_pack("{s:s, s:s, s:i}", "cpu", conure_cpu_name(name, sizeof name), "isa",
                                                   conure_cpu_features_text(bits, features, sizeof features), "processors",
                                                   (int)conure_processors()));
-    json_object_set_new(out, "program", json_pack("{s:s}", "version", conure_version()));
+    json_object_set_new(out, "program", json_pack("{s:s, s:s*}", "version", conure_version(), "commit", c->commit));
 }
 
 json_t *conure_stage_inputs(const conure_clearing *c, conure_error *err)
 {
     json_t *out = json_object();
-    char model[65] = "", contract[65] = "", tolerances[65] = "", reference[65] = "";
+    char model[65] = "", contract[65] = "", tolerances[65] = "", reference[65] = "", other[65];
     conure_error why = {""};
     conure_status status = CONURE_OK;
     if (!out || json_object_set_new(out, "files", json_object()) < 0)
@@ -120,6 +120,10 @@ json_t *conure_stage_inputs(const conure_clearing *c, conure_error *err)
         add_file(out, "tolerances", c->tolerance_file, tolerances);
     if (c->reference_file)
         add_file(out, "reference", c->reference_file, reference);
+    if (c->config_file)
+        add_file(out, "config", c->config_file, other);
+    if (c->manifest_file)
+        add_file(out, "manifest", c->manifest_file, other);
     if (c->model && (status = conure_model_hash(c->model, model, err)) == CONURE_OK)
         json_object_set_new(json_object_get(out, "files"), "model", json_pack("{s:s, s:s}", "path", c->model->name, "sha256", model));
     if (c->model)
@@ -134,7 +138,7 @@ json_t *conure_stage_inputs(const conure_clearing *c, conure_error *err)
         status = read_reference(out, c, expected, err);
     if (status == CONURE_OK && belongs)
         status = ask_candidate(out, c, expected, err);
-    add_machine(out);
+    add_machine(out, c);
     if (status != CONURE_OK && status != CONURE_NO_MEMORY)
         json_object_set_new(out, "error", json_string(err->text));
     return out;

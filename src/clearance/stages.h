@@ -18,7 +18,7 @@ typedef struct conure_stored_clip {
     const conure_model *model;
     const float *pcm;         /* [n_samples] at the model's rate */
     size_t n_samples;
-    const void *tensors;      /* a safetensors file: PREFIX.mel, .encoder, .tokens, .frames, .durations, .step_logits, .step_label */
+    const void *tensors;      /* a safetensors file: PREFIX.mel, .encoder, .tokens, .frames, .durations, .step_logits, .step_token */
     size_t bytes;
     const char *prefix;
 } conure_stored_clip;
@@ -34,7 +34,9 @@ typedef struct conure_clearing {
     const char *reference;
     const char *reference_file;      /* NULL: the reference runs beside the candidate */
     const char *contract_file, *tolerance_file; /* NULL: the note's table */
+    const char *config_file, *manifest_file;    /* NULL, or to be named by their hashes */
     const char *precision;           /* NULL: the candidate's */
+    const char *commit;              /* of the program; NULL: unknown */
     conure_candidate_options options;
     uint64_t seed;
     uint32_t n_frames;               /* of every slice; 0: the profile's */

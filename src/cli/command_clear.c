@@ -28,6 +28,7 @@ enum { SPEECH_FILES = 40, TRIAL_CLIPS = 6 };
 
 typedef struct clearance {
     const settings *s;
+    const char *path; /* of the configuration; NULL: options alone */
     json_t *config;
     conure_model *model, *embedded;
     conure_contract contract;
@@ -173,6 +174,9 @@ static void fill(clearance *c)
     o->reference = conure_clear_text(k, "reference", o->reference);
     o->reference_file = conure_clear_text(k, "reference_file", NULL);
     o->contract_file = conure_clear_text(k, "contract", NULL);
+    o->config_file = c->path;
+    o->commit = conure_program_commit();
+    o->manifest_file = c->s->redact ? NULL : conure_clear_text(k, "audio.manifest", NULL);
     o->tolerance_file = conure_clear_text(k, "tolerances", NULL);
     o->precision = conure_clear_text(k, "precision", NULL);
     o->options = (conure_candidate_options){.n_threads = (uint32_t)conure_clear_count(k, "threads", 0),
@@ -283,7 +287,7 @@ static uint32_t sensible(const clearance *c, uint32_t stages)
         used &= ~CONURE_STAGE_BIT(NOISE);
     if (!c->clearing.mel)
         used &= ~CONURE_STAGE_BIT(SPEECH);
-    return stages & used;
+    return (stages | CONURE_STAGE_BIT(INPUTS)) & used; /* what it rests on is said always */
 }
 
 /* ---- running ---------------------------------------------------------------------------------- */
@@ -373,7 +377,7 @@ static void close_all(clearance *c)
 
 static int clear(const settings *s, const char *path)
 {
-    clearance c = {.s = s};
+    clearance c = {.s = s, .path = path};
     conure_error err = {""};
     uint32_t run = ~0u;
     json_t *stages = json_object();

@@ -1,7 +1,10 @@
 /* command_export.c - `conure export onnx`. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/threads.h"
+#include "cli/clearance.h"
 #include "cli/command.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
@@ -12,13 +15,21 @@ static const char *const layouts[] = {
     CONURE_EXPORT_LAYOUT_LIST(X)
 #undef X
     NULL};
+static const char *const precisions[] = {
+#define X(name, id, suffix) id,
+    CONURE_EXPORT_PRECISION_LIST(X)
+#undef X
+    NULL};
+static const char *const widths[] = {"f32", "narrow", NULL};
 static const char *const masks[] = {"default", "nemo", "exact", NULL};
 static const char *const externals[] = {"auto", "always", "never", NULL};
 
+enum { FRAMES_MAX = 6000 }; /* attention scores are looked at one by one */
+
 typedef struct onnx_settings {
     const char *model, *out, *contract, *graphs;
-    uint64_t opset, frames_max;
-    int layout, mask, external;
+    uint64_t opset, frames_max, n_threads;
+    int layout, mask, external, precision, io, caches;
     bool force;
 } onnx_settings;
 
@@ -80,7 +91,36 @@ static void print_report(const conure_export_report *report, const char *folder)
     }
 }
 
-static conure_status export_model(const onnx_settings *s, conure_export_options *options, conure_export_report *report, conure_error *err)
+/* Features of each file, for what has to be seen of speech; freed by free_speech(). */
+static conure_status load_speech(const conure_model *model, char *const *files, int n, conure_export_options *options, conure_error *err)
+{
+    conure_utterance *list = calloc((size_t)n + 1, sizeof *list);
+    conure_status status = list ? CONURE_OK : CONURE_NO_MEMORY;
+    options->utterances = list;
+    for (int i = 0; i < n && status == CONURE_OK; i++) {
+        float *mel = NULL;
+        uint64_t n_mel = 0;
+        char sha256[65];
+        conure_progress("reading %s", files[i]);
+        status = conure_clearance_mel(model, &files[i], 1, &mel, &n_mel, sha256, err);
+        if (status == CONURE_OK && n_mel > FRAMES_MAX)
+            status = conure_fail(err, CONURE_LIMIT, "%s: %.0f s of speech to take scales from: at most %d s in one file, a dozen short files are "
+                                 "plenty", files[i], (double)n_mel / 100, FRAMES_MAX / 100);
+        list[i] = (conure_utterance){mel, (uint32_t)n_mel};
+        options->n_utterances = (uint32_t)i + 1;
+    }
+    return status;
+}
+
+static void free_speech(conure_export_options *options)
+{
+    for (uint32_t i = 0; i < options->n_utterances; i++)
+        free((float *)options->utterances[i].mel);
+    free((conure_utterance *)options->utterances);
+}
+
+static conure_status export_model(const onnx_settings *s, char *const *files, int n, conure_export_options *options,
+                                  conure_export_report *report, conure_error *err)
 {
     conure_model *model = NULL;
     conure_model_options opening;
@@ -96,10 +136,13 @@ static conure_status export_model(const onnx_settings *s, conure_export_options 
         conure_progress("loading the model");
         status = conure_models_open(&model, s->model, &opening, err);
     }
+    if (status == CONURE_OK && n)
+        status = load_speech(model, files, n, options, err);
     if (status == CONURE_OK)
         status = conure_make_folders(s->out, err);
     if (status == CONURE_OK)
         status = conure_export_onnx(model, s->out, options, report, err);
+    free_speech(options);
     conure_model_close(&model);
     return status;
 }
@@ -113,19 +156,26 @@ static int run_onnx(const void *settings, int n, char *const *arguments)
     conure_export_options options = {
         .layout = (conure_export_layout)s->layout, .opset = (uint32_t)s->opset, .mask = (conure_mask)s->mask,
         .frames_max = (uint32_t)s->frames_max, .external = (conure_external)s->external, .force = s->force,
+        .precision = (conure_export_precision)s->precision, .narrow_io = s->io == 1, .narrow_caches = s->caches == 1,
+        .cancel = &conure_interrupted,
         .log = {conure_log_to_terminal, NULL}, .progress = conure_progress_fraction, .progress_user = words};
-    (void)n;
-    (void)arguments;
+    const uint32_t processors = conure_processors();
+    options.n_threads = s->n_threads ? (uint32_t)s->n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
     options.graphs = CONURE_EXPORT_ENCODER | CONURE_EXPORT_DECODER | (s->contract ? CONURE_EXPORT_STREAMING : 0);
     if (options.layout == CONURE_EXPORT_ONNX_ASR)
         options.graphs |= CONURE_EXPORT_FEATURES;
     conure_status status = s->graphs ? parse_graphs(s->graphs, &options.graphs, &err) : CONURE_OK;
     if (status == CONURE_OK && !s->out)
         status = conure_fail(&err, CONURE_BAD_ARG, "conure export onnx: name the folder to write to with -o");
+    if (status == CONURE_OK && n && options.precision == CONURE_EXPORT_F32)
+        status = conure_fail(&err, CONURE_BAD_ARG, "%s: audio is for --precision int8 and f16, f32 needs none", arguments[0]);
     if (status == CONURE_OK)
-        status = export_model(s, &options, &report, &err);
+        status = export_model(s, arguments, n, &options, &report, &err);
     conure_progress_clear();
     print_report(&report, s->out);
+    if (report.n_wide)
+        conure_say(CONURE_SAY_NOTE, "%u part%s of the encoder (subsampling, layers) stay float32: values there come near to what float16 holds",
+                   report.n_wide, report.n_wide == 1 ? "" : "s");
     return status == CONURE_OK ? CONURE_EXIT_GOOD : fail(status, &err);
 }
 
@@ -144,6 +194,14 @@ static const conure_option onnx_options[] = {
      .help = "only these, with commas between: encoder, streaming, decoder, features (default: all that the layout has)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "mask", .value = "NAME", AT(mask), .choices = masks,
      .help = "masked scores: nemo -10000, exact -infinity, default what the checkpoint says"},
+    {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "NAME", AT(precision), .choices = precisions,
+     .help = "of the encoders: f32, f16, bf16, or int8 as quantise and dequantise nodes; AUDIO shows how large values become (default: f32)"},
+    {.kind = CONURE_OPTION_CHOICE, .name = "io", .value = "TYPE", AT(io), .choices = widths,
+     .help = "features and encoder output: f32, or narrow as the precision is (default: f32)"},
+    {.kind = CONURE_OPTION_CHOICE, .name = "caches", .value = "TYPE", AT(caches), .choices = widths,
+     .help = "caches of the streaming encoder: f32, or narrow as the precision is, int8 included (default: f32)"},
+    {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = CONURE_THREADS_MAX, AT(n_threads),
+     .help = "threads to look at AUDIO with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_COUNT, .name = "opset", .value = "N", .min = CONURE_OPSET_MIN, .max = CONURE_OPSET_MAX, AT(opset),
      .help = "version of the operators; below 17 there is no LayerNormalization, which TensorRT 8 does not know (default: 17)"},
     {.kind = CONURE_OPTION_COUNT, .name = "max-frames", .value = "N", .min = 1, .max = 1 << 20, AT(frames_max),
@@ -156,6 +214,8 @@ static const conure_option onnx_options[] = {
 static const conure_example onnx_examples[] = {
     {"conure export onnx -m parakeet.conure -o parakeet-onnx", "encoder, decoder and front end as onnx-asr reads them"},
     {"conure export onnx -m parakeet.conure --layout sherpa-onnx -o parakeet-sherpa", "the same for sherpa-onnx"},
+    {"conure export onnx -m parakeet.conure --precision int8 --max-frames 3000 -o parakeet-int8 talk*.flac",
+     "int8, its scales from a few recordings; up to 30 s at once"},
     {"conure export onnx -m parakeet.conure --contract encoder.contract.json --graphs streaming --opset 16 -o engine",
      "a step of cache-aware streaming, for TensorRT 8"},
     {NULL, NULL},
@@ -163,11 +223,13 @@ static const conure_example onnx_examples[] = {
 static const conure_command onnx_command = {
     .name = "onnx",
     .summary = "Write a checkpoint as ONNX graphs",
-    .arguments = "[OPTION]... -o FOLDER",
+    .arguments = "[OPTION]... -o FOLDER [AUDIO]...",
     .details = "Batch and time are dynamic. The mask convention, the checkpoint's hash and the contract are in each graph's metadata. The same "
                "checkpoint and options give the same bytes. docs/export.md describes the layouts.",
     .options = onnx_options,
     .examples = onnx_examples,
+    .complete = CONURE_COMPLETE_FILE,
+    .max_arguments = 4096,
     .settings_bytes = sizeof(onnx_settings),
     .defaults = onnx_defaults,
     .run = run_onnx,

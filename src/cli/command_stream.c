@@ -2,8 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/cleared.h"
 #include "cli/command.h"
 #include "cli/engines.h"
+#include "cli/hotwords.h"
 #include "cli/models.h"
 #include "cli/stream.h"
 #include "cli/terminal.h"
@@ -14,11 +16,12 @@
 #define KEEP_MAX_HZ 192000
 
 typedef struct settings {
-    const char *model, *engine, *isa, *channel, *preset;
+    const char *model, *clearance, *engine, *isa, *channel, *preset;
     int precision, mask, raw, mode, time_cache, normalize, on_violation;
     double left_s, chunk_s, right_s, rule1_s, rule2_s, rule3_s, energy_db; /* negative: not given */
     uint64_t n_threads, rate_hz, n_channels, memory_bytes;
-    bool json, quiet, no_endpoint, no_tentative;
+    bool strict, json, quiet, no_endpoint, no_tentative;
+    conure_hotword_settings hotwords;
 } settings;
 
 /* In the order of the public enums. */
@@ -33,7 +36,7 @@ static const char *const on_violations[] = {"stop", "reset", "count", NULL};
 static void defaults(void *settings_)
 {
     settings *s = settings_;
-    s->left_s = s->chunk_s = s->right_s = s->rule1_s = s->rule2_s = s->rule3_s = s->energy_db = -1;
+    s->left_s = s->chunk_s = s->right_s = s->rule1_s = s->rule2_s = s->rule3_s = s->energy_db = s->hotwords.score = -1;
 }
 
 static int usage(const char *text)
@@ -107,7 +110,8 @@ static conure_status open_recognizer(const settings *s, const conure_model *mode
     o.log = conure_log_to_terminal;
     o.cancel = &conure_interrupted;
     conure_engines_warn(&o);
-    return conure_recognizer_open(out, model, &o, err);
+    const conure_status status = conure_recognizer_open(out, model, &o, err);
+    return status == CONURE_OK ? conure_cleared_check(s->clearance, s->strict, model, *out, err) : status;
 }
 
 /* What came out, as an exit status, with its message. */
@@ -158,6 +162,7 @@ static int run(const void *settings_, int n, char *const *files)
 {
     const settings *s = settings_;
     conure_model *model = NULL;
+    conure_hotwords *hotwords = NULL;
     conure_model_options options;
     conure_stream_job job = {.file = files[0]};
     conure_error err = {""};
@@ -166,6 +171,8 @@ static int run(const void *settings_, int n, char *const *files)
     (void)n;
     if (s->channel && (!conure_audio_parse_channel(s->channel, &channel) || channel == CONURE_AUDIO_EACH))
         return usage("--channel is neither mix nor a number from 1");
+    if (conure_hotword_settings_check(&s->hotwords))
+        return usage(conure_hotword_settings_check(&s->hotwords));
     if (!s->raw && (s->rate_hz || s->n_channels))
         return usage("--rate and --channels describe raw audio: they need --raw");
     if (set_session(s, &job.session, &err) != CONURE_OK)
@@ -175,6 +182,9 @@ static int run(const void *settings_, int n, char *const *files)
     options.log = conure_log_to_terminal;
     conure_progress("loading the model");
     conure_status status = conure_models_open(&model, s->model, &options, &err);
+    if (status == CONURE_OK)
+        status = conure_hotword_settings_open(&hotwords, &s->hotwords, model, &err);
+    job.session.hotwords = hotwords;
     if (status == CONURE_OK)
         status = open_recognizer(s, model, &job.recognizer, &err);
     if (status == CONURE_OK) {
@@ -186,6 +196,7 @@ static int run(const void *settings_, int n, char *const *files)
         code = CONURE_EXIT_CANNOT;
     }
     conure_recognizer_close(&job.recognizer);
+    conure_hotwords_close(&hotwords);
     conure_model_close(&model);
     return code;
 }
@@ -207,6 +218,7 @@ static const conure_option options[] = {
              "(default: buffered)"},
     {.kind = CONURE_OPTION_FLAG, .name = "json", AT(json),
      .help = "a JSON object a line for each event, and a last one with all tokens, words and statistics"},
+    CONURE_HOTWORD_OPTIONS(hotwords),
     {.kind = CONURE_OPTION_FLAG, .name = "no-tentative", AT(no_tentative), .help = "final text only; saves decoding the right context"},
     {.kind = CONURE_OPTION_FLAG, .name = "no-endpoint", AT(no_endpoint), .help = "all is one utterance, which ends with the input"},
     {.kind = CONURE_OPTION_REAL, .name = "rule1-min-trailing-silence", .value = "S", AT(rule1_s),
@@ -239,6 +251,9 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
      .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu); what it says wins over --precision, --threads and "
              "--isa"},
+    {.kind = CONURE_OPTION_TEXT, .name = "clearance", .value = "DIR", AT(clearance), .complete = CONURE_COMPLETE_FOLDER,
+     .help = "a folder of conure clear: warn when it is not about this model, engine and precision, or did not end in cleared"},
+    {.kind = CONURE_OPTION_FLAG, .name = "strict", AT(strict), .help = "with --clearance: refuse to run then"},
     {.kind = CONURE_OPTION_CHOICE, .name = "mask", .value = "MASK", AT(mask), .choices = masks,
      .help = "attention mask convention, nemo or exact (default: the checkpoint's own)"},
     {.kind = CONURE_OPTION_TEXT, .name = "isa", .value = "NAME", AT(isa),

@@ -3,18 +3,21 @@
 #include <string.h>
 
 #include "base/system.h"
+#include "cli/cleared.h"
 #include "cli/command.h"
 #include "cli/engines.h"
+#include "cli/hotwords.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
 #include "cli/transcribe.h"
 #include "model/model.h"
 
 typedef struct settings {
-    const char *model, *engine, *isa, *folder, *channel, *preset;
+    const char *model, *clearance, *engine, *isa, *folder, *channel, *preset;
     int format, precision, mask, raw;
     uint64_t n_threads, rate_hz, n_channels, memory_bytes, batch;
-    bool timestamps, quiet, stream;
+    bool strict, timestamps, quiet, stream;
+    conure_hotword_settings hotwords;
 } settings;
 
 /* In the order of the public enums, whose 0 is "default". */
@@ -26,6 +29,7 @@ static void defaults(void *settings_)
 {
     settings *s = settings_;
     s->batch = 1;
+    s->hotwords.score = -1;
 }
 
 static int usage(const char *text)
@@ -53,6 +57,8 @@ static int check(const settings *s, int n, char *const *files)
     conure_error err = {""};
     if (s->preset && conure_session_options_preset(&session, s->preset, &err) != CONURE_OK)
         return usage(err.text);
+    if (conure_hotword_settings_check(&s->hotwords))
+        return usage(conure_hotword_settings_check(&s->hotwords));
     if (!s->raw && (s->rate_hz || s->n_channels))
         return usage("--rate and --channels describe raw audio: they need --raw");
     if (cues && (n > 1 || is_each(s)) && !s->folder)
@@ -63,7 +69,7 @@ static int check(const settings *s, int n, char *const *files)
     return pipes > 1 ? usage("standard input (-) can be read only once") : CONURE_EXIT_GOOD;
 }
 
-static conure_status open_recognizer(const settings *s, const conure_model *model,
+static conure_status open_recognizer(const settings *s, const conure_model *model, const conure_hotwords *hotwords,
                                      conure_transcribe_progress *progress, conure_recognizer **out,
                                      conure_error *err)
 {
@@ -77,12 +83,14 @@ static conure_status open_recognizer(const settings *s, const conure_model *mode
     o.memory_bytes_max = s->memory_bytes;
     o.log = conure_log_to_terminal;
     o.cancel = &conure_interrupted;
+    o.hotwords = hotwords;
     if (conure_progress_shown()) {
         o.progress = conure_transcribe_show;
         o.progress_user = progress;
     }
     conure_engines_warn(&o);
-    return conure_recognizer_open(out, model, &o, err);
+    const conure_status status = conure_recognizer_open(out, model, &o, err);
+    return status == CONURE_OK ? conure_cleared_check(s->clearance, s->strict, model, *out, err) : status;
 }
 
 static void set_audio(const settings *s, uint32_t rate_hz, conure_audio_options *audio)
@@ -102,12 +110,14 @@ static void set_audio(const settings *s, uint32_t rate_hz, conure_audio_options 
 
 /* How what is too long for one pass is transcribed: as asked for (check() has seen it), else with the longest windows that the
  * memory limit allows. */
-static void set_windows(const settings *s, double longest_s, conure_transcribe_job *job, char contexts[48])
+static void set_windows(const settings *s, double longest_s, const conure_hotwords *hotwords, conure_transcribe_job *job,
+                        char contexts[48])
 {
     static const char *const presets[] = {"file", "live", "fast", "fastest"};
     conure_session_options *o = &job->session;
     conure_session_options_init(o);
     o->tentative = false;
+    o->hotwords = hotwords;
     o->endpoint = false; /* segments are made of all tokens, at the end */
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
         (void)conure_session_options_preset(o, s->preset ? s->preset : presets[i], NULL);
@@ -134,7 +144,7 @@ static int interrupted(uint32_t n_done, int n)
     return CONURE_EXIT_INTERRUPTED;
 }
 
-static int transcribe(const settings *s, const conure_model *model, conure_recognizer *recognizer,
+static int transcribe(const settings *s, const conure_model *model, const conure_hotwords *hotwords, conure_recognizer *recognizer,
                       conure_transcribe_progress *progress, int n, char *const *files)
 {
     conure_error err = {""};
@@ -159,7 +169,7 @@ static int transcribe(const settings *s, const conure_model *model, conure_recog
     }
     if (status == CONURE_OK) {
         set_audio(s, model->config.sample_rate_hz, &job.audio);
-        set_windows(s, (double)conure_recognizer_samples_max(recognizer) / job.audio.rate_hz, &job, contexts);
+        set_windows(s, (double)conure_recognizer_samples_max(recognizer) / job.audio.rate_hz, hotwords, &job, contexts);
         conure_sink_begin(&sink);
         status = conure_transcribe_files(&job, files, n, &err);
         /* What is finished is kept, as a whole document, also after Ctrl-C. */
@@ -184,6 +194,7 @@ static int run(const void *settings_, int n, char *const *files)
         .format = (conure_output_format)s->format, .folder = s->folder, .each = is_each(s)};
     conure_model *model = NULL;
     conure_recognizer *recognizer = NULL;
+    conure_hotwords *hotwords = NULL;
     conure_model_options options;
     conure_transcribe_progress progress = {.label = ""};
     conure_error err = {""};
@@ -201,9 +212,11 @@ static int run(const void *settings_, int n, char *const *files)
     if (status == CONURE_OK)
         status = conure_models_open(&model, s->model, &options, &err);
     if (status == CONURE_OK)
-        status = open_recognizer(s, model, &progress, &recognizer, &err);
+        status = conure_hotword_settings_open(&hotwords, &s->hotwords, model, &err);
+    if (status == CONURE_OK)
+        status = open_recognizer(s, model, hotwords, &progress, &recognizer, &err);
     if (status == CONURE_OK) {
-        code = transcribe(s, model, recognizer, &progress, n, files);
+        code = transcribe(s, model, hotwords, recognizer, &progress, n, files);
     } else if (status == CONURE_CANCELLED) {
         code = interrupted(0, n);
     } else {
@@ -211,6 +224,7 @@ static int run(const void *settings_, int n, char *const *files)
         code = CONURE_EXIT_CANNOT;
     }
     conure_recognizer_close(&recognizer);
+    conure_hotwords_close(&hotwords);
     conure_model_close(&model);
     return code;
 }
@@ -238,6 +252,9 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
      .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu); what it says wins over "
              "--precision, --threads and --isa"},
+    {.kind = CONURE_OPTION_TEXT, .name = "clearance", .value = "DIR", AT(clearance), .complete = CONURE_COMPLETE_FOLDER,
+     .help = "a folder of conure clear: warn when it is not about this model, engine and precision, or did not end in cleared"},
+    {.kind = CONURE_OPTION_FLAG, .name = "strict", AT(strict), .help = "with --clearance: refuse to run then"},
     {.kind = CONURE_OPTION_CHOICE, .name = "mask", .value = "MASK", AT(mask), .choices = masks,
      .help = "attention mask convention, nemo or exact (default: the checkpoint's own)"},
     {.kind = CONURE_OPTION_TEXT, .name = "isa", .value = "NAME", AT(isa),
@@ -262,6 +279,7 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "preset", .value = "NAME", AT(preset),
      .help = "--stream, and its windows: file (10-10-5), live, fast, fastest, or LEFT-CHUNK-RIGHT in seconds (default: "
              "the longest of these that fits the memory)"},
+    CONURE_HOTWORD_OPTIONS(hotwords),
     {.kind = CONURE_OPTION_COUNT, .name = "batch", .value = "N", .min = 1, .max = 256, AT(batch),
      .help = "compute N files at once; results do not change, throughput may (default: 1)"},
     {.kind = CONURE_OPTION_FLAG, .name = "quiet", .letter = 'q', AT(quiet),

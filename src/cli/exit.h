@@ -7,7 +7,7 @@
     X(GOOD, 0, "everything that was asked for was done")                                           \
     X(SOME, 1, "an input failed, was damaged, or did not match; the others were done")             \
     X(USAGE, 2,                                                                                    \
-      "the command line was wrong, nothing was done; of conure contract, reference, parity, "    \
+      "the command line was wrong, nothing was done; of conure contract, reference, parity, clear, " \
       "diagnose and noise-floor also: what was to be judged could not be")                          \
     X(CANNOT, 3,                                                                                   \
       "the command could not run or go on: model missing or unsupported, engine not available, "   \

@@ -86,30 +86,39 @@ static conure_contract contract_of(const conure_plan_side *s, const conure_contr
     return k;
 }
 
-/* TensorRT 8 knows no LayerNormalization. */
+/* What the version that will read the graph wants: 8 knows no LayerNormalization; from 11 on a graph's types say what is computed in. */
 static uint32_t opset_for(const conure_trt_facts *facts)
 {
     return atoi(facts->version) < 10 ? CONURE_OPSET_MIN : CONURE_OPSET_MIN + 1;
 }
 
+static conure_onnx_type type_for(const conure_trt_facts *facts, conure_precision precision)
+{
+    if (atoi(facts->version) < 11)
+        return CONURE_ONNX_FLOAT;
+    return precision == CONURE_PRECISION_F16 ? CONURE_ONNX_FLOAT16 : precision == CONURE_PRECISION_BF16 ? CONURE_ONNX_BFLOAT16 : CONURE_ONNX_FLOAT;
+}
+
 static conure_status write_graph(making *m)
 {
     const conure_plan_side *s = &m->made->side;
-    const uint32_t opset = opset_for(conure_trt_get_facts(m->trt));
+    const conure_trt_facts *facts = conure_trt_get_facts(m->trt);
     char words[] = "writing the graph";
     conure_graph *g = NULL;
-    conure_graph_facts facts;
+    conure_graph_facts written;
     conure_encoder_plan plan;
     conure_contract k;
     if (m->wish->contract)
         k = contract_of(s, m->wish->contract);
-    conure_status status = conure_graph_open(&g, m->model, s->streaming ? "encoder_streaming" : "encoder", opset, CONURE_ONNX_FLOAT, m->err);
+    conure_status status = conure_graph_open(&g, m->model, s->streaming ? "encoder_streaming" : "encoder", opset_for(facts), CONURE_ONNX_FLOAT,
+                                            m->err);
     if (status == CONURE_OK)
         status = conure_encoder_plan_make(&plan, &m->model->config, m->wish->contract ? &k : NULL,
                                           s->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, s->t[2], m->err);
     if (status == CONURE_OK) {
+        plan.type = type_for(facts, m->wish->precision); /* features, output and caches stay float32 */
         conure_encoder_build(g, &plan);
-        status = conure_graph_write(g, m->graph, CONURE_EXTERNAL_AUTO, &facts, conure_progress_fraction, words, m->err);
+        status = conure_graph_write(g, m->graph, CONURE_EXTERNAL_AUTO, &written, conure_progress_fraction, words, m->err);
     }
     conure_graph_close(&g);
     return status;

@@ -33,6 +33,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/embedded.c
     ${CMAKE_CURRENT_LIST_DIR}/engine_time.c
     ${CMAKE_CURRENT_LIST_DIR}/engines.c
+    ${CMAKE_CURRENT_LIST_DIR}/hotwords.c
     ${CMAKE_CURRENT_LIST_DIR}/flops.c
     ${CMAKE_CURRENT_LIST_DIR}/help.c
     ${CMAKE_CURRENT_LIST_DIR}/json_values.c
@@ -57,6 +58,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/clear_config.c
     ${CMAKE_CURRENT_LIST_DIR}/clear_folder.c
     ${CMAKE_CURRENT_LIST_DIR}/clear_print.c
+    ${CMAKE_CURRENT_LIST_DIR}/cleared.c
     ${CMAKE_CURRENT_LIST_DIR}/command_clear.c
     ${CMAKE_CURRENT_LIST_DIR}/terminal.c
     ${CMAKE_CURRENT_LIST_DIR}/transcribe.c
@@ -80,19 +82,11 @@ if(CONURE_ONNX AND CONURE_TENSORRT_INCLUDE)
     list(APPEND CONURE_CLI_DEFINITIONS CONURE_HAVE_PLANS=1)
 endif()
 
-# A plain clone carries the model that the program embeds, packed for the tree's limit; without the file it is built without one.
+# A plain clone carries the model that the program embeds; without the file it is built without one.
 set(packed_model ${PROJECT_SOURCE_DIR}/models/embedded.conure.gz)
 set(unpacked_model ${PROJECT_BINARY_DIR}/models/embedded.conure)
 if(EXISTS ${packed_model})
-    set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${packed_model})
-    file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/models)
-    execute_process(COMMAND gzip -dc ${packed_model} OUTPUT_FILE ${unpacked_model}.new RESULT_VARIABLE not_unpacked)
-    if(not_unpacked)
-        message(FATAL_ERROR "${packed_model} could not be unpacked by gzip: ${not_unpacked}")
-    endif()
-    # The time of an unchanged file stays, so that nothing is built anew.
-    execute_process(COMMAND ${CMAKE_COMMAND} -E copy_if_different ${unpacked_model}.new ${unpacked_model})
-    file(REMOVE ${unpacked_model}.new)
+    conure_unpack(${packed_model} ${unpacked_model})
 endif()
 set(CONURE_EMBEDDED_MODEL ${unpacked_model} CACHE FILEPATH "Model to embed; empty: none")
 set(CONURE_CLIP ${PROJECT_SOURCE_DIR}/tests/data/audio/librispeech_e29030942b.flac)
@@ -102,7 +96,7 @@ if(CONURE_EMBEDDED_MODEL AND EXISTS ${CONURE_EMBEDDED_MODEL})
     list(APPEND embedded_depends ${CONURE_EMBEDDED_MODEL})
     list(APPEND embedded_definitions CONURE_HAVE_EMBEDDED=1 "CONURE_EMBEDDED_FILE=\"${CONURE_EMBEDDED_MODEL}\"")
 endif()
-set(golden ${PROJECT_SOURCE_DIR}/tests/data/golden/embedded.safetensors)
+set(golden ${CONURE_TEST_DATA}/golden/embedded.safetensors)
 if(EXISTS ${golden})
     list(APPEND embedded_depends ${golden})
     list(APPEND embedded_definitions "CONURE_GOLDEN_FILE=\"${golden}\"")

@@ -10,16 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const int64_t NO_FRAME = INT64_MIN;
 enum { TOKENS_MAX = 1 << 24 }; /* months of speech */
 
 /* Where a stream stands within the chunk. */
 struct conure_tdt_cursor {
-    uint64_t t;      /* frame of the chunk */
-    uint64_t last;   /* frame of the last token, + 1; 0: none in this chunk */
+    int64_t t;       /* frame of the chunk; negative: of one before, kept for a trial */
+    int64_t last;    /* frame of the last token; NO_FRAME: none in this chunk */
     uint32_t symbols; /* tokens in a row on that frame */
+    bool plain;      /* a trial that began at this evaluation has failed: no other is made */
 };
 
-conure_status conure_tdt_open(conure_tdt *tdt, const conure_config *config, conure_error *err)
+conure_status conure_tdt_open(conure_tdt *tdt, const conure_config *config, const conure_hotwords *hotwords, conure_error *err)
 {
     const size_t state = (size_t)config->pred_layers * config->pred_hidden;
     const size_t floats = 2 * state + config->joint_hidden;
@@ -29,7 +31,7 @@ conure_status conure_tdt_open(conure_tdt *tdt, const conure_config *config, conu
         return conure_fail_memory(err, "a decoder's state", floats * sizeof *tdt->h);
     tdt->c = tdt->h + state;
     tdt->prediction = tdt->c + state;
-    return CONURE_OK;
+    return hotwords ? conure_trial_open(&tdt->trial, hotwords, config, floats, err) : CONURE_OK;
 }
 
 static size_t state_floats(const conure_config *c)
@@ -41,6 +43,8 @@ void conure_tdt_restart(conure_tdt *tdt, const conure_config *config)
 {
     memset(tdt->h, 0, state_floats(config) * sizeof *tdt->h); /* c and prediction lie behind it */
     tdt->started = false;
+    if (tdt->trial)
+        conure_trial_reset(tdt->trial);
 }
 
 void conure_tdt_reset(conure_tdt *tdt, const conure_config *config)
@@ -57,11 +61,14 @@ void conure_tdt_copy(conure_tdt *dst, const conure_tdt *src, const conure_config
     dst->jump = src->jump;
     dst->offset = src->offset;
     dst->n_blanks = src->n_blanks;
+    if (src->trial)
+        conure_trial_copy(dst->trial, src->trial);
     dst->n_tokens = 0;
 }
 
 void conure_tdt_close(conure_tdt *tdt)
 {
+    conure_trial_close(&tdt->trial);
     free(tdt->h);
     free(tdt->tokens);
     *tdt = (conure_tdt){0};
@@ -172,32 +179,140 @@ static conure_status add_token(conure_tdt *tdt, conure_tdt_token token, conure_e
     return CONURE_OK;
 }
 
+/* ---- hotwords -------------------------------------------------------------------------------- */
+
+uint64_t conure_tdt_pending(const conure_tdt *tdt)
+{
+    const conure_trial *t = tdt->trial;
+    if (!t || !t->n_tokens)
+        return 0;
+    const conure_tdt_token *token = &t->tokens[t->n_tokens - 1];
+    return (uint64_t)token->frame + (token->duration ? token->duration : 1);
+}
+
+/* The token to take where the model alone would take `plain`; a trial begins with the first that is another. */
+static uint32_t prefer(conure_tdt *tdt, struct conure_tdt_cursor *at, const float *logits, uint32_t plain)
+{
+    conure_trial *t = tdt->trial;
+    const uint32_t id = at->plain ? plain : conure_hotwords_choose(t->hotwords, t->node, t->covered, t->covered ? t->spent : 0, logits, plain);
+    at->plain = false;
+    if (id == plain)
+        return id;
+    if (!t->covered) {
+        t->from_node = t->node;
+        t->from_frame = (uint64_t)((int64_t)tdt->offset + at->t);
+        t->from_symbols = at->last == at->t ? at->symbols : 0;
+        memcpy(t->from_state, tdt->h, t->state_floats * sizeof *t->from_state);
+        t->spent = 0;
+    }
+    t->spent += logits[plain] - logits[id];
+    return id;
+}
+
+/* The phrase on trial has broken off: back to where it began. */
+static void go_back(conure_tdt *tdt, struct conure_tdt_cursor *at)
+{
+    conure_trial *t = tdt->trial;
+    memcpy(tdt->h, t->from_state, t->state_floats * sizeof *t->from_state);
+    *at = (struct conure_tdt_cursor){.t = (int64_t)t->from_frame - (int64_t)tdt->offset, .symbols = t->from_symbols, .plain = true};
+    at->last = at->symbols ? at->t : NO_FRAME;
+    t->node = t->from_node;
+    t->covered = t->n_tokens = t->n_blanks = 0;
+}
+
+static bool too_long(const conure_tdt *tdt, const struct conure_tdt_cursor *at)
+{
+    return (int64_t)tdt->offset + at->t - (int64_t)tdt->trial->from_frame > (int64_t)CONURE_TRIAL_FRAMES_MAX;
+}
+
+/* A token was taken and the cursor moved on: it is text, or on trial, or the trial is over and has failed: then *back. */
+static conure_status follow(conure_tdt *tdt, struct conure_tdt_cursor *at, conure_tdt_token token, bool preferred, bool *back,
+                            conure_error *err)
+{
+    conure_trial *t = tdt->trial;
+    uint32_t bytes;
+    conure_status status = CONURE_OK;
+    t->node = conure_hotwords_next(t->hotwords, t->node, token.id, &bytes);
+    if (!t->covered && !preferred)
+        return add_token(tdt, token, err);
+    t->covered += bytes;
+    const bool ended = conure_hotwords_ended(t->hotwords, t->node, t->covered);
+    *back = !ended && (!bytes || conure_hotwords_depth(t->hotwords, t->node) < t->covered || too_long(tdt, at));
+    if (*back) {
+        go_back(tdt, at);
+        return CONURE_OK;
+    }
+    t->tokens[t->n_tokens++] = token;
+    for (uint32_t i = 0; i < t->n_tokens && ended && status == CONURE_OK; i++)
+        status = add_token(tdt, t->tokens[i], err);
+    if (ended) {
+        tdt->n_blanks += t->n_blanks;
+        t->covered = t->n_tokens = t->n_blanks = 0;
+    }
+    return status;
+}
+
+static void count_blank(conure_tdt *tdt, struct conure_tdt_cursor *at)
+{
+    conure_trial *t = tdt->trial;
+    if (!t || !t->covered)
+        tdt->n_blanks++;
+    else if (too_long(tdt, at))
+        go_back(tdt, at);
+    else
+        t->n_blanks++;
+}
+
+/* ---- decoding -------------------------------------------------------------------------------- */
+
 /* What one evaluation says for one stream: move on, or emit.  *emitted tells which token, or blank. */
 static conure_status take(const conure_config *c, const conure_tdt_options *options, conure_tdt *tdt,
                           struct conure_tdt_cursor *at, const float *logits, uint32_t *emitted, conure_error *err)
 {
     const uint32_t blank = c->vocab_size;
-    const uint32_t id = conure_argmax(logits, blank + 1);
+    const uint32_t plain = conure_argmax(logits, blank + 1);
     const uint32_t step = conure_argmax(logits + blank + 1, c->n_durations);
-    *emitted = id;
-    if (id > blank || step >= c->n_durations)
+    *emitted = blank;
+    if (plain > blank || step >= c->n_durations)
         return conure_fail(err, CONURE_BACKEND, "the scores of frame %llu are not finite: the model's weights are damaged "
                            "('conure model verify' tells), or the precision is too low for them",
-                           (unsigned long long)(tdt->offset + at->t));
+                           (unsigned long long)(tdt->offset + (uint64_t)at->t));
+    const uint32_t id = tdt->trial ? prefer(tdt, at, logits, plain) : plain;
     const uint32_t duration = c->durations[step];
     if (id == blank) {
         at->t += duration ? duration : 1;
-        tdt->n_blanks++;
+        count_blank(tdt, at);
         return CONURE_OK;
     }
-    const conure_tdt_token token = {id, (uint32_t)(tdt->offset + at->t), duration,
+    const conure_tdt_token token = {id, (uint32_t)(tdt->offset + (uint64_t)at->t), duration,
                                     conure_softmax_of(logits, blank + 1 + (CONURE_INJECTED(ONE_SOFTMAX) ? c->n_durations : 0), id)};
-    at->symbols = at->last == at->t + 1 ? at->symbols + 1 : 1;
-    at->last = at->t + 1;
+    at->symbols = at->last == at->t ? at->symbols + 1 : 1;
+    at->last = at->t;
     at->t += duration;
-    if (at->symbols >= options->max_symbols && at->t + 1 == at->last)
+    if (at->symbols >= options->max_symbols && at->t == at->last)
         at->t++; /* still stuck on the same frame after max_symbols tokens: go on */
-    return add_token(tdt, token, err);
+    bool back = false;
+    const conure_status status = tdt->trial ? follow(tdt, at, token, id != plain, &back, err) : add_token(tdt, token, err);
+    if (!back)
+        *emitted = id;
+    return status;
+}
+
+/* The projected frame a stream stands on: of the chunk, or of one before that a trial has gone back to. */
+static const float *frame_at(const conure_config *c, const conure_tdt_chunk *chunk, int64_t t)
+{
+    const conure_trial *trial = chunk->tdt->trial;
+    return t >= 0 ? chunk->frames + (size_t)t * c->joint_hidden
+                  : trial->frames + (size_t)((int64_t)trial->n_frames + t) * c->joint_hidden;
+}
+
+/* There is a frame left to evaluate; at the last one's end nothing stays on trial. */
+static bool goes_on(const conure_tdt_chunk *chunk, struct conure_tdt_cursor *at)
+{
+    const conure_trial *trial = chunk->tdt->trial;
+    if (at->t >= (int64_t)chunk->n_frames && chunk->last && trial && trial->covered)
+        go_back(chunk->tdt, at);
+    return at->t < (int64_t)chunk->n_frames;
 }
 
 /* One joint evaluation of every active stream, then the predictor of those that emitted. */
@@ -209,7 +324,7 @@ static conure_status advance(const conure_engine *engine, void *self, const conu
     uint32_t n_emitting = 0;
     for (uint32_t i = 0; i < n_active; i++) {
         const uint32_t s = room->active[i];
-        room->frames[i] = chunks[s].frames + (size_t)room->cursors[s].t * c->joint_hidden;
+        room->frames[i] = frame_at(c, &chunks[s], room->cursors[s].t);
         room->outputs[i] = chunks[s].tdt->prediction;
     }
     conure_status status = engine->joint(self, room->frames, room->outputs, n_active, room->logits, err);
@@ -235,7 +350,7 @@ static conure_status start(const conure_engine *engine, void *self, const conure
     uint32_t n_starting = 0;
     for (uint32_t i = 0; i < n; i++) {
         conure_tdt *tdt = chunks[i].tdt;
-        room->cursors[i] = (struct conure_tdt_cursor){.t = CONURE_INJECTED(OVERSHOOT_DROPPED) ? 0 : tdt->jump};
+        room->cursors[i] = (struct conure_tdt_cursor){.t = CONURE_INJECTED(OVERSHOOT_DROPPED) ? 0 : (int64_t)tdt->jump, .last = NO_FRAME};
         if (CONURE_INJECTED(PREDICTOR_RESET) && tdt->offset > 0)
             conure_tdt_restart(tdt, c);
         if (CONURE_INJECTED(LABEL_FORGOTTEN)) /* the state goes on, from the start symbol */
@@ -260,7 +375,7 @@ conure_status conure_tdt_decode(const conure_engine *engine, void *self, const c
     while (status == CONURE_OK) {
         uint32_t n_active = 0;
         for (uint32_t i = 0; i < n; i++)
-            if (chunks[i].status == CONURE_OK && room->cursors[i].t < chunks[i].n_frames)
+            if (chunks[i].status == CONURE_OK && goes_on(&chunks[i], &room->cursors[i]))
                 room->active[n_active++] = i;
         if (!n_active)
             break;
@@ -270,7 +385,9 @@ conure_status conure_tdt_decode(const conure_engine *engine, void *self, const c
         conure_tdt *tdt = chunks[i].tdt;
         if (chunks[i].status != CONURE_OK)
             continue;
-        tdt->jump = room->cursors[i].t - chunks[i].n_frames;
+        if (tdt->trial)
+            conure_trial_hold(tdt->trial, chunks[i].frames, chunks[i].n_frames, tdt->offset);
+        tdt->jump = (uint64_t)room->cursors[i].t - chunks[i].n_frames;
         tdt->offset += chunks[i].n_frames;
     }
     return status;

@@ -2,12 +2,8 @@
 #ifndef CONURE_DECODE_TDT_H
 #define CONURE_DECODE_TDT_H
 
+#include "decode/trial.h"
 #include "engine/engine.h"
-
-typedef struct conure_tdt_token {
-    uint32_t id, frame, duration; /* frame: from the stream's beginning */
-    float confidence;             /* softmax over labels and blank */
-} conure_tdt_token;
 
 /* What one stream carries from chunk to chunk (spec 6.6), and what it has found. */
 typedef struct conure_tdt {
@@ -17,11 +13,13 @@ typedef struct conure_tdt {
     uint64_t jump;         /* frames of the next chunk to skip */
     uint64_t offset;       /* frames of all chunks so far */
     uint64_t n_blanks;     /* evaluations that gave blank */
+    conure_trial *trial;   /* NULL: no hotwords */
     conure_tdt_token *tokens;
     uint32_t n_tokens, tokens_cap;
 } conure_tdt;
 
-conure_status conure_tdt_open(conure_tdt *tdt, const conure_config *config, conure_error *err);
+/* hotwords: NULL, or a list that must outlive the stream. */
+conure_status conure_tdt_open(conure_tdt *tdt, const conure_config *config, const conure_hotwords *hotwords, conure_error *err);
 void conure_tdt_close(conure_tdt *tdt);
 void conure_tdt_reset(conure_tdt *tdt, const conure_config *config); /* as after open */
 
@@ -33,6 +31,7 @@ typedef struct conure_tdt_chunk {
     conure_tdt *tdt;
     const float *frames; /* [n_frames][joint_hidden], projected by engine->project */
     uint32_t n_frames;
+    bool last;           /* no other follows: what is on trial is decided */
     conure_status status; /* out: not OK when this stream alone failed: BACKEND (scores that are not finite), LIMIT, NO_MEMORY */
     conure_error *err;    /* NULL, or receives why */
 } conure_tdt_chunk;
@@ -59,7 +58,10 @@ conure_status conure_tdt_decode(const conure_engine *engine, void *self, const c
                                 const conure_tdt_options *options, conure_tdt_room *room,
                                 conure_tdt_chunk *chunks, uint32_t n, conure_error *err);
 
-/* Make dst, opened with the same configuration, stand where src stands, without tokens. */
+/* Tokens of a phrase on trial are not among the tokens yet; where the last of them ends, or 0. */
+uint64_t conure_tdt_pending(const conure_tdt *tdt);
+
+/* Make dst, opened with the same configuration and hotwords, stand where src stands, without tokens. */
 void conure_tdt_copy(conure_tdt *dst, const conure_tdt *src, const conure_config *config);
 
 /* Index of the largest of n values (the first of equals); n when one of them is NaN or the largest is

@@ -7,6 +7,7 @@ target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/reference/front.c
     ${CMAKE_CURRENT_LIST_DIR}/reference/layer.c
     ${CMAKE_CURRENT_LIST_DIR}/reference/product.c
+    ${CMAKE_CURRENT_LIST_DIR}/reference/range.c
     ${CMAKE_CURRENT_LIST_DIR}/reference/reference.c
     ${CMAKE_CURRENT_LIST_DIR}/reference/state.c
     ${CMAKE_CURRENT_LIST_DIR}/reference/weights.c

@@ -16,4 +16,5 @@ target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/tokenizer.c
     ${CMAKE_CURRENT_LIST_DIR}/tokenizer_dump.c
     ${CMAKE_CURRENT_LIST_DIR}/tokenizer_json.c
-    ${CMAKE_CURRENT_LIST_DIR}/tokenizer_sentencepiece.c)
+    ${CMAKE_CURRENT_LIST_DIR}/tokenizer_sentencepiece.c
+    ${CMAKE_CURRENT_LIST_DIR}/tokenizer_spell.c)

@@ -1,4 +1,4 @@
-/* tokenizer.h - token ids to pieces and text.  Nothing here turns text into tokens. */
+/* tokenizer.h - token ids to pieces and text.  Nothing here turns text into tokens; a text can be spelled as tokens do. */
 #ifndef CONURE_MODEL_TOKENIZER_H
 #define CONURE_MODEL_TOKENIZER_H
 
@@ -59,6 +59,15 @@ conure_piece_type conure_tokenizer_type(const conure_tokenizer *tokenizer, uint3
 const char *conure_tokenizer_surface(const conure_tokenizer *tokenizer, uint32_t id);
 /* The surface is exactly one punctuation mark of the vocabulary (spec 6.5). */
 bool conure_tokenizer_is_punctuation(const conure_tokenizer *tokenizer, uint32_t id);
+
+#define CONURE_SPACE_MARK "\xE2\x96\x81" /* U+2581, SentencePiece's space */
+
+/* What the token writes into a running text, U+2581 for a space: its piece, a BYTE piece its byte (which need not be a
+ * character), UNKNOWN the unk_surface, CONTROL nothing.  Not terminated; belongs to the tokenizer; never NULL. */
+const char *conure_tokenizer_spelling(const conure_tokenizer *tokenizer, uint32_t id, size_t *bytes);
+/* Words as tokens write them: NFKC, as SentencePiece normalises what it trains on, and U+2581 before each word instead
+ * of spaces and tabs.  Appends.  OK, BAD_FILE (not UTF-8), NO_MEMORY. */
+conure_status conure_text_spell(const char *text, size_t bytes, conure_buffer *out, conure_error *err);
 
 /* SentencePiece's decoding alone (spec 7.5): CONTROL prints nothing, UNKNOWN the unk_surface, runs of
  * BYTE their UTF-8 with U+FFFD for each byte that does not decode (and for NUL, which a C string cannot

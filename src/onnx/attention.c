@@ -1,5 +1,9 @@
 /* attention.c - attention with relative positions, as nodes.
  *
+ * A step of a stream has few queries and many cached rows, which are kept as they were before their projection to keys and
+ * values: to project all of them anew is most of its work.  (q Wk) m is q (Wk m) and (a m) Wv is a (m Wv), so where that
+ * is less, queries are taken to the width of rows and what was seen is brought back from it, head by head ("absorbed").
+ *
  * Scores of a query with all positions, [T'][P] for r = N .. 1 - T', P = T' + N, are laid out anew so that column j of row i
  * is the position of key j: r = N - T' + i - j stands at i P + T' - i + j = T' + i (P - 1) + j.  Without the first T' of
  * all values, rows of P - 1 begin where they should: two reshapes and two slices, no gather. */
@@ -31,12 +35,11 @@ static conure_value query_bias(conure_encoder_parts *e, uint32_t layer, const ch
 }
 
 /* [B][n][d] -> heads, [B][H][n][h] or turned [B][H][h][n] */
-static conure_value heads_of(conure_encoder_parts *e, const char *label, conure_value x, bool turned)
+static conure_value heads_of(conure_encoder_parts *e, const char *label, conure_value x, conure_value shape, bool turned)
 {
-    const uint32_t heads = e->c->n_heads;
     char name[64];
     snprintf(name, sizeof name, "%s_split", label);
-    const conure_value split = conure_reshape(e->g, name, x, conure_ints(e->g, 0, 0, heads, e->c->d_model / heads));
+    const conure_value split = conure_reshape(e->g, name, x, shape);
     return turned ? conure_transpose(e->g, label, split, 0, 2, 3, 1) : conure_transpose(e->g, label, split, 0, 2, 1, 3);
 }
 
@@ -49,21 +52,105 @@ static conure_value positions(conure_encoder_parts *e, uint32_t layer)
     if (e->rows_max) {
         const int64_t n_max = (int64_t)e->rows_max + e->cache_rows;
         const conure_value table = conure_positions_value(g, layer, n_max, n_max + e->rows_max);
-        return conure_slice(g, "positions", table, 2, e->table_start, e->table_end, 1);
+        return e->table_start ? conure_slice(g, "positions", table, 2, e->table_start, e->table_end, 1) : table;
     }
     const conure_linear_options turned = {.no_bias = true, .turn = CONURE_TURN_DEINTERLEAVE};
     snprintf(name, sizeof name, "encoder.layers.%u.self_attn.linear_pos", layer);
-    const conure_value rows = conure_linear(g, "positions_rows", e->waves, name, d, d, &turned);
+    const conure_value rows = conure_linear(g, "positions_rows", conure_encoder_waves(e), name, d, d, &turned);
     return conure_transpose(g, "positions", conure_reshape(g, "positions_split", rows, conure_ints(g, -1, heads, d / heads)), 1, 2, 0);
 }
 
-static conure_value scores(conure_encoder_parts *e, uint32_t layer, conure_value q, conure_value k, double scale)
+/* One layer's attention on its way. */
+typedef struct attention {
+    conure_encoder_parts *e;
+    uint32_t layer;
+    conure_value memory;    /* what keys and values are made of: [B][T'][d] offline, as a stream's cache otherwise */
+    conure_value q;         /* [B][H][T'][h], scaled, without biases */
+    double scale;
+} attention;
+
+static conure_value linear_of(const attention *a, const char *label, conure_value x, const char *part)
 {
+    const uint32_t d = a->e->c->d_model;
+    const conure_linear_options plain = {.no_bias = !a->e->c->use_bias, .int8 = a->e->plan->int8};
+    char name[96];
+    snprintf(name, sizeof name, "encoder.layers.%u.self_attn.%s", a->layer, part);
+    return conure_linear(a->e->g, label, x, name, d, d, &plain);
+}
+
+/* A projection's matrix by heads, [H][h][d] or turned [H][d][h]. */
+static conure_value matrix_of(const attention *a, const char *part, bool turned)
+{
+    const int64_t d = a->e->c->d_model, heads = a->e->c->n_heads, dims[2][3] = {{heads, d / heads, d}, {heads, d, d / heads}};
+    char name[96];
+    snprintf(name, sizeof name, "encoder.layers.%u.self_attn.%s.weight", a->layer, part);
+    return conure_weight_value(a->e->g, name, turned ? CONURE_TURN_HEADS : CONURE_TURN_NONE, 1, 3, dims[turned]);
+}
+
+/* Its bias by heads, [H][h][1] or turned [H][1][h]. */
+static conure_value bias_of(const attention *a, const char *part, bool turned)
+{
+    const int64_t d = a->e->c->d_model, heads = a->e->c->n_heads, dims[2][3] = {{heads, d / heads, 1}, {heads, 1, d / heads}};
+    char name[96];
+    snprintf(name, sizeof name, "encoder.layers.%u.self_attn.%s.bias", a->layer, part);
+    return conure_weight_value(a->e->g, name, CONURE_TURN_NONE, 1, 3, dims[turned]);
+}
+
+/* Where B stands in a stream's cache, an axis of 1 beside it. */
+static int one_axis(const conure_encoder_parts *e)
+{
+    return e->plan->contract->layer_first ? 0 : 1;
+}
+
+/* q [B][H][T'][h] with keys -> [B][H][T'][N] */
+static conure_value content_scores(const attention *a, conure_value q)
+{
+    conure_encoder_parts *e = a->e;
     conure_graph *g = e->g;
-    const conure_value with_u = conure_op(g, "Add", "q_content", q, query_bias(e, layer, "pos_bias_u", scale));
-    const conure_value with_v = conure_op(g, "Add", "q_position", q, query_bias(e, layer, "pos_bias_v", scale));
-    const conure_value content = conure_op(g, "MatMul", "content", with_u, k);
-    const conure_value all = conure_op(g, "MatMul", "position_all", with_v, positions(e, layer));
+    const int64_t d = e->c->d_model, heads = e->c->n_heads;
+    if (!e->absorbed) {
+        const conure_value shape = e->cache_rows ? e->keys_shape : conure_ints(g, 0, 0, heads, d / heads);
+        return conure_op(g, "MatMul", "content", q, heads_of(e, "k", linear_of(a, "k_rows", a->memory, "linear_k"), shape, true));
+    }
+    const conure_value wide = conure_op(g, "MatMul", "q_wide", q, matrix_of(a, "linear_k", false));
+    const conure_value flat = conure_reshape(g, "q_flat", wide, conure_ints(g, 0, -1, d));
+    const conure_value all = conure_unsqueeze(g, "q_flat_4d", flat, one_axis(e));
+    const conure_value turned = conure_transpose(g, "memory_turned", a->memory, 0, 1, 3, 2);
+    const conure_value content = conure_reshape(g, "content", conure_op(g, "MatMul", "content_flat", all, turned), e->queries_shape);
+    if (!e->c->use_bias)
+        return content;
+    return conure_op(g, "Add", "content_biased", content, conure_op(g, "MatMul", "k_bias", q, bias_of(a, "linear_k", false)));
+}
+
+/* weights [B][H][T'][N] with values -> [B][H][T'][h] */
+static conure_value seen_values(const attention *a, conure_value weights)
+{
+    conure_encoder_parts *e = a->e;
+    conure_graph *g = e->g;
+    const int64_t d = e->c->d_model, heads = e->c->n_heads;
+    if (!e->absorbed) {
+        const conure_value shape = e->cache_rows ? e->keys_shape : conure_ints(g, 0, 0, heads, d / heads);
+        return conure_op(g, "MatMul", "seen", weights, heads_of(e, "v", linear_of(a, "v_rows", a->memory, "linear_v"), shape, false));
+    }
+    const conure_value flat = conure_reshape(g, "weights_flat", weights, e->flat_shape);
+    const conure_value all = conure_unsqueeze(g, "weights_flat_4d", flat, one_axis(e));
+    const conure_value wide = conure_reshape(g, "seen_wide", conure_op(g, "MatMul", "seen_flat", all, a->memory), e->seen_shape);
+    const conure_value seen = conure_op(g, "MatMul", "seen", wide, matrix_of(a, "linear_v", true));
+    if (!e->c->use_bias)
+        return seen;
+    /* A bias counts as often as weights sum to, which masks can make less than 1. */
+    const conure_value sum = conure_reduce_last(g, "ReduceSum", "weights_sum", weights);
+    return conure_op(g, "Add", "seen_biased", seen, conure_op(g, "Mul", "v_bias", sum, bias_of(a, "linear_v", true)));
+}
+
+static conure_value scores(const attention *a)
+{
+    conure_encoder_parts *e = a->e;
+    conure_graph *g = e->g;
+    const conure_value with_u = conure_op(g, "Add", "q_content", a->q, query_bias(e, a->layer, "pos_bias_u", a->scale));
+    const conure_value with_v = conure_op(g, "Add", "q_position", a->q, query_bias(e, a->layer, "pos_bias_v", a->scale));
+    const conure_value content = content_scores(a, with_u);
+    const conure_value all = conure_op(g, "MatMul", "position_all", with_v, positions(e, a->layer));
     const conure_value flat = conure_reshape(g, "position_flat", all, conure_ints(g, 0, 0, -1));
     const conure_value cut = conure_slice(g, "position_cut", flat, 2, e->rows, conure_ints(g, INT64_MAX), 1);
     const conure_value shifted = conure_reshape(g, "position_shifted", cut, e->shift_shape);
@@ -73,39 +160,65 @@ static conure_value scores(conure_encoder_parts *e, uint32_t layer, conure_value
 
 /* Masked scores: NeMo's -10000, or low enough to leave nothing; then masked weights are 0 in either case, which a query
  * that may see nothing needs. */
-static conure_value weights(conure_encoder_parts *e, conure_value s)
+static conure_value weights_of(conure_encoder_parts *e, conure_value s)
 {
     conure_graph *g = e->g;
     const double lowest = conure_graph_type(g) == CONURE_ONNX_FLOAT16 ? -65504 : -3e38;
     const conure_value masked = conure_op(g, "Where", "masked", e->pairs_bool, s, conure_number(g, e->plan->mask_exact ? lowest : -10000));
     const conure_value soft = conure_op(g, "Softmax", "softmax", masked);
     conure_op_int(g, "axis", -1);
-    return conure_op(g, "Mul", "weights", soft, e->pairs);
+    return conure_op(g, "Mul", "weights", soft, conure_encoder_pairs(e));
+}
+
+/* [cache ; fresh], of which the rows that stay become the next cache. */
+static conure_value remember(const attention *a, conure_value cache, conure_value fresh)
+{
+    conure_encoder_parts *e = a->e;
+    const conure_value rows = conure_unsqueeze(e->g, "norm_4d", fresh, one_axis(e));
+    const conure_value memory = conure_concat(e->g, "memory", 2, cache, rows);
+    e->channel_out[a->layer] = conure_slice(e->g, "cache", memory, 2, e->keep, e->keep_end, 1);
+    return memory;
+}
+
+/* What queries are made of, and the memory, from normed rows: as they are, in another type than the cache's, or as int8. */
+static conure_value make_memory(attention *a, conure_value normed)
+{
+    conure_encoder_parts *e = a->e;
+    conure_graph *g = e->g;
+    const conure_onnx_type type = conure_graph_type(g), caches = e->plan->caches;
+    const float most = e->plan->int8 ? conure_encoder_seen(e, a->layer, "self_attn.linear_q") : 0;
+    a->memory = normed;
+    if (e->cache_rows && caches == CONURE_ONNX_INT8) {
+        const conure_value whole = conure_quantise(g, "norm_int8", normed, most);
+        a->memory = conure_dequantise(g, "memory_back", remember(a, e->channel_in[a->layer], whole), most);
+        return conure_dequantise(g, "norm_quantised", whole, most);
+    }
+    if (e->cache_rows) {
+        a->memory = remember(a, conure_as(g, "cache_in", e->channel_in[a->layer], caches, type), normed);
+        e->channel_out[a->layer] = conure_as(g, "cache_out", e->channel_out[a->layer], type, caches);
+    }
+    if (!e->plan->int8)
+        return normed;
+    const conure_value quantised = conure_quantised(g, "norm_quantised", normed, most);
+    a->memory = e->cache_rows ? conure_quantised(g, "memory_quantised", a->memory, most) : quantised;
+    return quantised;
 }
 
 conure_value conure_encoder_attention(conure_encoder_parts *e, uint32_t layer, conure_value x)
 {
     conure_graph *g = e->g;
-    const uint32_t d = e->c->d_model;
-    const double scale = 1 / sqrt((double)(d / e->c->n_heads));
-    const conure_linear_options plain = {.no_bias = !e->c->use_bias}, query = {.no_bias = true, .scale = scale};
-    char name[4][96];
-    static const char *const parts[4] = {"linear_q", "linear_k", "linear_v", "linear_out"};
-    for (int i = 0; i < 4; i++)
-        snprintf(name[i], sizeof name[i], "encoder.layers.%u.self_attn.%s", layer, parts[i]);
-    char norm[96];
-    snprintf(norm, sizeof norm, "encoder.layers.%u.norm_self_att", layer);
+    const uint32_t d = e->c->d_model, heads = e->c->n_heads;
+    attention a = {.e = e, .layer = layer, .scale = 1 / sqrt((double)(d / heads))};
+    const conure_linear_options query = {.no_bias = true, .scale = a.scale, .int8 = e->plan->int8};
+    char name[96];
     conure_graph_scope(g, "layers.%u.self_attn.", layer);
-    const conure_value normed = conure_layer_norm(g, "norm", x, norm, d);
-    conure_value memory = normed;
-    if (e->cache_rows) {
-        memory = conure_concat(g, "memory", 1, e->channel_in[layer], normed);
-        e->channel_out[layer] = conure_slice(g, "cache", memory, 1, e->keep, e->keep_end, 1);
-    }
-    const conure_value q = heads_of(e, "q", conure_linear(g, "q_rows", normed, name[0], d, d, &query), false);
-    const conure_value k = heads_of(e, "k", conure_linear(g, "k_rows", memory, name[1], d, d, &plain), true);
-    const conure_value v = heads_of(e, "v", conure_linear(g, "v_rows", memory, name[2], d, d, &plain), false);
-    const conure_value seen = conure_op(g, "MatMul", "seen", weights(e, scores(e, layer, q, k, scale)), v);
-    const conure_value rows = conure_reshape(g, "rows", conure_transpose(g, "seen_turned", seen, 0, 2, 1, 3), conure_ints(g, 0, 0, d));
-    return conure_op(g, "Add", "sum", x, conure_linear(g, "out", rows, name[3], d, d, &plain));
+    snprintf(name, sizeof name, "encoder.layers.%u.norm_self_att", layer);
+    const conure_value source = make_memory(&a, conure_layer_norm(g, "norm", x, name, d));
+    snprintf(name, sizeof name, "encoder.layers.%u.self_attn.linear_q", layer);
+    a.q = heads_of(e, "q", conure_linear(g, "q_rows", source, name, d, d, &query), conure_ints(g, 0, 0, heads, d / heads), false);
+    const conure_value seen = seen_values(&a, weights_of(e, scores(&a)));
+    conure_value rows = conure_reshape(g, "rows", conure_transpose(g, "seen_turned", seen, 0, 2, 1, 3), conure_ints(g, 0, 0, d));
+    if (e->plan->int8)
+        rows = conure_quantised(g, "rows_quantised", rows, conure_encoder_seen(e, layer, "self_attn.linear_out"));
+    return conure_op(g, "Add", "sum", x, linear_of(&a, "out", rows, "linear_out"));
 }

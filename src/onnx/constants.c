@@ -69,16 +69,16 @@ static conure_value shared(conure_graph *g, const char *name, conure_onnx_type t
 
 conure_value conure_ints_(conure_graph *g, size_t n, const int64_t *list)
 {
-    char name[160] = "ints";
+    conure_buffer name = {0};
     const int64_t dims[1] = {(int64_t)n};
-    for (size_t i = 0; i < n; i++) {
-        const size_t at = strlen(name);
-        if (list[i] == INT64_MAX)
-            snprintf(name + at, sizeof name - at, "_end");
-        else
-            snprintf(name + at, sizeof name - at, "_%lld", (long long)list[i]);
-    }
-    return shared(g, name, CONURE_ONNX_INT64, 1, dims, list);
+    conure_buffer_text(&name, "ints");
+    for (size_t i = 0; i < n; i++)
+        conure_buffer_format(&name, list[i] == INT64_MAX ? "_end" : "_%lld", (long long)list[i]);
+    if (name.failed)
+        conure_graph_fail(g, CONURE_NO_MEMORY, "out of memory for a graph");
+    const conure_value out = name.failed ? NULL : shared(g, name.data, CONURE_ONNX_INT64, 1, dims, list);
+    conure_buffer_free(&name);
+    return out;
 }
 
 conure_value conure_index(conure_graph *g, int64_t value)
@@ -93,6 +93,13 @@ conure_value conure_int32(conure_graph *g, int32_t value)
     char name[48];
     snprintf(name, sizeof name, "int32_%d", value);
     return shared(g, name, CONURE_ONNX_INT32, 0, NULL, &value);
+}
+
+conure_value conure_int8(conure_graph *g, int8_t value)
+{
+    char name[48];
+    snprintf(name, sizeof name, "int8_%d", value);
+    return shared(g, name, CONURE_ONNX_INT8, 0, NULL, &value);
 }
 
 /* float32 -> the type of a constant, in place of the caller's choice. */
@@ -172,6 +179,27 @@ conure_value conure_weight_value(conure_graph *g, const char *name, conure_turn_
     it->tensor = tensor;
     it->turn = turn;
     it->scale = scale;
+    return it->name;
+}
+
+conure_value conure_weight_int8(conure_graph *g, const char *name, double scale, uint32_t n, uint32_t k, conure_value *scales)
+{
+    const int64_t dims[2] = {k, n}, scale_dims[1] = {n};
+    char full[128];
+    const conure_tensor *tensor = tensor_of(g, name, (uint64_t)n * k);
+    float *data = conure_graph_read(g, name, (size_t)n * k);
+    for (size_t i = 0; data && i < n; i++) /* row i is read before place i is written: k is at least 1 */
+        data[i] = (float)(conure_int8_scale(data + i * k, k) * scale);
+    snprintf(full, sizeof full, "%s_scale", name);
+    *scales = conure_floats(g, full, data, 1, scale_dims);
+    free(data);
+    snprintf(full, sizeof full, "%s_int8", name);
+    conure_initializer *it = tensor ? add(g, full, CONURE_ONNX_INT8, 2, dims) : NULL;
+    if (!it)
+        return NULL;
+    it->kind = CONURE_SOURCE_TENSOR;
+    it->tensor = tensor;
+    it->turn = CONURE_TURN_TRANSPOSE;
     return it->name;
 }
 

@@ -40,7 +40,8 @@ static conure_status check_contract(const conure_contract *k, conure_error *err)
 conure_status conure_encoder_plan_make(conure_encoder_plan *out, const conure_config *config, const conure_contract *contract,
                                        conure_mask mask, uint32_t frames_max, conure_error *err)
 {
-    *out = (conure_encoder_plan){.contract = contract, .frames_max = frames_max};
+    *out = (conure_encoder_plan){.contract = contract, .frames_min = 1, .frames_max = frames_max, .type = CONURE_ONNX_FLOAT,
+                                  .io = CONURE_ONNX_FLOAT, .caches = CONURE_ONNX_FLOAT};
     out->mask_exact = (mask ? mask : config->mask) == CONURE_MASK_EXACT;
     if (!contract)
         return CONURE_OK;
@@ -48,11 +49,20 @@ conure_status conure_encoder_plan_make(conure_encoder_plan *out, const conure_co
     if (mask && (mask == CONURE_MASK_EXACT) != contract->mask_exact)
         return conure_fail(err, CONURE_BAD_ARG, "--mask %s was asked for, and the contract says %s", contract->mask_exact ? "nemo" : "exact",
                            contract->mask_exact ? "exact" : "nemo");
-    out->frames_max = 0;
-    for (uint32_t i = 0; i < contract->n_profiles; i++)
-        if (contract->profiles[i].t_max > out->frames_max)
-            out->frames_max = contract->profiles[i].t_max;
+    out->frames_min = out->frames_max = contract->profiles[0].t_max;
+    for (uint32_t i = 0; i < contract->n_profiles; i++) {
+        const conure_profile *p = &contract->profiles[i];
+        out->frames_min = p->t_min < out->frames_min ? p->t_min : out->frames_min;
+        out->frames_max = p->t_max > out->frames_max ? p->t_max : out->frames_max;
+    }
     return check_contract(contract, err);
+}
+
+bool conure_encoder_is_wide(const conure_encoder_plan *plan, int32_t layer)
+{
+    if (plan->type == CONURE_ONNX_BFLOAT16)
+        return layer < 0; /* no convolution in bfloat16 before opset 22 */
+    return plan->type == CONURE_ONNX_FLOAT16 && plan->seen && conure_observed_most(plan->seen, layer) > CONURE_F16_MOST;
 }
 
 /* ---- lengths ---------------------------------------------------------------------------------- */
@@ -74,32 +84,24 @@ static void make_lengths(conure_encoder_parts *e, const char *name)
 
 /* ---- caches ----------------------------------------------------------------------------------- */
 
-/* Batch first [B][L].. or layer first [L][B]..: one reshape and one split give every layer its own. */
-static void split_caches(conure_encoder_parts *e, const char *label, conure_value cache, int64_t rows, int64_t columns, conure_value *parts)
+/* The attention caches go through as they are, one axis of layers cut and joined.  Those of the convolution lose that axis,
+ * which a convolution does not have: a reshape and a split give every layer its own. */
+static void split_times(conure_encoder_parts *e, conure_value cache)
 {
     conure_graph *g = e->g;
     const bool layer_first = e->plan->contract->layer_first;
-    const int64_t n = e->c->n_layers;
-    char name[64];
-    snprintf(name, sizeof name, "%s_joined", label);
-    const conure_value joined = layer_first ? conure_reshape(g, name, cache, conure_ints(g, -1, rows, columns))
-                                            : conure_reshape(g, name, cache, conure_ints(g, 0, n * rows, columns));
-    conure_split(g, label, joined, layer_first ? 0 : 1, n, layer_first ? 0 : rows, parts);
+    const int64_t n = e->c->n_layers, d = e->c->d_model, left = e->conv_left;
+    const conure_value joined = conure_reshape(g, "time_joined", cache, layer_first ? conure_ints(g, -1, d, left) : conure_ints(g, 0, n * d, left));
+    conure_split(g, "time", joined, layer_first ? 0 : 1, n, layer_first ? 0 : d, e->time_in);
 }
 
-static void join_caches(conure_encoder_parts *e, const char *name, int64_t rows, int64_t columns, const conure_value *parts)
+static void join_times(conure_encoder_parts *e, const char *name)
 {
     conure_graph *g = e->g;
     const bool layer_first = e->plan->contract->layer_first;
-    const int64_t n = e->c->n_layers;
-    char joined[80], whole[80];
-    snprintf(joined, sizeof joined, "%s_joined", name);
-    snprintf(whole, sizeof whole, ":%s", name);
-    const conure_value x = conure_concat_(g, joined, layer_first ? 0 : 1, (size_t)n, parts);
-    if (layer_first)
-        conure_reshape(g, whole, x, conure_ints(g, n, -1, rows, columns));
-    else
-        conure_reshape(g, whole, x, conure_ints(g, 0, n, rows, columns));
+    const int64_t n = e->c->n_layers, d = e->c->d_model, left = e->conv_left;
+    const conure_value x = conure_concat_(g, "time_out_joined", layer_first ? 0 : 1, (size_t)n, e->time_out);
+    conure_reshape(g, name, x, layer_first ? conure_ints(g, n, -1, d, left) : conure_ints(g, 0, n, d, left));
 }
 
 static void cache_shape(const conure_encoder_parts *e, char *out, size_t cap, uint32_t rows, uint32_t columns)
@@ -118,12 +120,12 @@ static void inputs_of_caches(conure_encoder_parts *e)
     char channel[64], time[64];
     cache_shape(e, channel, sizeof channel, e->cache_rows, d);
     cache_shape(e, time, sizeof time, d, e->conv_left);
-    const conure_value channel_in = conure_graph_input(g, k->names[CONURE_ROLE_CHANNEL_IN], conure_graph_type(g), "%s", channel);
-    const conure_value time_in = conure_graph_input(g, k->names[CONURE_ROLE_TIME_IN], conure_graph_type(g), "%s", time);
+    const conure_value channel_in = conure_graph_input(g, k->names[CONURE_ROLE_CHANNEL_IN], e->plan->caches, "%s", channel);
+    const conure_value time_in = conure_graph_input(g, k->names[CONURE_ROLE_TIME_IN], e->plan->caches, "%s", time);
     e->cache_length = conure_graph_input(g, k->names[CONURE_ROLE_CACHE_LENGTH_IN], CONURE_ONNX_INT64, "B");
     conure_graph_scope(g, "caches.");
-    split_caches(e, "channel", channel_in, e->cache_rows, d, e->channel_in);
-    split_caches(e, "time", time_in, d, e->conv_left, e->time_in);
+    conure_split(g, "channel", channel_in, k->layer_first ? 0 : 1, e->c->n_layers, 1, e->channel_in);
+    split_times(e, time_in);
 }
 
 static void outputs_of_caches(conure_encoder_parts *e)
@@ -131,17 +133,19 @@ static void outputs_of_caches(conure_encoder_parts *e)
     conure_graph *g = e->g;
     const conure_contract *k = e->plan->contract;
     const uint32_t d = e->c->d_model;
-    char channel[64], time[64], length[80];
+    char channel[64], time[64], name[80];
     cache_shape(e, channel, sizeof channel, e->cache_rows, d);
     cache_shape(e, time, sizeof time, d, e->conv_left);
     conure_graph_scope(g, "caches.");
-    join_caches(e, k->names[CONURE_ROLE_CHANNEL_OUT], e->cache_rows, d, e->channel_out);
-    join_caches(e, k->names[CONURE_ROLE_TIME_OUT], d, e->conv_left, e->time_out);
-    snprintf(length, sizeof length, ":%s", k->names[CONURE_ROLE_CACHE_LENGTH_OUT]);
+    snprintf(name, sizeof name, ":%s", k->names[CONURE_ROLE_CHANNEL_OUT]);
+    conure_concat_(g, name, k->layer_first ? 0 : 1, e->c->n_layers, e->channel_out);
+    snprintf(name, sizeof name, ":%s", k->names[CONURE_ROLE_TIME_OUT]);
+    join_times(e, name);
+    snprintf(name, sizeof name, ":%s", k->names[CONURE_ROLE_CACHE_LENGTH_OUT]);
     const conure_value grown = conure_op(g, "Add", "length_grown", e->cache_length, e->keep);
-    conure_op(g, "Min", length, grown, conure_ints(g, e->cache_rows));
-    conure_graph_output(g, k->names[CONURE_ROLE_CHANNEL_OUT], conure_graph_type(g), "%s", channel);
-    conure_graph_output(g, k->names[CONURE_ROLE_TIME_OUT], conure_graph_type(g), "%s", time);
+    conure_op(g, "Min", name, grown, conure_ints(g, e->cache_rows));
+    conure_graph_output(g, k->names[CONURE_ROLE_CHANNEL_OUT], e->plan->caches, "%s", channel);
+    conure_graph_output(g, k->names[CONURE_ROLE_TIME_OUT], e->plan->caches, "%s", time);
     conure_graph_output(g, k->names[CONURE_ROLE_CACHE_LENGTH_OUT], CONURE_ONNX_INT64, "B");
 }
 
@@ -152,7 +156,7 @@ static void build(conure_encoder_parts *e)
     conure_graph *g = e->g;
     const conure_contract *k = e->plan->contract;
     const char *out = k ? k->names[CONURE_ROLE_ENCODER] : "outputs", *lengths = k ? k->names[CONURE_ROLE_ENCODED_LENGTH] : "encoded_lengths";
-    const conure_value audio = conure_graph_input(g, k ? k->names[CONURE_ROLE_FEATURES] : "audio_signal", conure_graph_type(g), "B,%u,T",
+    const conure_value audio = conure_graph_input(g, k ? k->names[CONURE_ROLE_FEATURES] : "audio_signal", e->plan->io, "B,%u,T",
                                                   e->c->mel_bins);
     char whole[80];
     e->length = conure_graph_input(g, k ? k->names[CONURE_ROLE_LENGTH] : "length", CONURE_ONNX_INT64, "B");
@@ -165,13 +169,22 @@ static void build(conure_encoder_parts *e)
     conure_graph_scope(g, "out.");
     if (e->valid_out)
         x = conure_slice(g, "valid", x, 1, conure_ints(g, 0), conure_ints(g, e->valid_out), 1);
+    x = conure_as(g, "wide", x, e->x_type, e->plan->io);
     snprintf(whole, sizeof whole, ":%s", out);
     conure_transpose(g, whole, x, 0, 2, 1);
     make_lengths(e, lengths);
-    conure_graph_output(g, out, conure_graph_type(g), "B,%u,T_out", e->c->d_model);
+    conure_graph_output(g, out, e->plan->io, "B,%u,T_out", e->c->d_model);
     conure_graph_output(g, lengths, CONURE_ONNX_INT64, "B");
     if (k)
         outputs_of_caches(e);
+}
+
+/* Products of a layer: N d^2 twice for keys and values, or T' d^2 and T' N d for each head, also twice.  Half is the least
+ * that is worth the further nodes.  Values of that width are larger, so not in float16. */
+static bool less_absorbed(const conure_encoder_parts *e)
+{
+    const uint64_t rows = e->rows_max, n = rows + e->cache_rows, d = e->c->d_model;
+    return e->cache_rows && e->plan->type == CONURE_ONNX_FLOAT && !e->plan->int8 && 2 * rows * (d + n * e->c->n_heads) <= n * d;
 }
 
 void conure_encoder_build(conure_graph *g, const conure_encoder_plan *plan)
@@ -197,6 +210,9 @@ void conure_encoder_build(conure_graph *g, const conure_encoder_plan *plan)
     }
     if (plan->frames_max)
         e.rows_max = rows_of(plan->frames_max, e.drop_first);
+    e.rows_fixed = e.rows_max && rows_of(plan->frames_min, e.drop_first) == e.rows_max;
+    e.absorbed = less_absorbed(&e);
+    conure_graph_set_type(g, plan->type);
     build(&e);
     free(parts);
 }

@@ -8,45 +8,70 @@
 
 #include "contract/contract.h"
 #include "onnx/graph.h"
+#include "onnx/observe.h"
+
+/* Above this a layer stays float32 in a float16 graph: a quarter of what float16 holds, as other speech may be larger. */
+#define CONURE_F16_MOST 16376.0f
 
 typedef struct conure_encoder_plan {
     const conure_contract *contract; /* NULL: offline */
     bool mask_exact;
-    uint32_t frames_max;             /* mel frames that a slice has at most; 0: any number */
+    uint32_t frames_min, frames_max; /* mel frames of a slice; frames_max 0: any number */
+    conure_onnx_type type;           /* of what is computed: FLOAT, FLOAT16, BFLOAT16 */
+    bool int8;                       /* products with weights in int8; needs seen */
+    conure_onnx_type io, caches;     /* of features and encoder output; of the caches, INT8 with int8 only */
+    const conure_observations *seen; /* NULL: none */
 } conure_encoder_plan;
 
 /* Streaming: UNSUPPORTED for a contract that one graph cannot keep; the text says why. */
 conure_status conure_encoder_plan_make(conure_encoder_plan *out, const conure_config *config, const conure_contract *contract,
                                        conure_mask mask, uint32_t frames_max, conure_error *err);
+/* The layer is computed in float32, whatever the others are; -1: the subsampling. */
+bool conure_encoder_is_wide(const conure_encoder_plan *plan, int32_t layer);
 void conure_encoder_build(conure_graph *graph, const conure_encoder_plan *plan);
 
 /* ---- parts, for the files of this folder ------------------------------------------------------ */
 
-/* An encoder under construction.  Rows are encoder frames; T' of this slice, N = cached rows + T'. */
+/* An encoder under construction.  Rows are encoder frames; T' of this slice, N = cached rows + T'.  Sizes are [1] int64, and
+ * constants where every slice has as many rows.  A stream's cache and what is put behind it are [B][1][N][d], or [1][B][N][d]
+ * where layers come first. */
 typedef struct conure_encoder_parts {
     conure_graph *g;
     const conure_config *c;
     const conure_encoder_plan *plan;
     uint32_t drop_first, cache_rows, cache_drop, valid_out; /* 0 offline */
-    uint32_t conv_left;      /* columns of the time cache; 0 offline */
-    uint32_t rows_max;       /* T' at most; 0: unbounded */
+    uint32_t conv_left;        /* columns of the time cache; 0 offline */
+    uint32_t rows_max;         /* T' at most; 0: unbounded */
+    bool rows_fixed;           /* T' is rows_max */
+    bool absorbed;             /* keys and values are not made of cached rows: see attention.c */
     conure_value length, cache_length; /* inputs [B] */
     conure_value columns_mask; /* [B][1][1][T]: 1 where a mel frame is valid */
     conure_value rows_mask;    /* [B][1][1][T'] */
     conure_value conv_mask;    /* [B][1][T'] */
     conure_value pairs;        /* [B][1][T'][N]: 1 where a query may see a key, and the same as bool */
     conure_value pairs_bool;
-    conure_value rows, n_keys; /* [1] int64: T', N */
-    conure_value shift_shape;  /* [4] int64: 0 0 T' -1 */
-    conure_value waves;        /* [T' + N][d]: e(r) for r = N .. 1 - T', sines before cosines; NULL when bounded */
-    conure_value table_start, table_end;             /* columns of a layer's table, [1] int64; when bounded */
-    conure_value keep, keep_end, time_start, time_end; /* rows and columns that stay in the caches, [1] int64 */
+    conure_value pairs_wide, conv_mask_wide; /* the same for layers in float32; NULL until one asks */
+    conure_onnx_type x_type;   /* of what goes from layer to layer */
+    conure_value rows, n_keys; /* T', N */
+    conure_value shift_shape;  /* 0 0 T' -1 */
+    conure_value keys_shape, queries_shape, seen_shape; /* streaming: -1 N H h; -1 H T' N; -1 H T' d */
+    conure_value flat_shape;   /* 0 -1 N */
+    conure_value waves_wide;   /* [T' + N][d]: e(r) for r = N .. 1 - T', sines before cosines, in float32; NULL when bounded */
+    conure_value waves;        /* in the plan's type; NULL until a layer asks */
+    conure_value table_start, table_end; /* columns of a layer's table; NULL: all of them */
+    conure_value keep, keep_end, time_start, time_end; /* rows and columns that stay in the caches */
     uint32_t time_padding;     /* zeros behind the columns that the time cache takes some of, under NeMo's rule */
     conure_value *channel_in, *time_in, *channel_out, *time_out; /* [n_layers] */
 } conure_encoder_parts;
 
 /* subsampling.c: audio [B][mel][T] -> rows [B][T'][d]; fills the masks of columns and rows */
 conure_value conure_encoder_front(conure_encoder_parts *e, conure_value audio);
+/* What layers share, in the graph's type. */
+conure_value conure_encoder_pairs(conure_encoder_parts *e);
+conure_value conure_encoder_conv_mask(conure_encoder_parts *e);
+conure_value conure_encoder_waves(conure_encoder_parts *e); /* positions, where T is not bounded */
+/* How large the input of a layer's product becomes, by the end of its name: "self_attn.linear_q". */
+float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const char *part);
 /* masks.c: everything that all layers share */
 void conure_encoder_shared(conure_encoder_parts *e, conure_value x);
 /* attention.c, layer.c: x [B][T'][d] -> the same */

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { NAME_CAP = 64 };
+
 typedef struct export {
     const conure_model *model;
     const conure_export_options *o;
@@ -21,20 +23,30 @@ typedef struct export {
     conure_export_report *report;
     conure_error *err;
     char sha256[65];
+    conure_observations *seen;
     double done, share; /* of the progress: before this graph, and of it */
 } export;
 
-#define CONTRACT_FILE "encoder_streaming.contract.json"
+static const char *const precisions[] = {
+#define X(name, id, suffix) id,
+    CONURE_EXPORT_PRECISION_LIST(X)
+#undef X
+};
+static const char *const suffixes[] = {
+#define X(name, id, suffix) suffix,
+    CONURE_EXPORT_PRECISION_LIST(X)
+#undef X
+};
 
 /* ---- files ------------------------------------------------------------------------------------ */
 
 /* A file of the layout: a graph with what builds it, or a text. */
 typedef struct item {
-    const char *name;
-    uint32_t graph;          /* CONURE_EXPORT_*; 0: a text */
+    const char *stem;        /* of a graph's name; the whole name of a text */
+    uint32_t graph;          /* CONURE_EXPORT_* that it belongs to; 0: all */
     const char *kind;        /* what the graph says that it is */
-    void (*build)(conure_graph *graph);
-    conure_status (*write)(export *e, const char *path);
+    void (*build)(conure_graph *graph); /* NULL: an encoder */
+    conure_status (*write)(export *e, const char *path); /* of a text; NULL: a graph */
 } item;
 
 static conure_status path_of(const export *e, const char *name, char path[PATH_MAX])
@@ -93,8 +105,9 @@ static conure_status write_config(export *e, const char *path)
 static conure_status write_contract(export *e, const char *path)
 {
     conure_contract k = *e->o->contract;
-    char graph[PATH_MAX];
-    conure_status status = path_of(e, "encoder_streaming.onnx", graph);
+    char name[NAME_CAP], graph[PATH_MAX];
+    snprintf(name, sizeof name, "encoder_streaming%s.onnx", suffixes[e->o->precision]);
+    conure_status status = path_of(e, name, graph);
     if (status == CONURE_OK)
         status = conure_contract_add_file(&k, graph, e->err);
     return status == CONURE_OK ? conure_contract_write(&k, path, e->err) : status;
@@ -134,6 +147,40 @@ static void put_sherpa(conure_graph *g, const conure_config *c, const char *name
     put_number(g, "feat_dim", c->mel_bins);
 }
 
+/* Which layers stayed float32, "-1" is the subsampling. */
+static void put_wide(conure_graph *g, const conure_encoder_plan *plan, uint32_t n_layers)
+{
+    conure_buffer text = {0};
+    for (int32_t i = -1; i < (int32_t)n_layers; i++)
+        if (conure_encoder_is_wide(plan, i))
+            conure_buffer_format(&text, "%s%d", text.bytes ? "," : "", i);
+    if (text.failed)
+        conure_graph_fail(g, CONURE_NO_MEMORY, "out of memory for a graph");
+    else if (text.bytes)
+        conure_graph_metadata(g, "conure.f32_layers", text.data);
+    conure_buffer_free(&text);
+}
+
+/* Steps of int8 caches, layer by layer: what 1 is worth. */
+static void put_steps(export *e, conure_graph *g)
+{
+    conure_buffer channel = {0}, time = {0};
+    for (uint32_t i = 0; i < e->model->config.n_layers; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "encoder.layers.%u.self_attn.linear_q.weight", i);
+        conure_buffer_format(&channel, "%s%.9g", i ? "," : "", (double)(conure_observed_input(e->seen, name) / 127));
+        conure_buffer_format(&time, "%s%.9g", i ? "," : "", (double)(conure_observed_columns(e->seen, i) / 127));
+    }
+    if (channel.failed || time.failed)
+        conure_graph_fail(g, CONURE_NO_MEMORY, "out of memory for a graph");
+    else {
+        conure_graph_metadata(g, "conure.cache_last_channel_steps", channel.data);
+        conure_graph_metadata(g, "conure.cache_last_time_steps", time.data);
+    }
+    conure_buffer_free(&channel);
+    conure_buffer_free(&time);
+}
+
 static conure_status put_metadata(export *e, conure_graph *g, const item *it, const conure_encoder_plan *plan)
 {
     const conure_config *c = &e->model->config;
@@ -141,8 +188,9 @@ static conure_status put_metadata(export *e, conure_graph *g, const item *it, co
     conure_graph_metadata(g, "conure.graph", it->kind);
     conure_graph_metadata(g, "conure.model", e->model->name);
     conure_graph_metadata(g, "conure.model_sha256", e->sha256);
-    conure_graph_metadata(g, "conure.precision", "f32");
+    conure_graph_metadata(g, "conure.precision", plan ? precisions[e->o->precision] : "f32");
     if (plan) {
+        put_wide(g, plan, c->n_layers);
         conure_graph_metadata(g, "conure.mask", plan->mask_exact ? "exact" : "nemo");
         if (plan->frames_max)
             put_number(g, "conure.frames_max", plan->frames_max);
@@ -153,6 +201,8 @@ static conure_status put_metadata(export *e, conure_graph *g, const item *it, co
             return status;
         conure_graph_metadata(g, "conure.contract", contract);
         free(contract);
+        if (plan && plan->caches == CONURE_ONNX_INT8)
+            put_steps(e, g);
     }
     if (it->graph == CONURE_EXPORT_DECODER) {
         put_number(g, "conure.vocab_size", c->vocab_size);
@@ -172,6 +222,21 @@ static bool show(void *user, double fraction)
     return !e->o->progress || e->o->progress(e->o->progress_user, e->done + e->share * fraction);
 }
 
+static void set_precision(const export *e, conure_encoder_plan *plan)
+{
+    static const conure_onnx_type types[] = {CONURE_ONNX_FLOAT, CONURE_ONNX_FLOAT16, CONURE_ONNX_BFLOAT16, CONURE_ONNX_FLOAT};
+    const bool int8 = e->o->precision == CONURE_EXPORT_INT8;
+    plan->type = types[e->o->precision];
+    plan->int8 = int8;
+    plan->seen = e->seen;
+    plan->io = e->o->narrow_io ? plan->type : CONURE_ONNX_FLOAT;
+    if (plan->contract && e->o->narrow_caches)
+        plan->caches = int8 ? CONURE_ONNX_INT8 : plan->type;
+    e->report->n_wide = 0;
+    for (int32_t i = -1; i < (int32_t)e->model->config.n_layers; i++)
+        e->report->n_wide += conure_encoder_is_wide(plan, i);
+}
+
 static conure_status write_graph(export *e, const item *it, const char *path, conure_graph_facts *facts)
 {
     conure_graph *g = NULL;
@@ -181,9 +246,11 @@ static conure_status write_graph(export *e, const item *it, const char *path, co
     conure_status status = conure_graph_open(&g, e->model, it->kind, e->o->opset, CONURE_ONNX_FLOAT, e->err);
     if (status == CONURE_OK && encoder)
         status = conure_encoder_plan_make(&plan, &e->model->config, streaming ? e->o->contract : NULL, e->o->mask, e->o->frames_max, e->err);
-    if (status == CONURE_OK && encoder)
+    if (status == CONURE_OK && encoder) {
+        set_precision(e, &plan);
         conure_encoder_build(g, &plan);
-    else if (status == CONURE_OK)
+    }
+    if (status == CONURE_OK && !encoder)
         it->build(g);
     if (status == CONURE_OK)
         status = put_metadata(e, g, it, encoder ? &plan : NULL);
@@ -193,13 +260,13 @@ static conure_status write_graph(export *e, const item *it, const char *path, co
     return status;
 }
 
-static conure_status write_item(export *e, const item *it)
+static conure_status write_item(export *e, const item *it, const char *name)
 {
     char path[PATH_MAX];
     conure_export_file *file = &e->report->files[e->report->n_files];
-    *file = (conure_export_file){.is_graph = it->graph && !it->write};
-    snprintf(file->name, sizeof file->name, "%s", it->name);
-    conure_status status = path_of(e, it->name, path);
+    *file = (conure_export_file){.is_graph = !it->write};
+    snprintf(file->name, sizeof file->name, "%s", name);
+    conure_status status = path_of(e, name, path);
     if (status == CONURE_OK)
         status = file->is_graph ? write_graph(e, it, path, &file->facts) : it->write(e, path);
     if (status == CONURE_OK)
@@ -209,39 +276,57 @@ static conure_status write_item(export *e, const item *it)
 
 /* ---- layouts ---------------------------------------------------------------------------------- */
 
-enum { ITEMS_MAX = 8 };
+#define STREAMING                                                                     \
+    {"encoder_streaming", CONURE_EXPORT_STREAMING, "encoder_streaming", NULL, NULL},  \
+    {"encoder_streaming.contract.json", CONURE_EXPORT_STREAMING, NULL, NULL, write_contract}
+#define FEATURES {"nemo", CONURE_EXPORT_FEATURES, "features", conure_features_build, NULL}
 
-static uint32_t list_items(const export *e, item *items, char features[32])
+static const item onnx_asr[] = {
+    STREAMING,
+    {"encoder-model", CONURE_EXPORT_ENCODER, "encoder", NULL, NULL},
+    {"decoder_joint-model", CONURE_EXPORT_DECODER, "decoder_joint", conure_decoder_joint_build, NULL},
+    FEATURES,
+    {"vocab.txt", 0, NULL, NULL, write_vocabulary},
+    {"config.json", 0, NULL, NULL, write_config},
+    {0},
+};
+static const item sherpa_onnx[] = {
+    STREAMING,
+    {"encoder", CONURE_EXPORT_ENCODER, "encoder", NULL, NULL},
+    {"decoder", CONURE_EXPORT_DECODER, "decoder", conure_decoder_build, NULL},
+    {"joiner", CONURE_EXPORT_DECODER, "joiner", conure_joiner_build, NULL},
+    FEATURES,
+    {"tokens.txt", 0, NULL, NULL, write_vocabulary},
+    {0},
+};
+
+/* The name of the item's file; false when it was not asked for. */
+static bool name_of(const export *e, const item *it, char name[NAME_CAP])
 {
-    const bool asr = e->o->layout == CONURE_EXPORT_ONNX_ASR;
-    const item all[] = {
-        {asr ? "encoder-model.onnx" : "encoder.onnx", CONURE_EXPORT_ENCODER, "encoder", NULL, NULL},
-        {"encoder_streaming.onnx", CONURE_EXPORT_STREAMING, "encoder_streaming", NULL, NULL},
-        {CONTRACT_FILE, CONURE_EXPORT_STREAMING, "contract", NULL, write_contract},
-        {asr ? "decoder_joint-model.onnx" : "decoder.onnx", CONURE_EXPORT_DECODER, asr ? "decoder_joint" : "decoder",
-         asr ? conure_decoder_joint_build : conure_decoder_build, NULL},
-        {asr ? NULL : "joiner.onnx", CONURE_EXPORT_DECODER, "joiner", conure_joiner_build, NULL},
-        {features, CONURE_EXPORT_FEATURES, "features", conure_features_build, NULL},
-        {asr ? "vocab.txt" : "tokens.txt", 0, NULL, NULL, write_vocabulary},
-        {asr ? "config.json" : NULL, 0, NULL, NULL, write_config},
-    };
-    uint32_t n = 0;
-    snprintf(features, 32, "nemo%u.onnx", e->model->config.mel_bins);
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (all[i].name && (!all[i].graph || all[i].graph & e->o->graphs))
-            items[n++] = all[i];
-    return n;
+    if (it->graph && !(it->graph & e->o->graphs))
+        return false;
+    if (it->write)
+        snprintf(name, NAME_CAP, "%s", it->stem);
+    else if (it->graph == CONURE_EXPORT_FEATURES)
+        snprintf(name, NAME_CAP, "%s%u.onnx", it->stem, e->model->config.mel_bins);
+    else
+        snprintf(name, NAME_CAP, "%s%s.onnx", it->stem, suffixes[e->o->precision]);
+    return true;
 }
 
-static conure_status check_absent(const export *e, const item *items, uint32_t n)
+/* How many there will be; none of them may be there already. */
+static conure_status count_items(const export *e, const item *items, uint32_t *n)
 {
-    char path[PATH_MAX];
-    for (uint32_t i = 0; i < n && !e->o->force; i++) {
-        const conure_status status = path_of(e, items[i].name, path);
+    char name[NAME_CAP], path[PATH_MAX];
+    for (const item *it = items; it->stem; it++) {
+        if (!name_of(e, it, name))
+            continue;
+        const conure_status status = path_of(e, name, path);
         if (status != CONURE_OK)
             return status;
-        if (access(path, F_OK) == 0)
+        if (!e->o->force && access(path, F_OK) == 0)
             return conure_fail(e->err, CONURE_BAD_ARG, "%s is there already: name another folder, or replace it with --force", path);
+        ++*n;
     }
     return CONURE_OK;
 }
@@ -249,43 +334,78 @@ static conure_status check_absent(const export *e, const item *items, uint32_t n
 static conure_status check_options(const export *e)
 {
     const conure_export_options *o = e->o;
+    const bool encoder = o->graphs & (CONURE_EXPORT_ENCODER | CONURE_EXPORT_STREAMING);
     char precision[32];
     if (!o->graphs)
         return conure_fail(e->err, CONURE_BAD_ARG, "no graph was asked for");
+    if (encoder && o->precision == CONURE_EXPORT_INT8 && !o->n_utterances)
+        return conure_fail(e->err, CONURE_BAD_ARG, "int8 takes its scales from speech: name some audio files");
+    if (o->narrow_io && (o->precision == CONURE_EXPORT_F32 || o->precision == CONURE_EXPORT_INT8))
+        return conure_fail(e->err, CONURE_BAD_ARG, "--io narrow: features and encoder output of an %s graph are float32 in any case",
+                           precisions[o->precision]);
+    if (o->narrow_caches && (o->precision == CONURE_EXPORT_F32 || !(o->graphs & CONURE_EXPORT_STREAMING)))
+        return conure_fail(e->err, CONURE_BAD_ARG, "--caches narrow: %s", o->precision == CONURE_EXPORT_F32
+                           ? "caches of an f32 graph are float32 in any case" : "only a streaming encoder has caches");
     if (!(o->graphs & CONURE_EXPORT_STREAMING))
         return CONURE_OK;
     if (!o->contract)
         return conure_fail(e->err, CONURE_BAD_ARG, "a streaming encoder needs a contract: conure contract derive writes one, --contract names it");
     const conure_status status = conure_contract_matches(o->contract, e->model, e->err);
-    if (status == CONURE_OK && strcmp(conure_contract_precision(o->contract, precision), "f32") != 0)
-        return conure_fail(e->err, CONURE_BAD_ARG, "the contract is for precision %s, and the graph would be f32: derive one with --precision f32",
-                           precision);
+    if (status == CONURE_OK && strcmp(conure_contract_precision(o->contract, precision), precisions[o->precision]) != 0)
+        return conure_fail(e->err, CONURE_BAD_ARG, "the contract is for precision %s, and the graph would be %s: derive one with --precision %s",
+                           precision, precisions[o->precision], precisions[o->precision]);
     return status;
+}
+
+/* Half of the progress when there is speech to look at. */
+static conure_status observe(export *e)
+{
+    const conure_export_options *o = e->o;
+    if (!o->n_utterances || !(o->graphs & (CONURE_EXPORT_ENCODER | CONURE_EXPORT_STREAMING)) || o->precision == CONURE_EXPORT_F32)
+        return CONURE_OK;
+    e->share = 0.5;
+    const conure_status status = conure_observe(&e->seen, e->model, o->utterances, o->n_utterances, o->n_threads, o->mask, o->cancel, show, e,
+                                                e->err);
+    e->done = 0.5;
+    return status;
+}
+
+static void warn(const export *e)
+{
+    const conure_config *c = &e->model->config;
+    bool plain = true;
+    for (uint32_t i = 0; i < c->n_durations; i++)
+        plain = plain && c->durations[i] == i;
+    if (!plain)
+        conure_log_write(&e->o->log, CONURE_LOG_WARNING, "durations of this model are not 0, 1, 2 ..: onnx-asr and sherpa-onnx take the place of a "
+                         "duration for its length");
+    if (e->o->precision == CONURE_EXPORT_F16 && !e->o->n_utterances)
+        conure_log_write(&e->o->log, CONURE_LOG_WARNING, "no audio was named: which layers do not fit float16 is not known, and none stays float32");
 }
 
 conure_status conure_export_onnx(const conure_model *model, const char *folder, const conure_export_options *options,
                                  conure_export_report *report, conure_error *err)
 {
     export e = {.model = model, .o = options, .folder = folder, .report = report, .err = err};
-    item items[ITEMS_MAX];
-    char features[32];
-    report->n_files = 0;
-    const uint32_t n = list_items(&e, items, features);
+    const item *items = options->layout == CONURE_EXPORT_ONNX_ASR ? onnx_asr : sherpa_onnx;
+    char name[NAME_CAP];
+    uint32_t n = 0;
+    *report = (conure_export_report){0};
     conure_status status = check_options(&e);
     if (status == CONURE_OK)
-        status = check_absent(&e, items, n);
+        status = count_items(&e, items, &n);
     if (status == CONURE_OK)
         status = conure_model_hash(model, e.sha256, err);
-    for (uint32_t i = 0; i < model->config.n_durations; i++)
-        if (model->config.durations[i] != i) {
-            conure_log_write(&options->log, CONURE_LOG_WARNING, "durations of this model are not 0, 1, 2 ..: onnx-asr and sherpa-onnx take the "
-                             "place of a duration for its length");
-            break;
-        }
-    e.share = 1.0 / n;
-    for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
-        status = write_item(&e, &items[i]);
-        e.done += e.share;
+    if (status == CONURE_OK) {
+        warn(&e);
+        status = observe(&e);
     }
+    e.share = (1 - e.done) / n;
+    for (const item *it = items; it->stem && status == CONURE_OK; it++)
+        if (name_of(&e, it, name)) {
+            status = write_item(&e, it, name);
+            e.done += e.share;
+        }
+    conure_observations_free(&e.seen);
     return status;
 }

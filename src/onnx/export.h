@@ -4,6 +4,7 @@
 
 #include "contract/contract.h"
 #include "onnx/graph.h"
+#include "onnx/observe.h"
 
 /* X(name, identifier on the command line) */
 #define CONURE_EXPORT_LAYOUT_LIST(X) \
@@ -15,6 +16,19 @@ typedef enum conure_export_layout {
     CONURE_EXPORT_LAYOUT_LIST(X)
 #undef X
 } conure_export_layout;
+
+/* Of the encoders; decoder and front end are small and stay float32.  X(name, identifier, what file names carry) */
+#define CONURE_EXPORT_PRECISION_LIST(X) \
+    X(F32, "f32", "")                   \
+    X(F16, "f16", ".fp16")              \
+    X(BF16, "bf16", ".bf16")            \
+    X(INT8, "int8", ".int8")
+
+typedef enum conure_export_precision {
+#define X(name, id, suffix) CONURE_EXPORT_##name,
+    CONURE_EXPORT_PRECISION_LIST(X)
+#undef X
+} conure_export_precision;
 
 /* Graphs that are written, or'ed. */
 enum {
@@ -31,6 +45,12 @@ typedef struct conure_export_options {
     uint32_t opset;
     conure_mask mask;                /* of the offline encoder; DEFAULT: the checkpoint's */
     uint32_t frames_max;             /* mel frames that the offline encoder takes at most; 0: any number */
+    conure_export_precision precision;
+    bool narrow_io;                  /* features and encoder output in f16 or bf16 too; false: float32 */
+    bool narrow_caches;              /* caches in f16, bf16 or int8 too */
+    const conure_utterance *utterances; /* speech that shows how large values become; INT8 needs it, F16 should have it */
+    uint32_t n_utterances, n_threads;
+    const volatile int *cancel;
     conure_external external;
     bool force;                      /* replace files that are there */
     conure_log log;
@@ -50,6 +70,7 @@ typedef struct conure_export_file {
 typedef struct conure_export_report {
     conure_export_file files[CONURE_EXPORT_FILES_MAX];
     uint32_t n_files;
+    uint32_t n_wide; /* layers of the encoder that stayed float32 in a float16 graph, the subsampling counted as one */
 } conure_export_report;
 
 /* folder exists.  Every file appears whole or not at all; what was written before a failure stays, and the report has it.

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "model/blocks.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,7 +231,7 @@ void conure_graph_metadata(conure_graph *g, const char *key, const char *value)
 
 /* ---- nodes ------------------------------------------------------------------------------------ */
 
-enum { INPUTS_MAX = 512, OUTPUTS_MAX = 512, ATTRIBUTES_MAX = 8 };
+enum { ATTRIBUTES_MAX = 8 }; /* more than any operator here has */
 
 static Onnx__NodeProto *last_node(conure_graph *g)
 {
@@ -265,7 +266,7 @@ void conure_op_input(conure_graph *g, conure_value value)
 {
     Onnx__NodeProto *node = last_node(g);
     static char none[] = "";
-    if (node && node->n_input < INPUTS_MAX)
+    if (node)
         append(g, &node->input, &node->n_input, value ? value : none);
 }
 
@@ -273,7 +274,7 @@ conure_value conure_op_output(conure_graph *g, const char *label)
 {
     Onnx__NodeProto *node = last_node(g);
     char *name = node ? scoped(g, label) : NULL;
-    if (!name || node->n_output == OUTPUTS_MAX || !append(g, &node->output, &node->n_output, name))
+    if (!name || !append(g, &node->output, &node->n_output, name))
         return NULL;
     return name;
 }
@@ -300,8 +301,9 @@ static Onnx__AttributeProto *attribute(conure_graph *g, const char *name, Onnx__
         return NULL;
     if (!node->attribute)
         node->attribute = conure_graph_alloc(g, ATTRIBUTES_MAX * sizeof *node->attribute);
-    if (!node->attribute || node->n_attribute == ATTRIBUTES_MAX)
+    if (!node->attribute)
         return NULL;
+    assert(node->n_attribute < ATTRIBUTES_MAX);
     onnx__attribute_proto__init(a);
     a->name = conure_graph_text(g, name);
     a->has_type = 1;

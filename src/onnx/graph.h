@@ -77,6 +77,7 @@ conure_value conure_ints_(conure_graph *graph, size_t n, const int64_t *list);
 conure_value conure_index(conure_graph *graph, int64_t value);             /* a scalar int64 */
 conure_value conure_int32(conure_graph *graph, int32_t value);             /* a scalar int32 */
 conure_value conure_number(conure_graph *graph, double value);             /* a scalar of the graph's type */
+conure_value conure_int8(conure_graph *graph, int8_t value);               /* a scalar int8 */
 /* Copied; in the graph's type.  name is the whole name; dims [rank] */
 conure_value conure_floats(conure_graph *graph, const char *name, const float *data, int rank, const int64_t *dims);
 conure_value conure_int32s(conure_graph *graph, const char *name, const int32_t *data, int rank, const int64_t *dims);
@@ -87,12 +88,16 @@ typedef enum conure_turn_kind {
     CONURE_TURN_TRANSPOSE,     /* W [n][k] -> [k][n], what MatMul takes */
     CONURE_TURN_DEINTERLEAVE,  /* the same, even k before odd k */
     CONURE_TURN_GATES,         /* rows: quarters i f g o -> i o f g, the LSTM operator's order */
+    CONURE_TURN_HEADS,         /* W [heads x h][k] -> [heads][k][h] */
     CONURE_TURN_TAPS,          /* [n][1][3][3] -> [n][1][3][3] with the two axes of the image exchanged */
 } conure_turn_kind;
 
 /* The tensor `name` of the model, times scale; it is read when the graph is written.  dims [rank] as it stands in the graph. */
 conure_value conure_weight_value(conure_graph *graph, const char *name, conure_turn_kind turn, double scale, int rank,
                                  const int64_t *dims);
+/* A matrix W [n][k] as int8 [k][n], and what its columns are to be multiplied by, [n]: the largest magnitude of each output is
+ * 127.  scale is in the latter. */
+conure_value conure_weight_int8(conure_graph *graph, const char *name, double scale, uint32_t n, uint32_t k, conure_value *scales);
 /* R_r [heads][head width][n] of a layer, r = first, first - 1 ..: Wpos e(r), computed when the graph is written. */
 conure_value conure_positions_value(conure_graph *graph, uint32_t layer, int64_t first, int64_t n);
 bool conure_graph_has(const conure_graph *graph, const char *name); /* the model has a tensor of that name */

@@ -49,6 +49,8 @@ char *conure_graph_text(conure_graph *graph, const char *text);
 bool conure_graph_grow(conure_graph *graph, void **list, size_t n, size_t *cap, size_t element_bytes);
 size_t conure_onnx_type_bytes(conure_onnx_type type);
 
+/* weights.c: what 1 is worth in a row of int8 weights; 1 for a row of zeros. */
+float conure_int8_scale(const float *row, size_t k);
 /* weights.c: the elements of a constant as they are written, freed by free(). */
 conure_status conure_initializer_read(const conure_graph *graph, const conure_initializer *it, void **out, conure_error *err);
 

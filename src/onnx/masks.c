@@ -36,29 +36,60 @@ static conure_value at_most(conure_encoder_parts *e, const char *label, conure_v
     return conure_cast(e->g, label, low, conure_graph_type(e->g));
 }
 
-/* The context rule of the configuration, [T'][N]; NULL when everything is allowed.  What is counted is how far a key lies
- * behind a query, in frames or in chunks. */
+/* What the configuration's context rule comes to: a key may lie at most left units behind a query and right before it, -1 any
+ * number; a unit is a frame or a chunk of several. */
+typedef struct context_rule {
+    int32_t left, right, unit;
+} context_rule;
+
+static context_rule context_of(const conure_config *c)
+{
+    const int32_t chunk = c->att_right + 1;
+    if (c->att_style != CONURE_CHUNKED_LIMITED)
+        return (context_rule){c->att_left, c->att_right, 1};
+    if (c->att_right < 0)
+        return (context_rule){c->att_left, -1, 1};
+    return (context_rule){c->att_left >= 0 ? c->att_left / chunk : 10000, 0, chunk};
+}
+
+/* As a table, where T' is known. */
+static conure_value context_table(conure_encoder_parts *e, context_rule rule)
+{
+    const int64_t dims[2] = {e->rows_max, (int64_t)e->rows_max + e->cache_rows};
+    float *table = conure_calloc((size_t)dims[0], (size_t)dims[1] * sizeof *table);
+    if (!table)
+        conure_graph_fail(e->g, CONURE_NO_MEMORY, "out of memory for a mask");
+    for (int64_t i = 0; table && i < dims[0]; i++)
+        for (int64_t j = 0; j < dims[1]; j++) {
+            const int64_t behind = (i + e->cache_rows) / rule.unit - j / rule.unit;
+            table[i * dims[1] + j] = (rule.left < 0 || behind <= rule.left) && (rule.right < 0 || -behind <= rule.right);
+        }
+    const conure_value out = conure_floats(e->g, "context", table, 2, dims);
+    free(table);
+    return out;
+}
+
+/* The context rule, [T'][N]; NULL when everything is allowed. */
 static conure_value context_mask(conure_encoder_parts *e)
 {
     conure_graph *g = e->g;
-    const conure_config *c = e->c;
-    const bool chunked = c->att_style == CONURE_CHUNKED_LIMITED, in_chunks = chunked && c->att_right >= 0;
-    const int32_t chunk = c->att_right + 1, left = !in_chunks ? c->att_left : c->att_left >= 0 ? c->att_left / chunk : 10000;
-    const int32_t right = in_chunks ? 0 : chunked ? -1 : c->att_right;
-    if (left < 0 && right < 0)
+    const context_rule rule = context_of(e->c);
+    if (rule.left < 0 && rule.right < 0)
         return NULL;
+    if (e->rows_fixed)
+        return context_table(e, rule);
     const conure_value end = conure_cast(g, "n_keys_int32", conure_op(g, "Squeeze", "n_keys_scalar", e->n_keys), CONURE_ONNX_INT32);
     conure_value keys = conure_op(g, "Range", "keys", conure_int32(g, 0), end, conure_int32(g, 1));
-    if (in_chunks)
-        keys = conure_op(g, "Div", "keys_chunk", keys, conure_int32(g, chunk));
+    if (rule.unit > 1)
+        keys = conure_op(g, "Div", "keys_chunk", keys, conure_int32(g, rule.unit));
     conure_value queries = keys;
     if (e->cache_rows)
         queries = conure_slice(g, "queries", keys, 0, conure_ints(g, e->cache_rows), conure_ints(g, INT64_MAX), 1);
     const conure_value behind = conure_op(g, "Sub", "behind", conure_unsqueeze(g, "queries_2d", queries, 1), keys);
-    const conure_value near = left >= 0 ? at_most(e, "within_left", behind, left) : NULL;
-    if (right < 0)
+    const conure_value near = rule.left >= 0 ? at_most(e, "within_left", behind, rule.left) : NULL;
+    if (rule.right < 0)
         return near;
-    const conure_value far = at_most(e, "within_right", conure_op(g, "Neg", "ahead", behind), right);
+    const conure_value far = at_most(e, "within_right", conure_op(g, "Neg", "ahead", behind), rule.right);
     return near ? conure_op(g, "Mul", "context", near, far) : far;
 }
 
@@ -103,18 +134,27 @@ static void make_waves(conure_encoder_parts *e)
     const conure_value r = conure_op(g, "Range", "positions", first, rows, conure_number(g, 1));
     const conure_value angle = conure_op(g, "Mul", "angles", conure_unsqueeze(g, "positions_2d", r, 1), rate);
     const conure_value sine = conure_op(g, "Sin", "sines", angle), cosine = conure_op(g, "Cos", "cosines", angle);
-    e->waves = conure_concat(g, "waves", 1, sine, cosine);
+    e->waves_wide = conure_concat(g, "waves", 1, sine, cosine);
     conure_graph_set_type(g, type);
-    if (type != CONURE_ONNX_FLOAT)
-        e->waves = conure_cast(g, "waves_narrow", e->waves, type);
 }
 
-/* ---- caches ----------------------------------------------------------------------------------- */
+conure_value conure_encoder_waves(conure_encoder_parts *e)
+{
+    if (conure_graph_type(e->g) == CONURE_ONNX_FLOAT)
+        return e->waves_wide;
+    if (!e->waves)
+        e->waves = conure_cast(e->g, ":shared.waves_narrow", e->waves_wide, conure_graph_type(e->g));
+    return e->waves;
+}
 
-/* max(0, rows + by) */
+/* ---- sizes ------------------------------------------------------------------------------------ */
+
+/* max(0, T' + by) */
 static conure_value rows_plus(conure_encoder_parts *e, const char *label, int64_t by)
 {
     char name[64];
+    if (e->rows_fixed)
+        return conure_ints(e->g, (int64_t)e->rows_max + by > 0 ? (int64_t)e->rows_max + by : 0);
     if (by == 0)
         return e->rows;
     if (by > 0)
@@ -123,32 +163,89 @@ static conure_value rows_plus(conure_encoder_parts *e, const char *label, int64_
     return conure_op(e->g, "Max", label, conure_op(e->g, "Add", name, e->rows, conure_ints(e->g, by)), conure_ints(e->g, 0));
 }
 
+/* A size and a number behind it. */
+static conure_value size_plus(conure_encoder_parts *e, const char *label, conure_value size, int64_t known, int64_t by)
+{
+    return e->rows_fixed ? conure_ints(e->g, known + by) : conure_op(e->g, "Add", label, size, conure_ints(e->g, by));
+}
+
+static conure_value shape_of(conure_encoder_parts *e, const char *label, conure_value first, conure_value second, conure_value third)
+{
+    return third ? conure_concat(e->g, label, 0, first, second, third) : conure_concat(e->g, label, 0, first, second);
+}
+
+/* Shapes that depend on T' or N. */
+static void make_shapes(conure_encoder_parts *e)
+{
+    conure_graph *g = e->g;
+    const int64_t d = e->c->d_model, heads = e->c->n_heads, rows = e->rows_max, n = rows + e->cache_rows;
+    const bool fixed = e->rows_fixed;
+    e->shift_shape = fixed ? conure_ints(g, 0, 0, rows, -1) : shape_of(e, "shift_shape", conure_ints(g, 0, 0), e->rows, conure_ints(g, -1));
+    if (!e->cache_rows)
+        return;
+    if (!e->absorbed) {
+        e->keys_shape = fixed ? conure_ints(g, -1, n, heads, d / heads)
+                              : shape_of(e, "keys_shape", conure_ints(g, -1), e->n_keys, conure_ints(g, heads, d / heads));
+        return;
+    }
+    e->queries_shape = fixed ? conure_ints(g, -1, heads, rows, n)
+                             : shape_of(e, "queries_shape", conure_ints(g, -1, heads), e->rows, e->n_keys);
+    e->seen_shape = fixed ? conure_ints(g, -1, heads, rows, d)
+                          : shape_of(e, "seen_shape", conure_ints(g, -1, heads), e->rows, conure_ints(g, d));
+    e->flat_shape = fixed ? conure_ints(g, 0, -1, n) : shape_of(e, "flat_shape", conure_ints(g, 0, -1), e->n_keys, NULL);
+}
+
 /* keep = max(0, T' - drop) rows enter the attention cache, and as many leave it.  The time cache ends before the next
  * step's first frame, or under NeMo's rule conv_right columns later, where there may be none yet. */
 static void make_cuts(conure_encoder_parts *e)
 {
-    conure_graph *g = e->g;
     const int64_t late = e->plan->contract->time_cache_aligned ? 0 : e->c->conv_right, by = late - (int64_t)e->cache_drop;
+    const int64_t rows = e->rows_max, keep = rows - (int64_t)e->cache_drop, start = rows + by;
     e->keep = rows_plus(e, "keep", -(int64_t)e->cache_drop);
-    e->keep_end = conure_op(g, "Add", "keep_end", e->keep, conure_ints(g, e->cache_rows));
+    e->keep_end = size_plus(e, "keep_end", e->keep, keep > 0 ? keep : 0, e->cache_rows);
     e->time_start = rows_plus(e, "time_start", by);
-    e->time_end = conure_op(g, "Add", "time_end", e->time_start, conure_ints(g, e->conv_left));
+    e->time_end = size_plus(e, "time_end", e->time_start, start > 0 ? start : 0, e->conv_left);
     e->time_padding = by > 0 ? (uint32_t)by : 0;
+}
+
+conure_value conure_encoder_pairs(conure_encoder_parts *e)
+{
+    if (conure_graph_type(e->g) == e->plan->type)
+        return e->pairs;
+    if (!e->pairs_wide)
+        e->pairs_wide = conure_cast(e->g, ":shared.pairs_wide", e->pairs, CONURE_ONNX_FLOAT);
+    return e->pairs_wide;
+}
+
+conure_value conure_encoder_conv_mask(conure_encoder_parts *e)
+{
+    if (conure_graph_type(e->g) == e->plan->type)
+        return e->conv_mask;
+    if (!e->conv_mask_wide)
+        e->conv_mask_wide = conure_cast(e->g, ":shared.conv_mask_wide", e->conv_mask, CONURE_ONNX_FLOAT);
+    return e->conv_mask_wide;
+}
+
+float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const char *part)
+{
+    char name[128];
+    snprintf(name, sizeof name, "encoder.layers.%u.%s.weight", layer, part);
+    return e->plan->seen ? conure_observed_input(e->plan->seen, name) : 0;
 }
 
 void conure_encoder_shared(conure_encoder_parts *e, conure_value x)
 {
     conure_graph *g = e->g;
     conure_graph_scope(g, "shared.");
-    e->rows = conure_size(g, "rows", x, 1);
-    e->n_keys = e->cache_rows ? conure_op(g, "Add", "n_keys", e->rows, conure_ints(g, e->cache_rows)) : e->rows;
-    e->shift_shape = conure_concat(g, "shift_shape", 0, conure_ints(g, 0, 0), e->rows, conure_ints(g, -1));
+    e->rows = e->rows_fixed ? conure_ints(g, e->rows_max) : conure_size(g, "rows", x, 1);
+    e->n_keys = e->cache_rows ? size_plus(e, "n_keys", e->rows, e->rows_max, e->cache_rows) : e->rows;
+    make_shapes(e);
     make_pairs(e);
-    if (e->rows_max) { /* a table's columns are r = N .. 1 - T' of the largest T' */
+    if (!e->rows_max) {
+        make_waves(e);
+    } else if (!e->rows_fixed) { /* a table's columns are r = N .. 1 - T' of the largest T' */
         e->table_start = conure_op(g, "Sub", "table_start", conure_ints(g, e->rows_max), e->rows);
         e->table_end = conure_op(g, "Add", "table_end", e->rows, conure_ints(g, (int64_t)e->rows_max + e->cache_rows));
-    } else {
-        make_waves(e);
     }
     if (e->plan->contract)
         make_cuts(e);

@@ -87,6 +87,33 @@ conure_value conure_reduce_last(conure_graph *g, const char *op, const char *lab
     return out;
 }
 
+static conure_value step_of(conure_graph *g, float most)
+{
+    return conure_number(g, most > 0 ? (double)(most / 127) : 1.0);
+}
+
+conure_value conure_quantise(conure_graph *g, const char *label, conure_value x, float most)
+{
+    return conure_op(g, "QuantizeLinear", label, x, step_of(g, most), conure_int8(g, 0));
+}
+
+conure_value conure_dequantise(conure_graph *g, const char *label, conure_value x, float most)
+{
+    return conure_op(g, "DequantizeLinear", label, x, step_of(g, most), conure_int8(g, 0));
+}
+
+conure_value conure_quantised(conure_graph *g, const char *label, conure_value x, float most)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s_int8", label);
+    return conure_dequantise(g, label, conure_quantise(g, name, x, most), most);
+}
+
+conure_value conure_as(conure_graph *g, const char *label, conure_value x, conure_onnx_type from, conure_onnx_type to)
+{
+    return from == to ? x : conure_cast(g, label, x, to);
+}
+
 /* ---- layers ----------------------------------------------------------------------------------- */
 
 conure_value conure_silu(conure_graph *g, const char *label, conure_value x)
@@ -96,6 +123,7 @@ conure_value conure_silu(conure_graph *g, const char *label, conure_value x)
     return conure_op(g, "Mul", label, x, conure_op(g, "Sigmoid", name, x));
 }
 
+/* Squares of what float16 holds do not fit into it: computed in float32. */
 static conure_value norm_in_parts(conure_graph *g, const char *label, conure_value x, conure_value weight, conure_value bias)
 {
     static const char *const parts[] = {"mean", "centred", "square", "variance", "guarded", "deviation", "unit", "gained"};
@@ -112,18 +140,40 @@ static conure_value norm_in_parts(conure_graph *g, const char *label, conure_val
 
 conure_value conure_layer_norm(conure_graph *g, const char *label, conure_value x, const char *name, uint32_t d)
 {
-    char full[128];
+    char full[128], wide[64];
     const int64_t dims[1] = {d};
+    const bool in_parts = conure_graph_opset(g) < 17;
+    const conure_onnx_type type = conure_graph_type(g);
+    if (in_parts)
+        conure_graph_set_type(g, CONURE_ONNX_FLOAT);
     snprintf(full, sizeof full, "%s.weight", name);
     const conure_value weight = conure_weight_value(g, full, CONURE_TURN_NONE, 1, 1, dims);
     snprintf(full, sizeof full, "%s.bias", name);
     const conure_value bias = conure_weight_value(g, full, CONURE_TURN_NONE, 1, 1, dims);
-    if (conure_graph_opset(g) < 17)
+    if (in_parts && type == CONURE_ONNX_FLOAT)
         return norm_in_parts(g, label, x, weight, bias);
+    if (in_parts) {
+        snprintf(wide, sizeof wide, "%s_wide", label);
+        snprintf(full, sizeof full, "%s_in", label);
+        const conure_value y = norm_in_parts(g, wide, conure_cast(g, full, x, CONURE_ONNX_FLOAT), weight, bias);
+        conure_graph_set_type(g, type);
+        return conure_cast(g, label, y, type);
+    }
     const conure_value out = conure_op(g, "LayerNormalization", label, x, weight, bias);
     conure_op_int(g, "axis", -1);
     conure_op_float(g, "epsilon", 1e-5f);
     return out;
+}
+
+static conure_value int8_weight(conure_graph *g, const char *label, const char *name, double scale, uint32_t n, uint32_t k)
+{
+    char back[64];
+    conure_value scales = NULL;
+    snprintf(back, sizeof back, "%s_weight", *label == ':' ? label + 1 : label);
+    const conure_value whole = conure_weight_int8(g, name, scale, n, k, &scales);
+    const conure_value weight = conure_op(g, "DequantizeLinear", back, whole, scales);
+    conure_op_int(g, "axis", 1);
+    return weight;
 }
 
 conure_value conure_linear(conure_graph *g, const char *label, conure_value x, const char *name, uint32_t n, uint32_t k,
@@ -135,7 +185,8 @@ conure_value conure_linear(conure_graph *g, const char *label, conure_value x, c
     const double scale = o->scale != 0 ? o->scale : 1;
     char full[128], product[64];
     snprintf(full, sizeof full, "%s.weight", name);
-    const conure_value weight = conure_weight_value(g, full, o->turn ? o->turn : CONURE_TURN_TRANSPOSE, scale, 2, dims);
+    const conure_value weight = o->int8 ? int8_weight(g, label, full, scale, n, k)
+                                        : conure_weight_value(g, full, o->turn ? o->turn : CONURE_TURN_TRANSPOSE, scale, 2, dims);
     if (o->no_bias)
         return conure_op(g, "MatMul", label, x, weight);
     snprintf(full, sizeof full, "%s.bias", name);

@@ -23,6 +23,13 @@ conure_value conure_size_scalar(conure_graph *g, const char *label, conure_value
 /* ReduceMean, ReduceSum, ReduceSumSquare over the last axis, which stays as one of size 1. */
 conure_value conure_reduce_last(conure_graph *g, const char *op, const char *label, conure_value x);
 
+/* x as whole numbers of most / 127, in int8; and back.  conure_quantised() is both: where int8 products may begin. */
+conure_value conure_quantise(conure_graph *g, const char *label, conure_value x, float most);
+conure_value conure_dequantise(conure_graph *g, const char *label, conure_value x, float most);
+conure_value conure_quantised(conure_graph *g, const char *label, conure_value x, float most);
+/* x, or x in that type. */
+conure_value conure_as(conure_graph *g, const char *label, conure_value x, conure_onnx_type from, conure_onnx_type to);
+
 conure_value conure_silu(conure_graph *g, const char *label, conure_value x); /* label_sigmoid, label */
 /* Of name.weight and name.bias [d], over the last axis: one operator from opset 17 on, nine before. */
 conure_value conure_layer_norm(conure_graph *g, const char *label, conure_value x, const char *name, uint32_t d);
@@ -31,6 +38,7 @@ conure_value conure_layer_norm(conure_graph *g, const char *label, conure_value 
 typedef struct conure_linear_options {
     double scale;          /* of weights and bias; 0: 1 */
     bool no_bias;          /* the model has none */
+    bool int8;             /* weights in int8; x should have come through conure_quantised() */
     conure_turn_kind turn; /* NONE: TRANSPOSE */
 } conure_linear_options;
 

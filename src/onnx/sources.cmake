@@ -28,10 +28,11 @@ if(CONURE_ONNX)
         ${CMAKE_CURRENT_LIST_DIR}/layer.c
         ${CMAKE_CURRENT_LIST_DIR}/masks.c
         ${CMAKE_CURRENT_LIST_DIR}/nodes.c
+        ${CMAKE_CURRENT_LIST_DIR}/observe.c
         ${CMAKE_CURRENT_LIST_DIR}/subsampling.c
         ${CMAKE_CURRENT_LIST_DIR}/weights.c
         ${CMAKE_CURRENT_LIST_DIR}/write.c)
     target_link_libraries(conure_onnx PUBLIC conure_private)
     # Loops over every weight: worth the vectoriser's full effort (-O2 gives up early in gcc 12).
-    set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/weights.c PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
+    set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/observe.c ${CMAKE_CURRENT_LIST_DIR}/weights.c PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
 endif()

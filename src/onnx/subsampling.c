@@ -49,8 +49,11 @@ conure_value conure_encoder_front(conure_encoder_parts *e, conure_value audio)
 {
     conure_graph *g = e->g;
     const uint32_t bins = ((e->c->mel_bins + 1) / 2 + 1) / 2, width = (bins + 1) / 2 * e->c->subsampling_channels;
-    const conure_linear_options scaled = {.scale = e->c->xscaling ? sqrt((double)e->c->d_model) : 1};
+    const conure_linear_options scaled = {.scale = e->c->xscaling ? sqrt((double)e->c->d_model) : 1, .int8 = e->plan->int8};
+    const conure_onnx_type type = conure_encoder_is_wide(e->plan, -1) ? CONURE_ONNX_FLOAT : e->plan->type;
     conure_graph_scope(g, "pre_encode.");
+    conure_graph_set_type(g, type);
+    audio = conure_as(g, "audio", audio, e->plan->io, type);
     make_columns_mask(e, audio);
     conure_value x = conure_op(g, "Mul", "audio_masked", conure_unsqueeze(g, "image", audio, 1), e->columns_mask);
     x = conure_op(g, "Relu", "relu0", convolution(e, "conv0", x, 0, 3, false));
@@ -65,5 +68,11 @@ conure_value conure_encoder_front(conure_encoder_parts *e, conure_value audio)
     e->rows_mask = stage_mask(e, "rows_mask", 8 * (int64_t)e->drop_first, 8);
     x = conure_op(g, "Mul", "stage3", x, e->rows_mask);
     x = conure_reshape(g, "flat", conure_transpose(g, "turned", x, 0, 3, 1, 2), conure_ints(g, 0, 0, width));
-    return conure_linear(g, "out", x, "encoder.pre_encode.out", e->c->d_model, width, &scaled);
+    if (e->plan->int8)
+        x = conure_quantised(g, "quantised", x, conure_observed_input(e->plan->seen, "encoder.pre_encode.out.weight"));
+    x = conure_linear(g, "out", x, "encoder.pre_encode.out", e->c->d_model, width, &scaled);
+    e->x_type = type;
+    conure_graph_set_type(g, e->plan->type);
+    e->rows_mask = conure_as(g, "rows_mask_narrow", e->rows_mask, type, e->plan->type);
+    return x;
 }

@@ -23,7 +23,7 @@ static void transpose(float *dst, const float *src, size_t n, size_t k, bool dei
             }
 }
 
-static void turn(float *dst, const float *src, size_t n, size_t k, conure_turn_kind kind)
+static void turn(float *dst, const float *src, size_t n, size_t k, size_t heads, conure_turn_kind kind)
 {
     static const size_t gates[4] = {0, 3, 1, 2}; /* of i f g o: i, o, f, g */
     switch (kind) {
@@ -37,6 +37,10 @@ static void turn(float *dst, const float *src, size_t n, size_t k, conure_turn_k
     case CONURE_TURN_GATES:
         for (size_t i = 0; i < 4; i++)
             memcpy(dst + i * (n / 4) * k, src + gates[i] * (n / 4) * k, n / 4 * k * sizeof *src);
+        break;
+    case CONURE_TURN_HEADS:
+        for (size_t i = 0; i < heads; i++)
+            transpose(dst + i * (n / heads) * k, src + i * (n / heads) * k, n / heads, k, false);
         break;
     case CONURE_TURN_TAPS:
         for (size_t i = 0; i < n; i++)
@@ -79,13 +83,36 @@ static void positions(float *dst, float *waves, const float *weight, uint32_t d,
             dst[i * n + p] = (float)dot(weight + i * d, waves + p * d, d);
 }
 
+float conure_int8_scale(const float *row, size_t k)
+{
+    float most = 0;
+    for (size_t j = 0; j < k; j++)
+        most = fabsf(row[j]) > most ? fabsf(row[j]) : most;
+    return most / 127 > 0 ? most / 127 : 1;
+}
+
+/* Whole numbers, still as floats. */
+static void quantise(float *rows, size_t n, size_t k)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float scale = conure_int8_scale(rows + i * k, k);
+        for (size_t j = 0; j < k; j++)
+            rows[i * k + j] = nearbyintf(rows[i * k + j] / scale);
+    }
+}
+
 /* In place: room for float32 is room for what is narrower. */
 static conure_status to_type(const conure_initializer *it, float *data, size_t n, conure_error *err)
 {
     uint16_t *halves = (uint16_t *)(void *)data;
+    int8_t *bytes = (int8_t *)(void *)data;
     if (it->type == CONURE_ONNX_FLOAT)
         return CONURE_OK;
     for (size_t i = 0; i < n; i++) {
+        if (it->type == CONURE_ONNX_INT8) {
+            bytes[i] = (int8_t)data[i];
+            continue;
+        }
         const float value = data[i];
         halves[i] = it->type == CONURE_ONNX_FLOAT16 ? narrow_f16(value) : narrow_bf16(value);
         if (it->type == CONURE_ONNX_FLOAT16 && (halves[i] & 0x7fff) >= 0x7c00)
@@ -124,7 +151,9 @@ static conure_status read_tensor(const conure_graph *g, const conure_initializer
         conure_tensor_rows_f32(it->tensor, rows, 0, n);
         for (size_t i = 0; i < n * k && it->scale != 1; i++)
             rows[i] = (float)(rows[i] * it->scale);
-        turn(made, rows, n, k, it->turn);
+        if (it->type == CONURE_ONNX_INT8)
+            quantise(rows, n, k);
+        turn(made, rows, n, k, g->model->config.n_heads, it->turn);
     }
     free(rows);
     *out = made;

@@ -72,6 +72,11 @@ static void hear_token(conure_endpoint *e, const conure_token *token)
     e->spoken = 1;
 }
 
+void conure_endpoint_hear(conure_endpoint *endpoint, uint64_t end)
+{
+    endpoint->speech_end = later(endpoint->speech_end, end);
+}
+
 /* Of the frame e->frame, whose tokens were heard. */
 static void hear_level(const conure_endpoint_rules *rules, conure_endpoint *e, double level_db)
 {

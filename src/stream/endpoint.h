@@ -58,6 +58,9 @@ void conure_endpoint_options_init(conure_endpoint_options *options);
 conure_status conure_endpoint_plan(conure_endpoint_rules *out, const conure_endpoint_options *options, double frame_s,
                                    conure_error *err);
 
+/* Something is said up to this frame, though its tokens are not decided yet. */
+void conure_endpoint_hear(conure_endpoint *endpoint, uint64_t end);
+
 /* Go on with frames, up to the first end of an utterance among them.  The rest is for another call.
  *
  *   n_frames, n_tokens  out: how many of each were used: all, or those of the utterance that ended

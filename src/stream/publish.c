@@ -139,6 +139,7 @@ static conure_status publish_decoded(conure_session *s, const conure_decoded *d,
         return conure_fail_memory(err, "levels", d->n_frames * sizeof *level_db);
     conure_endpoint_frames rest = {.n_frames = d->n_frames, .tokens = tokens, .n_tokens = d->n_tokens, .level_db = level_db};
     conure_status status = CONURE_OK;
+    conure_endpoint_hear(&s->endpoint, conure_tdt_pending(&s->tdt)); /* whatever comes of it: something was said */
     while (s->options.endpoint && rest.n_frames && status == CONURE_OK) {
         uint32_t n_frames, n_tokens;
         if (!conure_endpoint_run(&s->rules, &s->endpoint, &rest, &n_frames, &n_tokens))
@@ -152,7 +153,7 @@ static conure_status publish_decoded(conure_session *s, const conure_decoded *d,
         rest.tokens += n_tokens;
         rest.n_tokens -= n_tokens;
         rest.level_db = level_db ? rest.level_db + n_frames : NULL;
-        if (s->options.endpoint_reset && !rest.n_tokens)
+        if (s->options.endpoint_reset && !rest.n_tokens && !conure_tdt_pending(&s->tdt))
             conure_tdt_restart(&s->tdt, &s->recognizer->model->config);
     }
     /* Whole steps that only end an utterance need no second event, unless there is more to tell. */

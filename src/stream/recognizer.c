@@ -100,8 +100,12 @@ conure_status conure_recognizer_open(conure_recognizer **out, const conure_model
     r->log = (conure_log){o.log, o.log_user};
     r->decoding = (conure_tdt_options){o.max_symbols ? o.max_symbols : model->config.max_symbols, o.cancel};
     pthread_mutex_init(&r->in_use, NULL);
+    if (o.hotwords)
+        conure_hotwords_hold(r->hotwords = o.hotwords);
     r->memory_bytes_max = o.memory_bytes_max ? o.memory_bytes_max : conure_memory_free() / 2;
-    conure_status status = choose(r, &o, &spec, &engine, err);
+    conure_status status = conure_check_hotwords(o.hotwords, model, err);
+    if (status == CONURE_OK)
+        status = choose(r, &o, &spec, &engine, err);
     r->mask = engine.mask;
     r->precision = engine.precision;
     if (status == CONURE_OK)
@@ -135,6 +139,7 @@ void conure_recognizer_close(conure_recognizer **recognizer)
     conure_tdt_room_free(&r->room);
     conure_arena_free(&r->arena);
     pthread_mutex_destroy(&r->in_use);
+    conure_hotwords_release(r->hotwords);
     conure_model_release(r->model);
     free(r);
     *recognizer = NULL;
@@ -187,6 +192,13 @@ uint64_t conure_recognizer_bytes(const conure_recognizer *r, uint64_t n_samples)
     const uint64_t frames = n_samples / r->model->config.hop_samples + 2;
     const uint32_t n = (uint32_t)frames;
     return frames < 1u << 24 ? batch_bytes(r, &n, 1) : UINT64_MAX;
+}
+
+conure_status conure_check_hotwords(const conure_hotwords *hotwords, const conure_model *model, conure_error *err)
+{
+    if (!hotwords || conure_hotwords_model(hotwords) == model)
+        return CONURE_OK;
+    return conure_fail(err, CONURE_BAD_ARG, "option hotwords: the list was opened with another model: open it with this one");
 }
 
 conure_status conure_check_samples(const float *pcm, uint64_t n, uint64_t first, uint32_t rate_hz, const char *what,
@@ -297,9 +309,9 @@ static conure_status decode(conure_recognizer *r, utterance *u, uint32_t n, conu
     conure_tdt_chunk *chunks = conure_calloc(n, sizeof *chunks);
     conure_status status = chunks ? CONURE_OK : conure_fail_memory(err, "a batch", n * sizeof *chunks);
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
-        status = conure_tdt_open(&u[i].tdt, c, err);
+        status = conure_tdt_open(&u[i].tdt, c, r->hotwords, err);
         chunks[i] = (conure_tdt_chunk){
-            .tdt = &u[i].tdt, .frames = u[i].projected, .n_frames = (u[i].mel_valid + 7) / 8, .err = err};
+            .tdt = &u[i].tdt, .frames = u[i].projected, .n_frames = (u[i].mel_valid + 7) / 8, .last = true, .err = err};
     }
     if (status == CONURE_OK)
         status = conure_tdt_decode(r->engine, r->self, c, &r->decoding, &r->room, chunks, n, err);

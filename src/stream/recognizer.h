@@ -19,6 +19,7 @@ struct conure_recognizer {
     conure_mel *mel;
     conure_pool *pool; /* for the features */
     conure_tdt_options decoding;
+    const conure_hotwords *hotwords; /* of whole utterances: held; NULL: none */
     conure_mask mask;
     conure_precision precision;
     uint64_t memory_bytes_max;
@@ -39,6 +40,9 @@ uint32_t conure_recognizer_mel_frames(const conure_recognizer *recognizer, uint3
 /* Bytes of activations that one utterance of so many samples takes, as they are held against
  * memory_bytes_max; UINT64_MAX when it is longer than any that is supported. */
 uint64_t conure_recognizer_bytes(const conure_recognizer *recognizer, uint64_t n_samples);
+
+/* BAD_ARG when hotwords, NULL or a list, were opened with another model. */
+conure_status conure_check_hotwords(const conure_hotwords *hotwords, const conure_model *model, conure_error *err);
 
 /* BAD_AUDIO names the first of n samples that cannot be used: not finite, or beyond what the transform can hold.
  * first: its number in the stream, for the text; what: "utterance 3". */

@@ -158,9 +158,10 @@ static conure_status open_parts(conure_session *s, conure_error *err)
                 2 * (2 * (uint64_t)c->pred_layers * c->pred_hidden + c->joint_hidden) * sizeof(float);
     status = conure_resampler_open(&s->resampler, s->input_rate_hz, s->rate_hz, err);
     if (status == CONURE_OK)
-        status = conure_tdt_open(&s->tdt, c, err);
+        status = conure_tdt_open(&s->tdt, c, s->options.hotwords, err);
     if (status == CONURE_OK)
-        status = conure_tdt_open(&s->spare, c, err);
+        status = conure_tdt_open(&s->spare, c, s->options.hotwords, err);
+    s->bytes += 2 * conure_trial_bytes(s->tdt.trial);
     if (status == CONURE_OK)
         status = conure_live_text_open(&s->text, r->model->tokenizer, s->frame_s, err);
     return status;
@@ -194,6 +195,12 @@ conure_status conure_session_open(conure_session **out, conure_recognizer *recog
     s->model = recognizer->model;
     conure_model_hold(s->model);
     conure_status status = conure_session_options_take(&s->options, options, err);
+    if (status == CONURE_OK)
+        status = conure_check_hotwords(s->options.hotwords, s->model, err);
+    if (status != CONURE_OK)
+        s->options.hotwords = NULL; /* not to be released */
+    else if (s->options.hotwords)
+        conure_hotwords_hold(s->options.hotwords);
     pthread_mutex_lock(&recognizer->in_use);
     s->next = recognizer->sessions;
     recognizer->sessions = s;
@@ -277,6 +284,7 @@ void conure_session_close(conure_session **session)
         pthread_mutex_unlock(&r->in_use);
     }
     close_parts(s);
+    conure_hotwords_release(s->options.hotwords);
     conure_model_release(s->model);
     pthread_mutex_destroy(&s->lock);
     free(s);

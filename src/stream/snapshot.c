@@ -13,7 +13,7 @@
 #include <string.h>
 
 static const char MAGIC[16] = "conure session\n";
-enum { VERSION = 1, SHA_BYTES = 64 };
+enum { VERSION = 2, SHA_BYTES = 64 };
 static const double TIME_S_MAX = 1e12;
 
 #define PUT(buffer, value) conure_buffer_add((buffer), &(value), sizeof(value))
@@ -43,7 +43,7 @@ static void identity_numbers(const conure_session *s, conure_buffer *out)
 }
 
 typedef struct identity {
-    char version[16], model[68], engine[64];
+    char version[16], model[68], engine[64], hotwords[68]; /* hotwords: "": none */
 } identity;
 
 static conure_status identify(const conure_session *s, identity *out, conure_error *err)
@@ -52,12 +52,16 @@ static conure_status identify(const conure_session *s, identity *out, conure_err
     const conure_status status = conure_model_get_info(s->recognizer->model, &info);
     if (status != CONURE_OK)
         return conure_fail(err, status, "the model's hash: %s", conure_status_text(status));
-    *out = (identity){{0}, {0}, {0}};
+    *out = (identity){{0}, {0}, {0}, {0}};
     snprintf(out->version, sizeof out->version, "%s", conure_version());
     snprintf(out->model, sizeof out->model, "%s", info.sha256);
     snprintf(out->engine, sizeof out->engine, "%s", s->recognizer->engine->name);
+    if (s->options.hotwords)
+        snprintf(out->hotwords, sizeof out->hotwords, "%s", conure_hotwords_sha256(s->options.hotwords));
     return CONURE_OK;
 }
+
+#define LIST_TEXT(hash) *(hash) ? "hotwords " : "no hotwords", (hash), *(hash) ? "..." : ""
 
 static conure_status check_identity(const conure_session *s, conure_reader *in, conure_error *err)
 {
@@ -65,13 +69,17 @@ static conure_status check_identity(const conure_session *s, conure_reader *in, 
     conure_buffer numbers = {0};
     conure_status status = identify(s, &want, err);
     GET(in, got);
-    got.version[sizeof got.version - 1] = got.model[sizeof got.model - 1] = got.engine[sizeof got.engine - 1] = 0;
+    got.version[sizeof got.version - 1] = got.model[sizeof got.model - 1] = got.engine[sizeof got.engine - 1] =
+        got.hotwords[sizeof got.hotwords - 1] = 0;
     if (status == CONURE_OK && strcmp(got.version, want.version) != 0)
         status = conure_fail(err, CONURE_UNSUPPORTED, "the snapshot was made by version %s, this is %s", got.version, want.version);
     if (status == CONURE_OK && strcmp(got.model, want.model) != 0)
         status = conure_fail(err, CONURE_UNSUPPORTED, "the snapshot is of model %.16s..., this session's is %.16s...", got.model, want.model);
     if (status == CONURE_OK && strcmp(got.engine, want.engine) != 0)
         status = conure_fail(err, CONURE_UNSUPPORTED, "the snapshot is of engine %s, this session's is %s", got.engine, want.engine);
+    if (status == CONURE_OK && strcmp(got.hotwords, want.hotwords) != 0)
+        status = conure_fail(err, CONURE_UNSUPPORTED, "the snapshot is of a session with %s%.16s%s, this one has %s%.16s%s: open it with the "
+                             "same list and score", LIST_TEXT(got.hotwords), LIST_TEXT(want.hotwords));
     identity_numbers(s, &numbers);
     const void *same = conure_read_span(in, numbers.bytes);
     if (status == CONURE_OK && numbers.failed)
@@ -139,6 +147,8 @@ static void save_decoder(const conure_session *s, conure_buffer *out)
     PUT(out, s->tdt.jump);
     PUT(out, s->tdt.offset);
     PUT(out, s->tdt.n_blanks);
+    if (s->tdt.trial)
+        conure_trial_save(s->tdt.trial, out);
     conure_live_text_save(s->text, out);
     PUT(out, s->endpoint);
 }
@@ -346,7 +356,7 @@ static conure_status load_decoder(conure_session *s, conure_reader *in, conure_e
     GET(in, s->tdt.offset);
     GET(in, s->tdt.n_blanks);
     s->tdt.n_tokens = 0;
-    if (in->failed || s->tdt.jump > 1u << 20)
+    if (in->failed || s->tdt.jump > 1u << 20 || (s->tdt.trial && !conure_trial_load(s->tdt.trial, in, s->tdt.offset)))
         return damaged("its decoder", err);
     const conure_status status = conure_live_text_load(s->text, in, err);
     if (status != CONURE_OK)

@@ -17,6 +17,7 @@ typedef struct job {
     conure_status status;
     bool works;              /* has frames to encode or decode; false: only the end is told */
     bool from_ahead;         /* encoded before; only decoding is missing */
+    bool last;               /* no frames will follow in this run */
     conure_window_step window;
     conure_slice slice;
     uint64_t first_sample, n_samples; /* that the features need */
@@ -76,6 +77,7 @@ static conure_status plan(job *j, conure_error *err)
         return status;
     if (s->n_ahead) {
         j->works = j->from_ahead = true;
+        j->last = s->ahead_last;
     } else if (conure_session_cached(s)) {
         j->works = conure_schedule_next(&s->schedule, conure_session_mel_frames(s), s->input.ended, &j->slice);
     } else {
@@ -191,20 +193,19 @@ static void choose_frames(job *j)
 {
     const conure_session *s = j->s;
     const uint32_t have = j->row.n_out_valid;
-    bool last;
     uint32_t wanted;
     if (conure_session_cached(s)) {
         j->first_frame = 0;
         wanted = s->schedule.rule.valid_out;
-        last = j->slice.last;
+        j->last = j->slice.last;
     } else {
         const uint32_t left = (uint32_t)(j->window.context.left / s->frame_samples);
         j->first_frame = left < have ? left : have;
         wanted = (uint32_t)(j->window.context.chunk / s->frame_samples);
-        last = j->window.last;
+        j->last = j->window.last;
     }
     const uint32_t rest = have - j->first_frame;
-    j->n_final = last || wanted > rest ? rest : wanted;
+    j->n_final = j->last || wanted > rest ? rest : wanted;
     j->n_look = rest - j->n_final;
 }
 
@@ -216,7 +217,7 @@ static void keep_ahead(const batch *b, const job *j)
     const conure_config *c = &b->r->model->config;
     s->n_ahead = j->n_final + j->n_look;
     s->n_ahead_final = j->n_final;
-    s->ahead_last = j->slice.last;
+    s->ahead_last = j->last;
     s->ahead_lost = j->lost;
     memcpy(s->ahead, j->row.out, (size_t)s->n_ahead * c->d_model * sizeof *s->ahead);
     pthread_mutex_lock(&s->lock);
@@ -335,7 +336,7 @@ static conure_status decode(batch *b, bool look)
             s->tdt.n_tokens = 0;
         chunks[n++] = (conure_tdt_chunk){
             .tdt = look ? &s->spare : &s->tdt, .frames = j->projected + (look ? (size_t)j->n_final * c->joint_hidden : 0),
-            .n_frames = look ? j->n_look : j->n_final, .err = &s->error};
+            .n_frames = look ? j->n_look : j->n_final, .last = look || j->last, .err = &s->error};
     }
     const conure_status status = n ? conure_tdt_decode(r->engine, r->self, c, &r->decoding, &r->room, chunks, n, b->err) : CONURE_OK;
     for (uint32_t i = 0, k = 0; i < b->n; i++) {
@@ -440,7 +441,7 @@ static void settle(batch *b, job *j, uint32_t n_working)
         const bool cached = conure_session_cached(s);
         j->decoded.n_frames = j->n_final;
         j->decoded.first_frame = s->tdt.offset - j->n_final;
-        j->decoded.last = cached ? s->ahead_last : j->window.last;
+        j->decoded.last = j->last;
         show_mel(j);
         stats->n_encoder_calls += !j->from_ahead;
         stats->features_s += b->features_s / n_working;

@@ -76,6 +76,7 @@ static void live(outcome *o, conure_stream_mode mode)
     conure_model *model = NULL;
     conure_recognizer *r = NULL;
     conure_session *s = NULL;
+    conure_hotwords *list = NULL;
     conure_recognizer_options options;
     conure_session_options session;
     const conure_event *e;
@@ -90,6 +91,9 @@ static void live(outcome *o, conure_stream_mode mode)
     session.chunk_s = 0.4;
     session.right_s = 0.16;
     o->status = conure_model_open(&model, TEST_DATA "/models/tiny-v3.nemo", NULL, &o->err);
+    if (o->status == CONURE_OK)
+        o->status = conure_hotwords_open(&list, model, "in the\t50\nwas\n", 14, NULL, &o->err);
+    options.hotwords = session.hotwords = list;
     if (o->status == CONURE_OK)
         o->status = conure_recognizer_open(&r, model, &options, &o->err);
     if (o->status == CONURE_OK)
@@ -108,6 +112,7 @@ static void live(outcome *o, conure_stream_mode mode)
     if (o->status == CONURE_END)
         o->status = CONURE_OK;
     snprintf(o->what, sizeof o->what, "%zu samples, %zu bytes, %d events, %d tokens", used, bytes, n_events, n_tokens);
+    conure_hotwords_close(&list); /* who uses it has it still */
     conure_session_close(&s);
     conure_recognizer_close(&r);
     conure_model_close(&model);

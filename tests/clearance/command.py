@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""command.py CONURE TESTDATA: `conure noise-floor` from a contract to a file of tolerances, what it refuses, and the tracked files."""
+"""command.py CONURE TESTDATA TOLERANCES: `conure noise-floor` from a contract to a file of tolerances, what it refuses, and the tracked files."""
 import json
 import os
 import subprocess
@@ -7,12 +7,11 @@ import sys
 import tempfile
 import unittest
 
-CONURE, DATA = sys.argv[1], sys.argv[2]
+CONURE, DATA, TOLERANCES = sys.argv[1:4]
 TINY, ALT = os.path.join(DATA, "models", "tiny-v3.nemo"), os.path.join(DATA, "models", "tiny-alt.nemo")
 
 
 CLIPS = [os.path.join(DATA, "audio", f"librispeech_{name}.flac") for name in ("e29030942b", "59aceb6ca6")]
-TOLERANCES = os.path.join(DATA, "..", "..", "tolerances")
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}
 # As scripts/tolerances.sh has them.
 MEASURED = {"tiny-v3": (["-m", TINY], ["--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121]),

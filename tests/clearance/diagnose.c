@@ -262,7 +262,8 @@ static void drawn(const small *s)
     json_real_set(at(d, "propagation/error/encoder_output/1"), 0.5);
     for (size_t i = 0; i < CONURE_DIAGNOSE_PLOTS; i++) {
         conure_buffer other = {0};
-        const bool mine = strcmp(conure_diagnose_plot_name(i), "errors_time") == 0 || strcmp(conure_diagnose_plot_name(i), "propagation_encoder") == 0;
+        const char *name = conure_diagnose_plot_name(i);
+        const bool mine = strcmp(name, "errors_time") == 0 || strcmp(name, "propagation_encoder") == 0;
         (void)conure_diagnose_plot(&other, d, i);
         test_int(other.bytes == first[i].bytes && (other.bytes == 0 || memcmp(other.data, first[i].data, other.bytes) == 0), !mine);
         conure_buffer_free(&other);

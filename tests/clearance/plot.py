@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """plot.py PROGRAM: the plots of plot.c through a reader of XML, and whether each can be read on a phone."""
+import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,6 +41,18 @@ class Plots(unittest.TestCase):
             for path in root.iter(SVG + "path"):
                 for x, y in re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", path.get("d")):
                     self.assertTrue(0 <= float(x) <= width and 0 <= float(y) <= height, (name, x, y))
+
+    def test_decimal_comma(self):
+        """plot.c compares the bytes with those under a locale that writes 1,5; hosts seldom have one ready."""
+        if not shutil.which("localedef"):
+            self.skipTest("no localedef here")
+        folder = os.path.join(self.folder.name, "locales")
+        os.mkdir(folder)
+        if subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", f"{folder}/de_DE.UTF-8"], capture_output=True).returncode > 1:
+            self.skipTest("no sources of locales here")
+        run = subprocess.run([sys.argv[1]], env=os.environ | {"LOCPATH": folder}, capture_output=True, text=True, timeout=60)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertIn("decimal comma: yes", run.stderr)
 
     def test_nothing_but_drawing(self):
         for name, root in self.plots.items():

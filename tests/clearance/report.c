@@ -142,6 +142,22 @@ static void one_number(void)
     json_decref(evidence);
 }
 
+static void not_a_number(void)
+{
+    json_t *evidence = sample(), *run = stage_of(evidence, "functional");
+    json_array_set_new(json_object_get(json_object_get(run, "series"), "encoder_output"), 31, json_null());
+    json_object_set_new(json_object_get(json_object_get(run, "tensors"), "encoder_output"), "not_finite", json_integer(2));
+    conure_buffer page = render(conure_report_html, evidence), text = render(conure_report_markdown, evidence);
+    test_contains(page.data, "No: not cleared");
+    test_contains(page.data, "finite failed");
+    test_contains(page.data, "not finite: 1"); /* in the plot */
+    test_contains(page.data, "not finite, or not measured");
+    test_contains(text.data, "| 30 to 34 | not finite |");
+    conure_buffer_free(&page);
+    conure_buffer_free(&text);
+    json_decref(evidence);
+}
+
 /* A verdict that was typed. */
 static void edited(void)
 {
@@ -291,6 +307,34 @@ static void broken(void)
     json_decref(evidence);
 }
 
+/* A name that is cut within a character takes neither its check nor its reason away. */
+static void cut_within_a_character(void)
+{
+    json_t *evidence = sample(), *fault = json_array_get(json_object_get(stage_of(evidence, "self_test"), "faults"), 0);
+    json_t *check = json_array_get(json_object_get(stage_of(evidence, "inputs"), "checks"), 0);
+    char name[3003];
+    for (int shift = 0; shift < 3; shift++) {
+        memset(name, 'a', 3);
+        for (size_t i = 0; i < 999; i++)
+            memcpy(name + shift + 3 * i, "\xe6\x97\xa5", 3);
+        name[shift + 2997] = '\0';
+        json_object_set_new(fault, "fault", json_string(name));
+        json_object_set_new(fault, "failed", json_array());
+        json_object_set_new(check, "what", json_string(name));
+        json_object_set_new(check, "value", json_integer(1));
+        json_t *report = conure_clear_judge(evidence), *gates = json_object_get(report, "gates");
+        for (int g = 0; g < 2; g++) {
+            const json_t *gate = json_array_get(gates, g ? CONURE_GATE_SELF_TEST : CONURE_GATE_INTEGRITY);
+            test_text(json_string_value(json_object_get(gate, "verdict")), CONURE_GATE_FAIL);
+            test_int(json_array_size(json_object_get(gate, "why")), 1);
+            test_int(json_array_size(json_object_get(gate, "checks")), g ? 4 : 1);
+        }
+        test_int(json_array_size(json_object_get(report, "why")), 2);
+        json_decref(report);
+    }
+    json_decref(evidence);
+}
+
 /* However long: what is shown is bounded. */
 static void large(void)
 {
@@ -375,11 +419,13 @@ int main(int argc, char **argv)
     }
     same_bytes();
     one_number();
+    not_a_number();
     edited();
     verdicts();
     escaping();
     formulas();
     broken();
+    cut_within_a_character();
     large();
     return test_end();
 }

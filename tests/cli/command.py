@@ -81,6 +81,9 @@ class Words(Case):
             (["transcribe", "-Z", "x"], "'-Z'"), (["transcribe", "--rate", "8000", "x"], "--raw"),
             (["transcribe", "--raw", "s16le", "--rate", "99", "x"], "from 100 to"),
             (["transcribe", "--channel", "0", "x"], "--channel"), (["transcribe", "--channel", "left", "x"], "--channel"),
+            (["transcribe", "--hotword-score", "5", "x"], "needs --hotwords"), (["stream", "--hotword-score", "5", "x"], "needs --hotwords"),
+            (["transcribe", "--hotwords", "x", "--hotword-score", "100.5", "x"], "0 to 100"),
+            (["transcribe", "--hotwords", "x", "--hotword-score", "nan", "x"], "--hotword-score"),
             (["transcribe", "-", "-"], "only once"), (["transcribe", "-f", "srt", "a", "b"], "--output-dir"),
             (["transcribe", "-f", "vtt", "--channel", "each", "a"], "--output-dir"), (["model", "convert", "x"], "--out"),
             (["model", "random"], "--out"), (["completion", "tcsh"], "bash, zsh and fish"), (["bench", "--seconds", "1,,2"], "--seconds"),
@@ -123,6 +126,36 @@ class Words(Case):
         self.assertEqual(self.complete("conure transcribe ster"), {"stereo.wav"})
         self.assertEqual(self.complete("conure model convert --weights i"), {"int8"})
         self.assertEqual(self.complete("conure completion z"), {"zsh"})
+
+
+class Hotwords(Case):
+    """Of the embedded model."""
+
+    CLIP = str(AUDIO / "librispeech_7c95f9febc.flac")
+
+    def list(self, text):
+        path = self.root / "names.txt"
+        path.write_bytes(text)
+        return str(path)
+
+    def test_found(self):
+        names = self.list(b"# a comment\negyptian\nbondage\n")
+        for command in (["transcribe"], ["transcribe", "--preset", "4-0.96-0.64"], ["stream", "--no-endpoint"]):
+            without, _ = self.conure(*command, "-q", self.CLIP)
+            out, _ = self.conure(*command, "-q", "--hotwords", names, self.CLIP)
+            none, _ = self.conure(*command, "-q", "--hotwords", names, "--hotword-score", 0, self.CLIP)
+            self.assertNotIn("egyptian", without)
+            self.assertIn("egyptian", out)
+            self.assertEqual(none, without)
+
+    def test_bad_lists(self):
+        for text, why in ((b"egyptian\nE\n", "line 2: 'E'"), (b"a\tx\n", "line 1: the score"), (b"\xff\n", "not UTF-8"), (b"", "no phrase")):
+            for command in ("transcribe", "stream"):
+                out, err = self.conure(command, "--hotwords", self.list(text), self.CLIP, code=3)
+                self.assertEqual(out, "")
+                self.assertIn("names.txt: ", err)
+                self.assertIn(why, err)
+        self.conure("transcribe", "--hotwords", self.root / "none.txt", self.CLIP, code=3)
 
 
 class Transcribing(Case):

@@ -99,7 +99,14 @@ def make_steps(shared, out):
         kept["features"] = first_columns(tensors["features"], STEP_FRAMES)
         metadata = {"made_by": "tests/data/make_golden.py", "source": source.name,
                     "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
-        size = write_safetensors(out / f"{model}.steps.safetensors", kept, metadata)
+        path = out / f"{model}.steps.safetensors"
+        size = write_safetensors(path, kept, metadata)
+        subprocess.run(["gzip", "--best", "--no-name", "--force", str(path)], check=True)
+        cases = json.loads(source.with_suffix(".json").read_text())["steps"]
+        for name, case in cases.items():  # as many steps as the features that are kept have
+            n = (STEP_FRAMES - case["slice"]) // case["hop"] + 1
+            case["encoded_len"], case["cache_len"] = case["encoded_len"][:n], case["cache_len"][:n]
+        (out / f"{model}.steps.json").write_text(json.dumps({"steps": cases}, separators=(",", ":")) + "\n")
         print(f"golden/{model}.steps.safetensors: {len(kept)} tensors, {size} bytes")
 
 

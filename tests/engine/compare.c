@@ -241,7 +241,7 @@ void compare_tokens(opened *o, golden *mels, const char *mel_name, golden *g, co
     if (rows && limit > 0)
         compare_encoder(g, prefix, rows, n_out, c->d_model, limit);
     float *projected = malloc((size_t)(n_out + 1) * c->joint_hidden * sizeof *projected);
-    conure_status status = rows && projected ? conure_tdt_open(&tdt, c, &err) : CONURE_NO_MEMORY;
+    conure_status status = rows && projected ? conure_tdt_open(&tdt, c, NULL, &err) : CONURE_NO_MEMORY;
     if (status == CONURE_OK)
         status = o->engine->project(o->self, rows, n_valid, projected, &err);
     conure_tdt_chunk chunk = {.tdt = &tdt, .frames = projected, .n_frames = n_valid};

@@ -244,7 +244,7 @@ static void decode(const expected *want)
     test_int(engine->predict(self, &start, state[0], state[1], 1, prediction, &err), CONURE_OK);
     same(prediction, want->prediction, 4);
     test_int(engine->project(self, frames[0], 16, projected[0], &err), CONURE_OK);
-    test_int(conure_tdt_open(&tdt, &model->config, &err), CONURE_OK);
+    test_int(conure_tdt_open(&tdt, &model->config, NULL, &err), CONURE_OK);
     for (int i = 0; i < 3; i++) {
         conure_tdt_chunk chunk = {.tdt = &tdt, .frames = projected[at], .n_frames = chunks[i]};
         test_int(conure_tdt_decode(engine, self, &model->config, &options, &room, &chunk, 1, &err), CONURE_OK);

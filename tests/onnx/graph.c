@@ -89,6 +89,12 @@ static void add(look *l, const char *name, int type, bool constant)
         l->names[l->n++] = (known){name, type, constant, false};
 }
 
+/* Floating point of any width is one kind here. */
+static int kind_of(int type)
+{
+    return type == CONURE_ONNX_FLOAT || type == CONURE_ONNX_FLOAT16 || type == CONURE_ONNX_BFLOAT16 ? 0 : type;
+}
+
 static int cast_to(const Onnx__NodeProto *node)
 {
     for (size_t i = 0; i < node->n_attribute; i++)
@@ -113,7 +119,11 @@ static int result_type(look *l, const Onnx__NodeProto *node)
     if (strcmp(node->op_type, "Shape") == 0)
         return CONURE_ONNX_INT64;
     if (strcmp(node->op_type, "Cast") == 0)
-        return cast_to(node) == CONURE_ONNX_FLOAT ? 0 : cast_to(node);
+        return kind_of(cast_to(node));
+    if (strcmp(node->op_type, "QuantizeLinear") == 0)
+        return CONURE_ONNX_INT8;
+    if (strcmp(node->op_type, "DequantizeLinear") == 0)
+        return 0;
     if (strncmp(node->op_type, "Less", 4) == 0)
         return CONURE_ONNX_BOOL;
     const known *first = find(l, node->input[strcmp(node->op_type, "Where") == 0]);
@@ -140,7 +150,7 @@ static void check_node(look *l, const Onnx__NodeProto *node)
             test_true(false);
         }
     }
-    if (all_constant) {
+    if (all_constant && strcmp(node->op_type, "DequantizeLinear") != 0) { /* int8 weights stay int8 */
         fprintf(stderr, "%s: %s: all its inputs are constants\n", l->where, node->name);
         test_true(false);
     }
@@ -152,8 +162,10 @@ static void check_node(look *l, const Onnx__NodeProto *node)
 /* A constant: a type that is meant, as many bytes as its shape says, here or in the file of weights. */
 static void check_constant(look *l, const Onnx__TensorProto *t, size_t data_bytes)
 {
-    size_t bytes = t->data_type == CONURE_ONNX_INT64 ? 8 : t->data_type == CONURE_ONNX_FLOAT || t->data_type == CONURE_ONNX_INT32 ? 4 : 2;
-    test_true(t->data_type == CONURE_ONNX_FLOAT || t->data_type == CONURE_ONNX_INT32 || t->data_type == CONURE_ONNX_INT64);
+    size_t bytes = t->data_type == CONURE_ONNX_INT64 ? 8 : t->data_type == CONURE_ONNX_FLOAT || t->data_type == CONURE_ONNX_INT32 ? 4
+                   : t->data_type == CONURE_ONNX_INT8 ? 1 : 2;
+    test_true(kind_of(t->data_type) == 0 || t->data_type == CONURE_ONNX_INT32 || t->data_type == CONURE_ONNX_INT64 ||
+              t->data_type == CONURE_ONNX_INT8);
     for (size_t i = 0; i < t->n_dims; i++)
         bytes *= (size_t)t->dims[i];
     if (t->data_type == CONURE_ONNX_INT64)
@@ -169,7 +181,7 @@ static void check_constant(look *l, const Onnx__TensorProto *t, size_t data_byte
     } else {
         test_int(t->raw_data.len, bytes);
     }
-    add(l, t->name, t->data_type == CONURE_ONNX_FLOAT ? 0 : t->data_type, true);
+    add(l, t->name, kind_of(t->data_type), true);
 }
 
 static const char *metadata(const Onnx__ModelProto *model, const char *key)
@@ -182,12 +194,11 @@ static const char *metadata(const Onnx__ModelProto *model, const char *key)
 
 static int type_of(const Onnx__ValueInfoProto *info)
 {
-    const int type = info->type->tensor_type->elem_type;
-    return type == CONURE_ONNX_FLOAT ? 0 : type;
+    return kind_of(info->type->tensor_type->elem_type);
 }
 
 /* Everything; the caller frees the model. */
-static Onnx__ModelProto *check_graph(const char *name, uint32_t opset)
+static Onnx__ModelProto *check_graph(const char *name, uint32_t opset, const char *precision)
 {
     size_t bytes, data_bytes;
     char data_name[128];
@@ -201,7 +212,7 @@ static Onnx__ModelProto *check_graph(const char *name, uint32_t opset)
         l->where = name;
         test_int(model->n_opset_import, 1);
         test_int(model->opset_import[0]->version, opset);
-        test_text(metadata(model, "conure.precision"), "f32");
+        test_text(metadata(model, "conure.precision"), strstr(name, "encoder") ? precision : "f32");
         for (size_t i = 0; i < g->n_input; i++)
             add(l, g->input[i]->name, type_of(g->input[i]), false);
         for (size_t i = 0; i < g->n_initializer; i++)
@@ -236,13 +247,14 @@ static size_t count(const Onnx__ModelProto *model, const char *op)
 
 /* ---- exports ---------------------------------------------------------------------------------- */
 
-static conure_contract contract_of(const conure_model *model, bool layer_first)
+static conure_contract contract_of(const conure_model *model, bool layer_first, const char *precision)
 {
     conure_contract k;
     conure_error err = {""};
     const conure_contract_options options = {
         .streaming = {.chunk = 6, .shift = 3, .cache_rows = 24, .export_graph = true},
-        .mask_exact = model->config.mask == CONURE_MASK_EXACT, .layer_first = layer_first};
+        .mask_exact = model->config.mask == CONURE_MASK_EXACT, .layer_first = layer_first,
+        .precision = precision};
     test_int(conure_contract_derive_model(&k, model, &options, &err), CONURE_OK);
     test_text(err.text, "");
     return k;
@@ -252,6 +264,8 @@ static conure_export_options plain(void)
 {
     return (conure_export_options){.graphs = CONURE_EXPORT_ENCODER | CONURE_EXPORT_DECODER | CONURE_EXPORT_FEATURES, .opset = 17};
 }
+
+static const char *const precisions[] = {"f32", "f16", "bf16", "int8"};
 
 /* Every graph of one export, and a count of its layers in one of them. */
 static void check_export(const conure_model *model, const conure_export_options *options)
@@ -263,11 +277,17 @@ static void check_export(const conure_model *model, const conure_export_options 
     test_text(err.text, "");
     for (uint32_t i = 0; i < report.n_files; i++) {
         const conure_export_file *file = &report.files[i];
-        Onnx__ModelProto *graph = file->is_graph ? check_graph(file->name, options->opset) : NULL;
+        Onnx__ModelProto *graph = file->is_graph ? check_graph(file->name, options->opset, precisions[options->precision]) : NULL;
         if (!graph)
             continue;
         test_int(graph->graph->n_node, file->facts.n_nodes);
         test_int(count(graph, "LayerNormalization") > 0, options->opset >= 17 && strstr(file->name, "encoder") != NULL);
+        if (options->layout == CONURE_EXPORT_SHERPA_ONNX && strcmp(file->name, "encoder.onnx") == 0) {
+            test_text(metadata(graph, "normalize_type"), "per_feature");
+            test_int(atoi(metadata(graph, "vocab_size")), model->config.vocab_size);
+            test_int(atoi(metadata(graph, "pred_hidden")), model->config.pred_hidden);
+            test_contains(metadata(graph, "url"), "tdt");
+        }
         if (strstr(file->name, "encoder")) {
             test_int(count(graph, "Softmax"), model->config.n_layers);
             test_text(metadata(graph, "conure.mask"), options->mask == CONURE_MASK_EXACT ? "exact" : "nemo");
@@ -285,7 +305,7 @@ static void test_forms(void)
         conure_model *model = open_model(names[i]);
         if (!model)
             continue;
-        conure_contract k = contract_of(model, i % 2);
+        conure_contract k = contract_of(model, i % 2, "f32");
         for (int j = 0; j < 4; j++) {
             conure_export_options options = plain();
             options.opset = opsets[j];
@@ -296,6 +316,44 @@ static void test_forms(void)
             options.external = j == 2 ? CONURE_EXTERNAL_ALWAYS : CONURE_EXTERNAL_AUTO;
             check_export(model, &options);
         }
+        conure_model_close(&model);
+    }
+}
+
+/* Made-up speech. */
+static float *made_up(const conure_model *model, conure_utterance *out)
+{
+    const uint32_t n = 120, bins = model->config.mel_bins;
+    uint64_t seed = 11;
+    float *mel = malloc((size_t)n * bins * sizeof *mel);
+    for (size_t i = 0; mel && i < (size_t)n * bins; i++)
+        mel[i] = test_uniform(&seed, -1.7f, 1.7f);
+    *out = (conure_utterance){mel, n};
+    return mel;
+}
+
+static void test_precisions(void)
+{
+    for (int i = 0; i < 12; i++) {
+        const conure_export_precision precision = 1 + i % 3;
+        conure_model *model = open_model(i % 2 ? "tiny-alt" : "tiny-hostile");
+        conure_utterance speech;
+        if (!model)
+            return;
+        float *mel = made_up(model, &speech);
+        conure_contract k = contract_of(model, i % 2, precisions[precision]);
+        conure_export_options options = plain();
+        options.graphs = CONURE_EXPORT_ENCODER | CONURE_EXPORT_STREAMING;
+        options.contract = &k;
+        options.precision = precision;
+        options.opset = i < 6 ? 16 : 19;
+        options.narrow_caches = i % 4 < 2;
+        options.narrow_io = options.narrow_caches && precision != CONURE_EXPORT_INT8;
+        options.utterances = &speech;
+        options.n_utterances = 1;
+        options.n_threads = 2;
+        check_export(model, &options);
+        free(mel);
         conure_model_close(&model);
     }
 }
@@ -320,6 +378,30 @@ static void test_context(void)
     conure_model_close(&model);
 }
 
+/* The interface is called what the contract calls it. */
+static void test_names(void)
+{
+    conure_model *model = open_model("tiny-v3");
+    if (!model)
+        return;
+    conure_contract k = contract_of(model, true, "f32");
+    conure_export_options options = plain();
+    conure_export_report report;
+    for (int i = 0; i < CONURE_ROLES; i++)
+        snprintf(k.names[i], sizeof k.names[i], "tensor.%d", i);
+    options.graphs = CONURE_EXPORT_STREAMING;
+    options.contract = &k;
+    check_export(model, &options);
+    options.force = true;
+    test_int(conure_export_onnx(model, FOLDER, &options, &report, NULL), CONURE_OK);
+    Onnx__ModelProto *graph = check_graph("encoder_streaming.onnx", 17, "f32");
+    for (size_t i = 0; graph && i < CONURE_ROLES; i++)
+        test_text((i < 5 ? graph->graph->input[i] : graph->graph->output[i - 5])->name, k.names[i]);
+    if (graph)
+        onnx__model_proto__free_unpacked(graph, NULL);
+    conure_model_close(&model);
+}
+
 /* The same bytes again, and others for another model. */
 static void test_repeats(void)
 {
@@ -329,7 +411,7 @@ static void test_repeats(void)
     size_t bytes[4] = {0};
     if (!model)
         return;
-    conure_contract k = contract_of(model, false);
+    conure_contract k = contract_of(model, false, "f32");
     for (int round = 0; round < 2; round++) {
         conure_export_options options = plain();
         conure_export_report report;
@@ -379,7 +461,7 @@ static void test_refusals(void)
     conure_model *model = open_model("tiny-v3"), *other = open_model("tiny-alt");
     if (!model || !other)
         return;
-    conure_contract k = contract_of(model, false), changed = k;
+    conure_contract k = contract_of(model, false, "f32"), changed = k;
     conure_export_options options = plain();
     empty_folder();
     options.opset = 15;
@@ -405,6 +487,15 @@ static void test_refusals(void)
     changed.streaming.cache_drop = 20;
     refused(model, &options, CONURE_UNSUPPORTED, "--negative-keep clamped");
     options = plain();
+    options.precision = CONURE_EXPORT_INT8;
+    refused(model, &options, CONURE_BAD_ARG, "name some audio");
+    options.precision = CONURE_EXPORT_F32;
+    options.narrow_io = true;
+    refused(model, &options, CONURE_BAD_ARG, "--io narrow");
+    options.narrow_io = false;
+    options.narrow_caches = true;
+    refused(model, &options, CONURE_BAD_ARG, "--caches narrow");
+    options = plain();
     options.progress = stop;
     refused(model, &options, CONURE_CANCELLED, "cancelled");
     options = plain();
@@ -421,7 +512,9 @@ int main(void)
 {
     test_begin("onnx.graph");
     test_forms();
+    test_precisions();
     test_context();
+    test_names();
     test_repeats();
     test_refusals();
     return test_end();

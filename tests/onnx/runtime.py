@@ -265,6 +265,9 @@ class Exported(unittest.TestCase):
         cases = [("tiny-v3", ("--chunk", 6, "--shift", 3, "--cache", 24), ("--opset", 16)),
                  ("tiny-v3", ("--chunk", 16, "--shift", 7, "--cache", 64, "--time-cache", "aligned"), ()),
                  ("tiny-alt", ("--chunk", 6, "--shift", 6, "--cache", 24, "--layout", "layer-first"), ()),
+                 ("tiny-v3", ("--chunk", 2, "--shift", 1, "--cache", 90), ()),  # few queries, many rows: absorbed
+                 ("tiny-alt", ("--chunk", 2, "--shift", 2, "--cache", 90, "--layout", "layer-first", "--mask", "nemo"), ()),
+                 ("tiny-hostile", ("--chunk", 2, "--cache", 90, "--profiles", "all=17..33"), ()),  # the same, T not fixed
                  ("tiny-hostile", ("--chunk", 6, "--shift", 3, "--cache", 24, "--mask", "exact"), ("--opset", 18, "--external", "always")),
                  ("tiny-hostile", ("--cache", 96, "--profiles", "first=592,later=593..640"), ())]
         for model, derive, options in cases:
@@ -279,23 +282,81 @@ class Exported(unittest.TestCase):
         self.parity(folder, named, "closed_loop", 300 if LONG else 12, "cpu:f32")
 
     def test_streaming_batch(self):
-        for layout in ("batch-first", "layer-first"):
-            folder, _ = self.streaming("tiny-v3", "--chunk", 6, "--shift", 3, "--cache", 24, "--batch-max", 3, "--layout", layout)
+        for layout, cache in (("batch-first", 24), ("layer-first", 24), ("batch-first", 400), ("layer-first", 400)):
+            folder, _ = self.streaming("tiny-v3", "--chunk", 6, "--shift", 3, "--cache", cache, "--batch-max", 3, "--layout", layout)
+            self.assertEqual("self_attn.q_wide" in (folder / "encoder_streaming.onnx").read_bytes().decode("latin-1"), cache > 100)
             runner = session(folder / "encoder_streaming.onnx")
             names, axis = [i.name for i in runner.get_inputs()], 0 if layout == "batch-first" else 1
             shapes = [[3 if d == "B" else d for d in i.shape] for i in runner.get_inputs()]
             rng = np.random.default_rng(5)
             audio, channel, time = (rng.normal(size=[57 if d == "T" else d for d in shapes[i]]).astype(np.float32) for i in (0, 2, 3))
-            lengths, cached = np.int64([57, 40, 0]), np.int64([24, 0, 7])
+            lengths, cached = np.int64([57, 40, 0]), np.int64([cache, 0, 7])
             audio[1, :, 40:], audio[2] = 0, 0
             together = runner.run(None, dict(zip(names, (audio, lengths, channel, time, cached))))
             self.assertEqual(together[1].tolist(), [3, 3, 0])
-            self.assertEqual(together[4].tolist(), [24, 3, 10])
+            self.assertEqual(together[4].tolist(), [cache, 3, 10])
             for b in range(3):
                 one = runner.run(None, dict(zip(names, (audio[b:b + 1], lengths[b:b + 1], np.take(channel, [b], axis), np.take(time, [b], axis),
                                                         cached[b:b + 1]))))
                 for i in (0, 2, 3):
                     self.near(np.take(together[i], [b], axis if i else 0), one[i], NOISE["tiny-v3"], (layout, b, i))
+
+    # ---- other precisions
+
+    def test_narrow_encoders(self):
+        clips = sorted(AUDIO.glob("*.flac"))[:4]
+        for model in ("tiny-v3", "tiny-alt"):
+            golden = read_golden(f"{model}.golden.safetensors")
+            for precision, limit, ending in (("f16", 0.01, "fp16"), ("int8", 0.4, "int8")):
+                for opset in (16, 17):
+                    folder = self.export(model, "--graphs", "encoder", "--precision", precision, "--opset", opset, *clips)
+                    out, length = encode(session(folder / f"encoder-model.{ending}.onnx"), golden["short.mel"])
+                    self.assertEqual(out.dtype, np.float32)
+                    self.near(out[0], golden["short.encoder"], limit, (model, precision, opset))
+                    self.assertGreater(np.abs(out[0] - golden["short.encoder"]).max(), 1e-5)  # it is another precision
+
+    def test_what_float16_cannot_hold(self):
+        clips, mels = sorted(AUDIO.glob("*.flac"))[:4], read_golden("tiny-v3.golden.safetensors")
+        golden = read_golden("tiny-hostile.golden.safetensors")
+        folder = self.export("tiny-hostile", "--graphs", "encoder", "--precision", "f16", *clips)
+        graph = onnx.load(str(folder / "encoder-model.fp16.onnx"))
+        kept = {entry.key: entry.value for entry in graph.metadata_props}["conure.f32_layers"]  # scores near -3e4
+        out, _ = encode(session(folder / "encoder-model.fp16.onnx"), mels["masked.mel"])
+        self.near(out[0], golden["nemo.masked.encoder"], 0.02, kept)
+
+    def test_types_of_the_interface(self):
+        clip = sorted(AUDIO.glob("*.flac"))[0]
+        kinds = {1: "f32", 10: "f16", 16: "bf16", 3: "int8"}
+        for precision, io, caches in (("f16", "narrow", "narrow"), ("f16", "f32", "narrow"), ("bf16", "narrow", "f32"), ("int8", "f32", "narrow")):
+            contract = self.root / "narrow.json"
+            conure("contract", "derive", "-m", MODELS / "tiny-v3.nemo", "--schedule", "export", "--chunk", 6, "--shift", 3, "--cache", 24,
+                   "--precision", precision, "-o", contract)
+            folder = self.export("tiny-v3", "--contract", contract, "--graphs", "streaming", "--precision", precision, "--io", io, "--caches",
+                                 caches, clip)
+            graph = onnx.load(str(next(folder.glob("*.onnx")))).graph
+            types = [kinds.get(v.type.tensor_type.elem_type, "i64") for v in (*graph.input, *graph.output)]
+            io, caches = (precision if kind == "narrow" else kind for kind in (io, caches))
+            self.assertEqual(types, [io, "i64", caches, caches, "i64"] * 2)
+
+    def test_narrow_caches(self):
+        """A stream with narrow caches stays near the same stream with float32 ones."""
+        clips, rng = sorted(AUDIO.glob("*.flac"))[:4], np.random.default_rng(9)
+        slices = [rng.normal(size=(1, 128, 57)).astype(np.float32) for _ in range(12)]
+        for precision, limit in (("f16", 0.02), ("int8", 0.6)):
+            outs = []
+            for caches in ("f32", "narrow"):
+                folder, _ = self.streaming("tiny-v3", "--chunk", 6, "--shift", 3, "--cache", 24, "--precision", precision,
+                                           options=("--precision", precision, "--caches", caches, *clips))
+                runner = session(next(folder.glob("*.onnx")))
+                types = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8, "tensor(int64)": np.int64}
+                state = [np.zeros([1 if d == "B" else d for d in i.shape], types[i.type]) for i in runner.get_inputs()[2:]]
+                names, stream = [i.name for i in runner.get_inputs()], []
+                for audio in slices:
+                    out, _, *state = runner.run(None, dict(zip(names, (audio, np.int64([57]), *state))))
+                    stream.append(out)
+                self.assertEqual(state[2].tolist(), [24])
+                outs.append(np.concatenate(stream, 2))
+            self.near(outs[1], outs[0], limit, precision)
 
     # ---- whole programs
 

@@ -84,7 +84,7 @@ static void one(const conure_model *model, const setup *how, uint64_t *seed)
     conure_recognizer_options_init(&recognizer);
     recognizer.mask = how->exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO;
     test_int(conure_recognizer_open(&r, model, &recognizer, NULL), CONURE_OK);
-    test_int(conure_tdt_open(&tdt, &model->config, NULL), CONURE_OK);
+    test_int(conure_tdt_open(&tdt, &model->config, NULL, NULL), CONURE_OK);
     by_hand(how, &tdt);
     conure_session_options_init(&o);
     o.mode = CONURE_STREAM_CACHED;

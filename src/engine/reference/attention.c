@@ -117,6 +117,7 @@ typedef struct attention {
     double *dst;                         /* [T][d] */
     double *score;                       /* [threads][N] */
     double *query;                       /* [threads][2 * head width]: q + u, q + w */
+    double *most;                        /* [threads]: the largest score so far */
     bool *allowed;                       /* [threads][N] */
 } attention;
 
@@ -136,6 +137,8 @@ static void attend(void *arg, uint32_t item, uint32_t worker)
         const double *pos = a->positions + (size_t)(a->radius - (position - j)) * d + at;
         score[j] = (conure_ref_dot(with_u, a->k + (size_t)j * d + at, width) + conure_ref_dot(with_w, pos, width)) / sqrt((double)width);
         allowed[j] = conure_ref_valid(a->s, position) && conure_ref_valid(a->s, j) && in_context(c, position, j);
+        if (allowed[j] && !(fabs(score[j]) <= a->most[worker]))
+            a->most[worker] = conure_ref_magnitude(score + j, 1);
     }
     softmax(score, allowed, a->n_keys, a->s->r->mask == CONURE_MASK_NEMO);
     double *dst = a->dst + (size_t)i * d + at;
@@ -154,8 +157,8 @@ conure_status conure_ref_attention_run(conure_ref_step *s, uint32_t layer)
     const size_t n = past + rows, width = d / r->config->n_heads;
     double *m = conure_ref_take(s, n, d), *q = conure_ref_take(s, rows, d), *k = conure_ref_take(s, n, d), *v = conure_ref_take(s, n, d);
     double *out = conure_ref_take(s, rows, d), *add = conure_ref_take(s, rows, d), *score = conure_ref_take(s, threads, n);
-    double *query = conure_ref_take(s, threads, 2 * width), *allowed = conure_ref_take(s, threads, n);
-    if (!m || !q || !k || !v || !out || !add || !score || !query || !allowed)
+    double *query = conure_ref_take(s, threads, 2 * width), *allowed = conure_ref_take(s, threads, n), *most = conure_ref_take(s, threads, 1);
+    if (!m || !q || !k || !v || !out || !add || !score || !query || !allowed || !most)
         return CONURE_NO_MEMORY;
     if (past)
         memcpy(m, s->state->channel[s->state->current] + layer * past * d, past * d * sizeof *m);
@@ -169,11 +172,13 @@ conure_status conure_ref_attention_run(conure_ref_step *s, uint32_t layer)
     conure_ref_product(r, k, m, n, &y->linear_k);
     conure_ref_product(r, v, m, n, &y->linear_v);
     attention a = {.s = s, .y = y, .q = q, .k = k, .v = v, .n_keys = (int64_t)n, .dst = out, .score = score, .query = query,
-                   .allowed = (bool *)(void *)allowed};
+                   .most = most, .allowed = (bool *)(void *)allowed};
     CONURE_REF_TRY(positions(s, layer, (int64_t)n, &a.positions, &a.radius));
     conure_pool_run(r->pool, (uint32_t)rows * r->config->n_heads, attend, &a);
+    conure_ref_note_scores(r, y->linear_q.tensor->name, conure_ref_magnitude(most, threads));
     conure_ref_product(r, add, out, rows, &y->linear_out);
     for (size_t i = 0; i < rows * d; i++)
         s->x[i] += add[i];
+    conure_ref_note(r, y->linear_out.tensor->name, s->x, rows * d);
     return CONURE_OK;
 }

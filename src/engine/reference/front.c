@@ -66,6 +66,7 @@ static void convolve(conure_ref *r, const image *dst, const image *src, uint32_t
 {
     stage s = {src, dst, r->front.weight[index], r->front.bias[index], relu};
     conure_pool_run(r->pool, (uint32_t)dst->rows, convolve_row, &s);
+    conure_ref_note(r, "a 3x3 convolution of encoder.pre_encode", dst->data, (size_t)(dst->rows * dst->width * dst->channels));
 }
 
 static void pointwise(conure_ref *r, const image *dst, const image *src, uint32_t index)
@@ -137,5 +138,6 @@ conure_status conure_ref_front_run(conure_ref_step *s)
     const double scale = c->xscaling ? sqrt((double)d) : 1;
     for (int64_t i = 0; i < s->n_rows * d; i++)
         s->x[i] *= scale;
+    conure_ref_note(s->r, "the residual stream behind encoder.pre_encode", s->x, (size_t)(s->n_rows * d));
     return CONURE_OK;
 }

@@ -21,6 +21,7 @@ static conure_status feed_forward(conure_ref_step *s, const conure_ref_norm *nor
     conure_ref_product(s->r, add, wide, rows, linear2);
     for (size_t i = 0; i < rows * d; i++)
         s->x[i] += 0.5 * add[i];
+    conure_ref_note(s->r, linear2->tensor->name, s->x, rows * d);
     return CONURE_OK;
 }
 
@@ -36,8 +37,11 @@ static void depthwise(const conure_ref_step *s, const conure_ref_layer *y, const
                 sum += y->depthwise[i * kernel + k] * w[i * columns + t + k];
             sum += y->depthwise_bias ? y->depthwise_bias[i] : 0;
             sum = (sum - y->running_mean[i]) / sqrt(y->running_var[i] + 1e-5) * y->batch_norm.weight[i] + y->batch_norm.bias[i];
-            out[t * d + i] = conure_ref_silu(sum);
+            out[t * d + i] = sum;
         }
+    conure_ref_note(s->r, "a batch norm of encoder.layers", out, rows * d);
+    for (size_t i = 0; i < rows * d; i++)
+        out[i] = conure_ref_silu(out[i]);
 }
 
 /* x += pointwise2(silu(batch_norm(depthwise(glu(pointwise1(norm(x))))))), and the layer's time cache moves on. */
@@ -66,6 +70,7 @@ static conure_status convolve(conure_ref_step *s, uint32_t layer)
     conure_ref_product(r, add, out, rows, &y->pointwise_conv2);
     for (size_t i = 0; i < rows * d; i++)
         s->x[i] += add[i];
+    conure_ref_note(r, y->pointwise_conv2.tensor->name, s->x, rows * d);
     return CONURE_OK;
 }
 

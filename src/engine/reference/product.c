@@ -49,8 +49,10 @@ static void one_block(void *arg, uint32_t item, uint32_t worker)
 void conure_ref_product(conure_ref *r, double *y, const double *x, size_t rows, const conure_ref_matrix *w)
 {
     product p = {r, y, x, rows, w};
-    if (rows)
-        conure_pool_run(r->pool, (w->n + BLOCK - 1) / BLOCK, one_block, &p);
+    if (!rows)
+        return;
+    conure_pool_run(r->pool, (w->n + BLOCK - 1) / BLOCK, one_block, &p);
+    conure_ref_note(r, w->tensor->name, y, rows * w->n);
 }
 
 double conure_ref_dot(const double *a, const double *b, size_t n)

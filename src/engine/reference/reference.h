@@ -11,6 +11,7 @@
 
 #include "base/threads.h"
 #include "engine/engine.h"
+#include "engine/reference/range.h"
 
 #define CONURE_REF_FACTOR 8 /* mel frames to one encoder frame */
 
@@ -61,6 +62,7 @@ typedef struct conure_ref {
     void *progress_user;
     conure_probe_fn probe;
     void *probe_user;
+    conure_ref_range *range;   /* NULL: nobody asks */
     conure_pool *pool;
     void *arena;               /* what follows, and every vector above, as doubles */
     conure_ref_front front;
@@ -130,6 +132,13 @@ double conure_ref_dot(const double *a, const double *b, size_t n);
 double conure_ref_sigmoid(double x);
 double conure_ref_silu(double x);
 void conure_ref_layer_norm(double *y, const double *x, size_t rows, size_t d, const conure_ref_norm *norm);
+
+/* ---- range.c ---- */
+/* The largest |x| of n values; infinite where one is no number. */
+double conure_ref_magnitude(const double *x, size_t n);
+/* Activations x [n] went by, of the weight (or block) `where`; a layer's scores up to that magnitude. */
+void conure_ref_note(const conure_ref *r, const char *where, const double *x, size_t n);
+void conure_ref_note_scores(const conure_ref *r, const char *where, double magnitude);
 
 /* ---- front.c ---- */
 int64_t conure_ref_frames(int64_t mel_frames); /* ceil(n / 8) */

@@ -372,22 +372,19 @@ uint32_t keep_norms(INetworkDefinition &network)
 }
 #endif
 
-/* From 11 on a network's own types say what it computes in, and the flags are gone. */
+/* From 11 on the graph's own types say what is computed in, and the flags are gone. */
 conure_status set_precision(IBuilderConfig &config, INetworkDefinition &network, conure_trt_precision precision, uint32_t *kept, conure_error *err)
 {
-    (void)err; /* some versions have nothing to refuse */
+    (void)network;
+    (void)err;
     *kept = 0;
     if (precision == CONURE_TRT_TF32)
         config.setFlag(BuilderFlag::kTF32);
     else
         config.clearFlag(BuilderFlag::kTF32);
+#if NV_TENSORRT_MAJOR < 11
     if (precision == CONURE_TRT_F32 || precision == CONURE_TRT_TF32)
         return CONURE_OK;
-#if NV_TENSORRT_MAJOR >= 11
-    (void)network;
-    return conure_fail(err, CONURE_UNSUPPORTED, "TensorRT %s takes precisions from the graph alone, and the graph is f32: build f32 or tf32",
-                       VERSION);
-#else
 #if NV_TENSORRT_MAJOR < 9
     if (precision == CONURE_TRT_BF16)
         return conure_fail(err, CONURE_UNSUPPORTED, "TensorRT %s has no bf16: 10 and later do", VERSION);
@@ -397,8 +394,8 @@ conure_status set_precision(IBuilderConfig &config, INetworkDefinition &network,
 #endif
     config.setFlag(BuilderFlag::kPREFER_PRECISION_CONSTRAINTS);
     *kept = keep_norms(network);
-    return CONURE_OK;
 #endif
+    return CONURE_OK;
 }
 
 const conure_trt_range *range_of(const conure_trt_build_options *o, const char *name)

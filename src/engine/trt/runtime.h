@@ -52,7 +52,7 @@ void conure_trt_blob_free(conure_trt_blob *blob); /* {0} is fine; while the conu
 
 typedef struct conure_trt_build_options {
     const char *onnx;              /* a file; weights beside it */
-    conure_trt_precision precision;
+    conure_trt_precision precision; /* from TensorRT 11 on the graph has it, and TF32 alone is set here */
     const conure_trt_range *ranges;
     uint32_t n_ranges;
     uint32_t level;                /* 0 .. 5: how long better kernels are looked for */

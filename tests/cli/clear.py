@@ -1,0 +1,209 @@
+"""conure clear as its users see it: exit codes, the folder, --verify, --diff, --only, --resume, --redact, bad input.
+clear.py CONURE SOURCE_DIR"""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+CONURE, SOURCE = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).absolute()
+TINY = SOURCE / "tests/data/models/tiny-v3.nemo"
+AUDIO = SOURCE / "tests/data/audio"
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}
+GATES = ("reference integrity provenance contract finite features functional batch confidence noise closed_loop flow audio latency "
+         "self_test").split()
+
+
+def run(*arguments, code=0):
+    done = subprocess.run([CONURE, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT, timeout=250)
+    if done.returncode != code:
+        raise AssertionError(f"{arguments}: exit status {done.returncode}, expected {code}\n{done.stdout}{done.stderr}")
+    return done
+
+
+class Clear(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.root = pathlib.Path(cls.folder.name)
+        run("contract", "derive", "-m", TINY, "--cache", 64, "--chunk", 8, "--shift", 1, "--schedule", "export", "--profiles", 121, "-o",
+            cls.root / "k.json")
+        run("contract", "derive", "--cache", 64, "--chunk", 8, "--shift", 1, "--schedule", "export", "--profiles", 121, "-o", cls.root / "speech.json")
+        (cls.root / "said.tsv").write_text(f"file\ttext\n{AUDIO}/goforward.flac\tgo forward ten meters\n{AUDIO}/cards_001.flac\tten of clubs\n")
+        cls.config = {"clearance": 1, "model": str(TINY), "candidate": "cpu:f32@isa=c", "contract": "k.json", "threads": 1,
+                      "chunks": {"functional": 6, "closed_loop": 8, "noise": 2, "latency": 8, "self_test": 8},
+                      "golden": [{"file": str(pathlib.Path(CONURE).parent / "tests/data/golden/tiny-v3.steps.safetensors"), "case": "export121"}],
+                      "not_applicable": {"audio": "random weights say nothing"}}
+        cls.write("tiny.json")
+        cls.out = cls.root / "out"
+        cls.done = run("clear", cls.root / "tiny.json", "-o", cls.out)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    @classmethod
+    def write(cls, name, **changes):
+        (cls.root / name).write_text(json.dumps(cls.config | changes))
+        return cls.root / name
+
+    def copy(self, name):
+        shutil.copytree(self.out, self.root / name)
+        return self.root / name
+
+    def report(self, folder):
+        return json.loads((folder / "report.json").read_text())
+
+    def test_whole_suite(self):
+        self.assertTrue(self.done.stdout.startswith("cleared\n"), self.done.stdout)
+        report = self.report(self.out)
+        self.assertEqual(report["verdict"], "cleared")
+        self.assertEqual([g["gate"] for g in report["gates"]], GATES)
+        verdicts = {g["gate"]: g["verdict"] for g in report["gates"]}
+        self.assertEqual(verdicts.pop("audio"), "not_applicable")
+        self.assertEqual(set(verdicts.values()), {"pass"}, verdicts)
+        self.assertTrue(any("audio was not looked at" in r for r in report["risks"]), report["risks"])
+        html = (self.out / "report.html").read_text()
+        for needle in ("<svg", "cpu f32", report["stages"]["inputs"]["files"]["model"]["sha256"], "closed_loop"):
+            self.assertIn(needle, html)
+        self.assertIn("random weights say nothing", (self.out / "report.md").read_text())
+        lines = (self.out / "series/closed_loop.csv").read_text().splitlines()
+        self.assertEqual(len(lines), 1 + 8)
+        for line in (self.out / "SHA256SUMS").read_text().splitlines():
+            sha256, name = line.split("  ")
+            self.assertEqual(hashlib.sha256((self.out / name).read_bytes()).hexdigest(), sha256)
+
+    def test_verify(self):
+        self.assertIn("as it was written", run("clear", "--verify", self.out).stdout)
+        for number, (name, damage) in enumerate({
+            "report.html": lambda p: p.write_text(p.read_text() + "<!-- -->"),
+            "evidence/functional.json": lambda p: p.write_text(re.sub(r'"encoder_output": \[\s*[^,]*', '"encoder_output": [0.5', p.read_text())),
+            "report.json": lambda p: p.write_text(p.read_text().replace('"cleared"', '"not_cleared"', 1)),
+        }.items()):
+            folder = self.copy(f"damaged{number}")
+            damage(folder / name)
+            out = run("clear", "--verify", folder, code=1).stdout
+            self.assertIn(f"{name}: is not as it was written", out)
+            self.assertEqual("its evidence gives another result" in out, name != "report.html", out)
+        run("clear", "--verify", self.root, code=2)
+        run("clear", "--verify", code=2)
+        folder = self.copy("escapes")
+        (folder / "SHA256SUMS").write_text("0" * 64 + "  ../k.json\n")
+        self.assertIn("a line that is none", run("clear", "--verify", folder, code=1).stdout)
+
+    def test_verify_says_what_changed_since(self):
+        contract = self.root / "other.json"
+        contract.write_text((self.root / "k.json").read_text())
+        out = self.root / "changed"
+        run("clear", self.write("changed.json", contract="other.json"), "-o", out, "--only", "contract", code=1)
+        run("clear", "--verify", out, code=1)  # not proven, but as it was
+        contract.write_text(contract.read_text() + "\n")
+        self.assertIn("contract (", run("clear", "--verify", out, code=1).stdout)
+
+    def test_diff(self):
+        self.assertIn("verdict: cleared, cleared", run("clear", "--diff", self.out, self.out).stdout)
+        other = self.root / "bf16"
+        run("clear", self.write("bf16.json", candidate="cpu:bf16@isa=c"), "-o", other, "--only", "functional,closed_loop", code=1)
+        out = run("clear", "--diff", self.out, other, code=1).stdout
+        self.assertIn("verdict: cleared, not_cleared", out)
+        self.assertRegex(out, r"functional +pass, fail")
+        self.assertIn("encoder_output: largest error", out)
+
+    def test_only_keeps_what_others_found(self):
+        folder = self.copy("only")
+        before = (folder / "evidence/noise.json").read_bytes()
+        run("clear", self.root / "tiny.json", "-o", folder, "--only", "functional")
+        self.assertEqual((folder / "evidence/noise.json").read_bytes(), before)
+        self.assertEqual(self.report(folder)["verdict"], "cleared")
+        out = run("clear", self.root / "tiny.json", "-o", folder, "--only", "functional,speed", code=2).stderr
+        self.assertIn('there is no gate "speed"', out)
+
+    def test_resume(self):
+        out = self.root / "resumed"
+        config = self.write("long.json", chunks=self.config["chunks"] | {"closed_loop": 100000})
+        process = subprocess.Popen([CONURE, "clear", str(config), "-o", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env=ENVIRONMENT)
+        deadline = time.time() + 200
+        while not (out / "evidence/functional.json").exists() and time.time() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, err)
+        self.assertIn("--resume goes on", err)
+        self.assertFalse((out / "report.json").exists())
+        stamp = (out / "evidence/functional.json").stat().st_mtime_ns
+        # Another configuration rests on other things: nothing of it is taken.  The same one goes on with it.
+        run("clear", self.root / "tiny.json", "-o", self.copy("again"), "--resume")
+        key = json.loads((out / "evidence/functional.json").read_text())["key"]
+        self.assertNotEqual(key, json.loads((self.out / "evidence/functional.json").read_text())["key"])
+        self.assertEqual((out / "evidence/functional.json").stat().st_mtime_ns, stamp)
+
+    def test_speech_and_redaction(self):
+        out = self.root / "speech"
+        tolerances = SOURCE / "tolerances/embedded-int8.json"
+        run("clear", "--candidate", "cpu:int8", "--contract", self.root / "speech.json", "--manifest", self.root / "said.tsv", "--tolerances", tolerances,
+            "-o", out, "--only", "audio,functional,integrity", "--redact", code=1)
+        gates = {g["gate"]: g["verdict"] for g in self.report(out)["gates"]}
+        self.assertEqual((gates["audio"], gates["functional"]), ("pass", "pass"))
+        clips = self.report(out)["stages"]["audio"]["clips"]
+        self.assertEqual([set(c) >= {"words", "offline", "live"} for c in clips], [True, True])
+        for file in out.rglob("*"):
+            if file.is_file():
+                for secret in ("meters", "goforward", "clubs", "said.tsv"):
+                    self.assertNotIn(secret, file.read_text(), file)
+
+    def test_what_runs_is_what_was_cleared(self):
+        clip = AUDIO / "cards_001.flac"
+        same = ["transcribe", "-m", TINY, "--engine", "cpu:f32@isa=c", "--clearance", self.out]
+        self.assertNotIn("clearance", run(*same, "--strict", clip).stderr)
+        self.assertNotIn("clearance", run("stream", *same[1:], "--strict", clip).stderr)
+        other = ["transcribe", "-m", TINY, "--engine", "cpu:bf16", "--clearance", self.out]
+        self.assertIn('it is about "cpu f32, mask nemo"', run(*other, clip).stderr)
+        self.assertIn("does not hold here", run(*other, "--strict", clip, code=3).stderr)
+        self.assertIn("it is about the weights", run("transcribe", "--clearance", self.out, clip).stderr)
+        typed = self.copy("typed")
+        text = (typed / "report.json").read_text()
+        (typed / "report.json").write_text(text.replace('"bad_steps": 0', '"bad_steps": 1'))
+        self.assertIn("its evidence says not_cleared", run(*same[:-1], typed, "--strict", clip, code=3).stderr)
+        self.assertIn("cannot open", run(*same[:-1], self.root / "nowhere", clip, code=3).stderr)
+
+    def test_self_test_prints_the_matrix(self):
+        out = run("clear", self.root / "tiny.json", "-o", self.copy("trial"), "--self-test").stdout
+        self.assertRegex(out, r"layers_swapped +\. \. .*X")
+        self.assertRegex(out, r"(\d+) of \1 faults caught by their gate, 3 of 3 honest pairs pass")
+
+    def test_bad_input(self):
+        said = {
+            '{"candidates": "cpu"}': "candidates is no member",
+            '{"chunks": {"functional": 0}}': "chunks.functional is not a whole number from 1",
+            '{"not_applicable": {"flow": "no"}}': "only batch, confidence",
+            '{"pins": {"model": "abc"}}': "pins.model is not a SHA-256",
+            '{"clearance": 2}': "supported: 1",
+            '[1': "line 1",
+            '{"audio": 3}': "audio is not an object",
+        }
+        for text, needle in said.items():
+            (self.root / "bad.json").write_text(text)
+            self.assertIn(needle, run("clear", self.root / "bad.json", "-o", self.root / "bad", code=2).stderr)
+        self.assertIn("which candidate", run("clear", "-o", self.root / "bad", code=2).stderr)
+        self.assertIn("which contract", run("clear", "--candidate", "cpu", "-o", self.root / "bad", code=2).stderr)
+        self.assertIn("where to?", run("clear", "--candidate", "cpu", code=2).stderr)
+        # A contract of another model, a pin that does not hold: said by provenance.
+        for changes, needle in (({"contract": "speech.json"}, "contract"), ({"pins": {"model": "0" * 64}}, "pinned")):
+            out = self.root / f"wrong-{needle}"
+            done = run("clear", self.write("wrong.json", **changes), "-o", out, "--only", "provenance", code=1 if needle == "pinned" else 1)
+            gate = next(g for g in self.report(out)["gates"] if g["gate"] == "provenance")
+            self.assertEqual(gate["verdict"], "fail", done.stdout)
+            self.assertIn(needle, " ".join(gate["why"]))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -1,0 +1,1 @@
+conure_test(hotwords ${CMAKE_CURRENT_LIST_DIR}/hotwords.c)
