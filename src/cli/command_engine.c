@@ -241,7 +241,7 @@ typedef struct timing {
     void *self;
     conure_contract contract;
     bool has_contract;
-    uint32_t batches[LIST_MAX], n_batches, frames[LIST_MAX], n_frames;
+    uint32_t batches[LIST_MAX], n_batches, frames[LIST_MAX], drops[LIST_MAX], n_frames;
 } timing;
 
 static conure_status prepare(timing *t, const time_settings *s, conure_error *err)
@@ -260,8 +260,12 @@ static conure_status prepare(timing *t, const time_settings *s, conure_error *er
         status = conure_fail(err, CONURE_BAD_ARG, "conure engine time: name a --contract, whose steps are timed, or --frames of slices offline");
     if (status == CONURE_OK && s->frames)
         status = parse_list("frames", s->frames, t->frames, &t->n_frames, err);
-    for (uint32_t i = 0; status == CONURE_OK && !s->frames && i < t->contract.n_profiles && i < LIST_MAX; i++)
+    for (uint32_t i = 0; t->has_contract && i < LIST_MAX; i++)
+        t->drops[i] = t->contract.streaming.drop_extra[1];
+    for (uint32_t i = 0; status == CONURE_OK && !s->frames && i < t->contract.n_profiles && i < LIST_MAX; i++) {
+        t->drops[t->n_frames] = t->contract.streaming.drop_extra[t->contract.profiles[i].steps != CONURE_STEPS_FIRST];
         t->frames[t->n_frames++] = t->contract.profiles[i].t_opt;
+    }
     if (status == CONURE_OK)
         status = open_model(&t->model, s->model, err);
     if (status == CONURE_OK && t->has_contract)
@@ -294,7 +298,7 @@ static conure_status time_all(timing *t, const time_settings *s, json_t *results
         for (uint32_t j = 0; j < t->n_batches && status == CONURE_OK; j++) {
             conure_step_times times;
             const conure_step_shape shape = {.n_frames = t->frames[i], .batch = t->batches[j], .offline = !t->has_contract,
-                                             .drop_first = t->has_contract ? t->contract.streaming.drop_extra[1] : 0};
+                                             .drop_first = t->drops[i]};
             conure_progress("timing %u frames, batch %u", shape.n_frames, shape.batch);
             status = conure_time_steps(&times, t->engine, t->self, &t->model->config, t->has_contract ? &t->contract : NULL, &shape,
                                        (uint32_t)s->n_steps, &conure_interrupted, err);

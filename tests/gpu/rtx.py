@@ -42,7 +42,7 @@ def build(path, frames, batch):
     config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     assert plan is not None and plan.nbytes > 100000, path
-    print(f"gpu.rtx: {path.name}, T {frames[0]}..{frames[2]}, B {batch[0]}..{batch[2]}: {network.num_layers} layers, {plan.nbytes} bytes", flush=True)
+    print(f"gpu.rtx: {path.parent.name}/{path.name}, T {frames[0]}..{frames[2]}, B {batch[0]}..{batch[2]}: {network.num_layers} layers, {plan.nbytes} bytes", flush=True)
 
 
 print(f"gpu.rtx: TensorRT-RTX {trt.__version__}", flush=True)
@@ -51,9 +51,13 @@ with tempfile.TemporaryDirectory() as room:
     contract = room / "contract.json"
     for name in ("tiny-v3", "tiny-alt", "tiny-hostile"):
         model = SOURCE / f"tests/data/models/{name}.nemo"
-        conure("contract", "derive", "-m", model, "--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121,
-               "-o", contract)
-        conure("export", "onnx", "-m", model, "--contract", contract, "--opset", 17, "-o", room / name)
-        build(room / name / "encoder_streaming.onnx", (121, 121, 121), (1, 1, 1))
-        build(room / name / "encoder_streaming.onnx", (121, 121, 121), (1, 4, 8))
-        build(room / name / "encoder-model.onnx", (64, 320, 640), (1, 1, 4))
+        for precision, opset in (("f32", 16), ("f32", 17), ("f16", 17), ("bf16", 17)):
+            folder = room / f"{name}-{precision}-{opset}"
+            conure("contract", "derive", "-m", model, "--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121,
+                   "--precision", precision, "-o", contract)
+            conure("export", "onnx", "-m", model, "--contract", contract, "--graphs", "encoder,streaming", "--precision", precision,
+                   "--opset", opset, "-o", folder)
+            step, whole = next(folder.glob("encoder_streaming.*onnx")), next(folder.glob("encoder-model.*onnx"))
+            build(step, (121, 121, 121), (1, 1, 1))
+            build(step, (121, 121, 121), (1, 4, 8))
+            build(whole, (64, 320, 640), (1, 1, 4))
