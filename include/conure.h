@@ -111,6 +111,7 @@ typedef enum conure_format {
     CONURE_FORMAT_NEMO = 1,
     CONURE_FORMAT_HUGGINGFACE = 2,
     CONURE_FORMAT_CONURE = 3, /* written by conure_model_convert() */
+    CONURE_FORMAT_GRAPHS = 4, /* a folder of graphs that were exported: only an engine that is handed graphs runs it */
 } conure_format;
 
 typedef struct conure_model_options {
@@ -138,7 +139,7 @@ typedef struct conure_model_info {
 
 CONURE_API void conure_model_options_init(conure_model_options *options);
 
-/* Open a checkpoint: a .nemo archive, a Hugging Face folder, or a converted file; the content
+/* Open a checkpoint: a .nemo archive, a Hugging Face folder, a converted file, or a folder of exported graphs; the content
  * decides, not the name.  The file is mapped, not read: it must not shrink while the model is open.
  *
  *   out      receives the model; NULL on failure

@@ -151,7 +151,8 @@ static conure_status open_parts(engine_candidate *c, const char *words, const co
     const conure_precision own = c->engine->precision ? c->engine->precision : CONURE_PRECISION_F32;
     const conure_precision precision = spec.precision ? spec.precision : own;
     const conure_engine_options options = {
-        .isa = spec.isa[0] ? spec.isa : NULL, .precision = precision,
+        .isa = spec.isa[0] ? spec.isa : NULL, .device = spec.device, .library = spec.library[0] ? spec.library : NULL,
+        .precision = precision,
         .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX,
         .mask = k->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, .cancel = o->cancel, .log = o->log};
     snprintf(c->base.precision, sizeof c->base.precision, "%s", conure_precision_name(options.precision));

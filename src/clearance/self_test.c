@@ -200,11 +200,15 @@ static bool vary(char *out, size_t cap, const char *spec, const char *part)
     const bool isa = strncmp(part, "isa=", 4) == 0;
     if (isa && strncmp(spec, "cpu", 3) != 0)
         return false;
-    char kept[64] = "";
+    char kept[640] = "";
     if (isa && parsed.n_threads)
         snprintf(kept, sizeof kept, ",threads=%u", parsed.n_threads);
     else if (!isa && parsed.isa[0])
         snprintf(kept, sizeof kept, ",isa=%s", parsed.isa);
+    if (parsed.device)
+        snprintf(kept + strlen(kept), sizeof kept - strlen(kept), ",device=%u", parsed.device);
+    if (parsed.library[0])
+        snprintf(kept + strlen(kept), sizeof kept - strlen(kept), ",library=%s", parsed.library);
     snprintf(out, cap, "%.*s@%s%s", at ? (int)(at - spec) : (int)strlen(spec), spec, part, kept);
     return true;
 }

@@ -5,6 +5,7 @@ add_library(conure_clearance STATIC
     ${CMAKE_CURRENT_LIST_DIR}/candidate.c
     ${CMAKE_CURRENT_LIST_DIR}/candidate_engine.c
     ${CMAKE_CURRENT_LIST_DIR}/candidate_exec.c
+    ${CMAKE_CURRENT_LIST_DIR}/check.c
     ${CMAKE_CURRENT_LIST_DIR}/chunk.c
     ${CMAKE_CURRENT_LIST_DIR}/diagnose.c
     ${CMAKE_CURRENT_LIST_DIR}/diagnose_plot.c

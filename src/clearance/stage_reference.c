@@ -139,7 +139,8 @@ static conure_status encoder(json_t *out, const stored *s, const conure_clearing
     const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : c->options.n_threads;
     if (status == CONURE_OK) {
         const conure_engine_options options = {
-            .isa = spec.isa[0] ? spec.isa : NULL, .precision = conure_engine_precision(engine, model, spec.precision),
+            .isa = spec.isa[0] ? spec.isa : NULL, .device = spec.device, .library = spec.library[0] ? spec.library : NULL,
+            .precision = conure_engine_precision(engine, model, spec.precision),
             .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX, .mask = CONURE_MASK_NEMO,
             .cancel = c->options.cancel, .log = c->options.log};
         status = engine->open(&self, model, &options, s->err);

@@ -7,7 +7,7 @@
 #include "base/system.h"
 #include "base/threads.h"
 #include "clearance/errors.h"
-#include "contract/check.h"
+#include "clearance/check.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -37,7 +37,8 @@ static conure_status check_engine(conure_check_report *report, const conure_clea
     const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : c->options.n_threads;
     const conure_precision own = engine->precision ? engine->precision : CONURE_PRECISION_F32;
     const conure_engine_options options = {
-        .isa = spec.isa[0] ? spec.isa : NULL, .precision = spec.precision ? spec.precision : own,
+        .isa = spec.isa[0] ? spec.isa : NULL, .device = spec.device, .library = spec.library[0] ? spec.library : NULL,
+        .precision = spec.precision ? spec.precision : own,
         .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX,
         .mask = c->contract->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, .cancel = c->options.cancel, .log = c->options.log};
     const conure_check_options check = {.seed = c->seed, .cancel = c->options.cancel};

@@ -170,6 +170,8 @@ static conure_status measure_encoder(bench_state *st, uint32_t row, conure_error
         return status;
     conure_stats_of(st->encoder, b->runs, &e->s);
     conure_flops_encoder(&st->model->config, e->mel_frames, &e->flops);
+    if (st->model->graphs) /* nothing says what is inside */
+        e->flops = (conure_flops){.encoder_frames = e->flops.encoder_frames};
     return CONURE_OK;
 }
 
@@ -186,7 +188,7 @@ static conure_status resolve(bench_state *st, conure_error *err)
         return status;
     b->precision = spec.precision ? spec.precision : b->recognizer.precision;
     const conure_engine *engine;
-    status = conure_engine_find(&engine, b->recognizer.engine ? spec.engine : "cpu", err);
+    status = conure_engine_find(&engine, b->recognizer.engine ? spec.engine : conure_engine_default(st->model), err);
     if (status != CONURE_OK)
         return status;
     b->precision = conure_engine_precision(engine, st->model, b->precision);

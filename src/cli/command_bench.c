@@ -189,7 +189,7 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "P", AT(precision),
      .choices = precisions, .help = "f32, bf16 or int8; f64 with --engine ref, tf32 or f16 with trt (default: as conure transcribe)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
-     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu); what it says wins over "
+     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME], NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over "
              "--precision, --threads and --isa"},
     {.kind = CONURE_OPTION_TEXT, .name = "isa", .value = "NAME", AT(isa),
      .help = "instructions to use at most: c, avx2, avx512, vnni, bf16, amx, native (default: native)"},

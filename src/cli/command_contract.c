@@ -176,7 +176,8 @@ static conure_status open_engine(const check_settings *s, const conure_contract 
         return status;
     const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : (uint32_t)s->n_threads;
     const conure_engine_options options = {
-        .isa = spec.isa[0] ? spec.isa : NULL, .precision = spec.precision,
+        .isa = spec.isa[0] ? spec.isa : NULL, .device = spec.device, .library = spec.library[0] ? spec.library : NULL,
+        .precision = spec.precision,
         .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX,
         .mask = k->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, .cancel = &conure_interrupted,
         .log = {conure_log_to_terminal, NULL}};

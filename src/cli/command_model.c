@@ -12,7 +12,7 @@
 #include "cli/terminal.h"
 #include "stream/random.h"
 
-static const char *const format_names[] = {"", "nemo", "huggingface", "conure"};
+static const char *const format_names[] = {"", "nemo", "huggingface", "conure", "graphs"};
 static const char *const mask_names[] = {"", "nemo", "exact"};
 
 static int fail(conure_status status, const conure_error *err)
@@ -77,10 +77,14 @@ static void print_text(const conure_model_info *i)
     printf("name         %s\n", i->name);
     printf("format       %s\n", format_names[i->format]);
     printf("hash         %s\n", i->sha256);
-    printf("parameters   %.1f million\n", (double)i->n_parameters / 1e6);
-    printf("weights      %s, %s\n", i->weights, conure_text_bytes(i->weight_bytes, size));
-    printf("encoder      %u layers, width %u, %u heads, mask %s\n", i->n_layers, i->d_model, i->n_heads,
-           mask_names[i->mask]);
+    if (i->format == CONURE_FORMAT_GRAPHS) { /* which do not say what is inside */
+        printf("weights      as they were exported, %s\n", conure_text_bytes(i->weight_bytes, size));
+        printf("encoder      width %u\n", i->d_model);
+    } else {
+        printf("parameters   %.1f million\n", (double)i->n_parameters / 1e6);
+        printf("weights      %s, %s\n", i->weights, conure_text_bytes(i->weight_bytes, size));
+        printf("encoder      %u layers, width %u, %u heads, mask %s\n", i->n_layers, i->d_model, i->n_heads, mask_names[i->mask]);
+    }
     printf("audio        %u Hz, %u mel bins, one frame each %g s\n", i->sample_rate_hz, i->mel_bins,
            i->frame_s);
     printf("tokens       %u and blank, %u durations\n", i->vocab_size, i->n_durations);

@@ -250,7 +250,7 @@ static const conure_option options[] = {
      .choices = precisions,
      .help = "compute in f32, bf16 or int8; f64 with --engine ref, tf32 or f16 with trt (default: f32, but int8 for a file with int8 weights)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
-     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu); what it says wins over "
+     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME], NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over "
              "--precision, --threads and --isa"},
     {.kind = CONURE_OPTION_TEXT, .name = "clearance", .value = "DIR", AT(clearance), .complete = CONURE_COMPLETE_FOLDER,
      .help = "a folder of conure clear: warn when it is not about this model, engine and precision, or did not end in cleared"},

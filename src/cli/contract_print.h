@@ -3,7 +3,7 @@
 #ifndef CONURE_CLI_CONTRACT_PRINT_H
 #define CONURE_CLI_CONTRACT_PRINT_H
 
-#include "contract/check.h"
+#include "clearance/check.h"
 
 /* The whole, and the lengths of n_steps steps on each profile. */
 bool conure_contract_print(const conure_contract *contract, const char *sha256, uint32_t n_steps, bool json);

@@ -30,6 +30,9 @@
 #include "cli/measure.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
+#ifdef CONURE_HAVE_ONNX
+#include "engine/ort/library.h"
+#endif
 #ifdef CONURE_HAVE_TRT
 #include "engine/trt/runtime.h"
 #endif
@@ -162,6 +165,26 @@ static void tensorrt(conure_findings *f)
 #endif
 }
 
+/* What --engine ort/... would use. */
+static void onnx_runtime(conure_findings *f)
+{
+#ifdef CONURE_HAVE_ONNX
+    conure_ort_library library;
+    conure_error err = {""};
+    char providers[256];
+    if (conure_ort_library_open(&library, NULL, &err) != CONURE_OK) {
+        const bool named = getenv("CONURE_ORT_LIBRARY") && *getenv("CONURE_ORT_LIBRARY");
+        advise(add(f, "onnxruntime", CONURE_FINDING_NOTE, named ? "cannot be used" : "not there"), "%s%s", named ? "" : "optional; ", err.text);
+        return;
+    }
+    conure_ort_providers(&library, providers, sizeof providers);
+    advise(add(f, "onnxruntime", CONURE_FINDING_GOOD, "%s, providers %s", library.version, providers), "%s", library.path);
+    conure_ort_library_close(&library);
+#else
+    advise(add(f, "onnxruntime", CONURE_FINDING_NOTE, "engines ort/... are not built"), "configure with -DCONURE_ONNX=ON");
+#endif
+}
+
 /* The nearest folder that exists decides whether the cache could be made. */
 static bool creatable(const char *path)
 {
@@ -286,6 +309,7 @@ void conure_doctor_examine(conure_findings *f, const char *given, const char *is
     threads(f);
     memory(f);
     libraries(f);
+    onnx_runtime(f);
     tensorrt(f);
     cache(f);
     embedded(f);

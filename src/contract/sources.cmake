@@ -1,6 +1,5 @@
 target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/assertions.c
-    ${CMAKE_CURRENT_LIST_DIR}/check.c
     ${CMAKE_CURRENT_LIST_DIR}/derive.c
     ${CMAKE_CURRENT_LIST_DIR}/metrics.c
     ${CMAKE_CURRENT_LIST_DIR}/read.c

@@ -7,6 +7,12 @@
 static const conure_engine *const engines[] = {
     &conure_engine_native_cpu, /* always built: the others are compared with it */
     &conure_engine_reference,  /* the yardstick, in double */
+#ifdef CONURE_HAVE_ONNX
+    &conure_engine_ort_cpu, /* ONNX Runtime, where its library is found */
+    &conure_engine_ort_cuda,
+    &conure_engine_ort_tensorrt,
+    &conure_engine_ort_nvtensorrtrtx,
+#endif
 #ifdef CONURE_HAVE_TRT
     &conure_engine_trt,
 #endif
@@ -69,6 +75,11 @@ conure_precision conure_engine_precision(const conure_engine *engine, const conu
     return model->weight_dtype == CONURE_I8 ? CONURE_PRECISION_INT8 : CONURE_PRECISION_F32;
 }
 
+const char *conure_engine_default(const conure_model *model)
+{
+    return model->graphs ? "ort/cpu" : "cpu";
+}
+
 static bool copy_part(char *dst, size_t cap, const char *src, size_t n)
 {
     if (n == 0 || n >= cap)
@@ -78,28 +89,40 @@ static bool copy_part(char *dst, size_t cap, const char *src, size_t n)
     return true;
 }
 
+static bool parse_number(const char *text, const char *stop, unsigned long max, uint32_t *out)
+{
+    char *end = NULL;
+    const unsigned long number = strtoul(text, &end, 10);
+    *out = (uint32_t)number;
+    return *text >= '0' && *text <= '9' && end == stop && number <= max;
+}
+
 static conure_status parse_setting(conure_engine_spec *spec, const char *text, size_t n, conure_error *err)
 {
+    const char *stop = text + n;
     if (n > 8 && memcmp(text, "threads=", 8) == 0) {
-        char *end = NULL;
-        const unsigned long threads = strtoul(text + 8, &end, 10);
-        if (text[8] >= '1' && text[8] <= '9' && end == text + n && threads <= 64) {
-            spec->n_threads = (uint32_t)threads;
+        if (parse_number(text + 8, stop, 64, &spec->n_threads) && spec->n_threads)
             return CONURE_OK;
-        }
         return conure_fail(err, CONURE_BAD_ARG, "engine setting '%.*s': threads is 1 to 64", (int)n, text);
+    }
+    if (n > 7 && memcmp(text, "device=", 7) == 0) {
+        if (parse_number(text + 7, stop, 255, &spec->device))
+            return CONURE_OK;
+        return conure_fail(err, CONURE_BAD_ARG, "engine setting '%.*s': device is 0 to 255", (int)n, text);
     }
     if (n > 4 && memcmp(text, "isa=", 4) == 0 && copy_part(spec->isa, sizeof spec->isa, text + 4, n - 4))
         return CONURE_OK;
-    return conure_fail(err, CONURE_BAD_ARG, "engine setting '%.*s': known are threads=N and isa=NAME", (int)n, text);
+    if (n > 8 && memcmp(text, "library=", 8) == 0 && copy_part(spec->library, sizeof spec->library, text + 8, n - 8))
+        return CONURE_OK;
+    return conure_fail(err, CONURE_BAD_ARG, "engine setting '%.*s': known are threads=N, isa=NAME, device=N and library=PATH", (int)n, text);
 }
 
 conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *text, conure_error *err)
 {
-    const char *at = text + strcspn(text, ":@");
+    const char *at = text + strcspn(text, ":@"); /* a path behind the '@' may hold any of these */
     *spec = (conure_engine_spec){.precision = CONURE_PRECISION_DEFAULT};
     if (!copy_part(spec->engine, sizeof spec->engine, text, (size_t)(at - text)))
-        return conure_fail(err, CONURE_BAD_ARG, "engine '%s': expected BACKEND[/PROVIDER][:PRECISION][@threads=N,isa=NAME], "
+        return conure_fail(err, CONURE_BAD_ARG, "engine '%s': expected BACKEND[/PROVIDER][:PRECISION][@threads=N,isa=NAME,..], "
                            "for example cpu:int8@threads=2", text);
     if (*at == ':') {
         const size_t n = strcspn(++at, "@");

@@ -21,6 +21,8 @@ typedef struct conure_engine_options {
     conure_progress_fn progress; /* NULL or called as encode() goes on; false cancels */
     void *progress_user;
     conure_log log;
+    uint32_t device;     /* of engines that have several, from 0 */
+    const char *library; /* of engines that open one at run time; NULL: where they look for it */
 } conure_engine_options;
 
 typedef struct conure_engine {
@@ -82,15 +84,17 @@ typedef struct conure_engine {
                            uint32_t n, float *logits, conure_error *err);
 } conure_engine;
 
-/* A candidate in words, BACKEND[/PROVIDER][:PRECISION][@threads=N,isa=NAME]: what --engine takes. */
+/* A candidate in words, BACKEND[/PROVIDER][:PRECISION][@threads=N,isa=NAME,device=N,library=PATH]: what --engine takes. */
 typedef struct conure_engine_spec {
     char engine[64];            /* "cpu", "ort/cuda" */
     conure_precision precision; /* DEFAULT when not given */
     uint32_t n_threads;         /* 0 when not given */
     char isa[32];               /* "" when not given */
+    uint32_t device;            /* 0 when not given */
+    char library[512];          /* "" when not given */
 } conure_engine_spec;
 
-/* BAD_ARG names the part that is wrong and what is accepted there. */
+/* BAD_ARG names the part that is wrong and what is accepted there.  A path that holds a comma cannot be given. */
 conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *text, conure_error *err);
 
 /* "f32", "bf16", "int8", "f64", "tf32", "f16"; NULL for DEFAULT and what is none. */
@@ -100,11 +104,15 @@ const char *conure_precision_name(conure_precision precision);
  * matrices are int8, and f32. */
 conure_precision conure_engine_precision(const conure_engine *engine, const conure_model *model, conure_precision asked);
 
+/* The engine of a model for which none was asked: "cpu", but "ort/cpu" for exported graphs; static. */
+const char *conure_engine_default(const conure_model *model);
+
 /* By name; a BACKEND error names those that this build has. */
 conure_status conure_engine_find(const conure_engine **out, const char *name, conure_error *err);
 
 extern const conure_engine conure_engine_native_cpu;
 extern const conure_engine conure_engine_reference;
+extern const conure_engine conure_engine_ort_cpu, conure_engine_ort_cuda, conure_engine_ort_tensorrt, conure_engine_ort_nvtensorrtrtx;
 extern const conure_engine conure_engine_trt; /* only in builds with CONURE_HAVE_TRT */
 
 #endif

@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "encoder/encoder.h"
 #include "engine/engine.h"
+#include "model/graphs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,9 @@ static conure_status native_open(void **self, const conure_ops *ops, const conur
     if (options->precision == CONURE_PRECISION_F64 || options->precision == CONURE_PRECISION_TF32 || options->precision == CONURE_PRECISION_F16)
         return conure_fail(err, CONURE_UNSUPPORTED, "engine %s computes in f32, bf16 or int8, not in %s; engine %s does", ops->name,
                            conure_precision_name(options->precision), options->precision == CONURE_PRECISION_F64 ? "ref" : "trt");
+    const conure_status usable = conure_model_need_tensors(model, ops->name, err);
+    if (usable != CONURE_OK)
+        return usable;
     native *n = conure_calloc(1, sizeof *n);
     if (!n)
         return conure_fail_memory(err, "an engine", sizeof *n);

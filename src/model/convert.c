@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "model/blocks.h"
 #include "model/converted.h"
+#include "model/graphs.h"
 #include "model/hash.h"
 #include "model/panels.h"
 
@@ -296,6 +297,8 @@ conure_status conure_model_convert(const conure_model *model, const char *path, 
                                    conure_progress_fn progress, void *user, conure_error *err)
 {
     conure_status status = check_arguments(model, path, weights, err);
+    if (status == CONURE_OK)
+        status = conure_model_need_tensors(model, "conversion", err);
     if (status != CONURE_OK)
         return status;
     conversion c = {.model = model, .progress = progress, .user = user, .err = err};

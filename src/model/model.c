@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "model/blocks.h"
+#include "model/graphs.h"
 #include "model/hash.h"
 #include "model/load.h"
 #include "model/nemo.h"
@@ -131,6 +132,7 @@ static conure_status fail_unknown(const conure_map *map, const char *path, conur
         {"<!", 2, "a web page: was the file fetched from its real address?"},
         {"<html", 5, "a web page: was the file fetched from its real address?"},
         {"{", 1, "JSON text: open the folder that it lies in"},
+        {"\x08", 1, "perhaps a graph of ONNX: open the folder that it lies in, with decoder and vocabulary beside it"},
         {"RIFF", 4, "audio: give the model with -m and the audio as an argument"},
         {"fLaC", 4, "audio: give the model with -m and the audio as an argument"},
     };
@@ -144,8 +146,8 @@ static conure_status fail_unknown(const conure_map *map, const char *path, conur
         snprintf(hex + 3 * i, sizeof hex - 3 * i, " %02x", map->data[i]);
     return conure_fail(
         err, CONURE_BAD_FILE,
-        "%s: begins with%s, expected a .nemo archive, a converted file or a Hugging Face "
-        "folder",
+        "%s: begins with%s, expected a .nemo archive, a converted file, a Hugging Face "
+        "folder, or a folder of exported graphs",
         path, hex);
 }
 
@@ -184,6 +186,9 @@ conure_status conure_model_open(conure_model **out, const char *path,
     model->path = conure_block_text(&model->arena, path, strlen(path));
     if (!model->path) {
         status = conure_fail_memory(err, "a path", strlen(path));
+    } else if (conure_path_is_folder(path) && conure_graphs_recognise(path)) {
+        model->format = CONURE_FORMAT_GRAPHS;
+        status = conure_graphs_open(model, path, err);
     } else if (conure_path_is_folder(path)) {
         model->format = CONURE_FORMAT_HUGGINGFACE;
         status = conure_huggingface_open(model, path, err);
@@ -191,7 +196,7 @@ conure_status conure_model_open(conure_model **out, const char *path,
         status = open_file(model, path, err);
     }
     /* Converted files were checked when they were written: opening reads no weights. */
-    if (status == CONURE_OK)
+    if (status == CONURE_OK && !model->graphs)
         status = conure_model_finish(model, o.check_finite && model->format != CONURE_FORMAT_CONURE,
                                      path, err);
     if (status == CONURE_OK)
@@ -238,7 +243,9 @@ conure_status conure_model_hash(const conure_model *model, char hex[65], conure_
     conure_model *m = (conure_model *)(uintptr_t)model;
     conure_status status = CONURE_OK;
     pthread_mutex_lock(&m->lock);
-    if (!m->sha256[0])
+    if (!m->sha256[0] && m->graphs)
+        status = conure_graphs_hash(model, m->sha256, err);
+    else if (!m->sha256[0])
         status = conure_hash_model(model, m->sha256, NULL, NULL, err);
     memcpy(hex, m->sha256, sizeof m->sha256);
     pthread_mutex_unlock(&m->lock);

@@ -87,6 +87,8 @@ typedef struct conure_config {
  * value and what is supported. */
 conure_status conure_config_check(const conure_config *config, conure_error *err);
 
+typedef struct conure_model_graphs conure_model_graphs; /* graphs.h */
+
 struct conure_model {
     conure_config config;
     conure_tokenizer *tokenizer;
@@ -104,6 +106,7 @@ struct conure_model {
     conure_map *shards;     /* further files of a sharded checkpoint; the array lies in the arena */
     uint32_t n_shards;
     void *arena;            /* names, copies of strided tensors, scales: freed by close (blocks.h) */
+    const conure_model_graphs *graphs; /* in place of tensors: a folder of exported graphs; NULL otherwise */
     conure_log log;
     uint64_t n_parameters, weight_bytes;
     conure_dtype weight_dtype; /* of the matrices */

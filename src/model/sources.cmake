@@ -4,11 +4,13 @@ target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/convert.c
     ${CMAKE_CURRENT_LIST_DIR}/converted.c
     ${CMAKE_CURRENT_LIST_DIR}/finish.c
+    ${CMAKE_CURRENT_LIST_DIR}/graphs.c
     ${CMAKE_CURRENT_LIST_DIR}/hash.c
     ${CMAKE_CURRENT_LIST_DIR}/hf_config.c
     ${CMAKE_CURRENT_LIST_DIR}/huggingface.c
     ${CMAKE_CURRENT_LIST_DIR}/json.c
     ${CMAKE_CURRENT_LIST_DIR}/model.c
+    ${CMAKE_CURRENT_LIST_DIR}/onnx_file.c
     ${CMAKE_CURRENT_LIST_DIR}/panels.c
     ${CMAKE_CURRENT_LIST_DIR}/random.c
     ${CMAKE_CURRENT_LIST_DIR}/safetensors.c

@@ -1,6 +1,7 @@
 /* verify.c - is a model what it claims to be: every weight, every hash. */
 #include "base/memory.h"
 #include "model/converted.h"
+#include "model/graphs.h"
 #include "model/hash.h"
 #include "model/panels.h"
 
@@ -125,8 +126,8 @@ conure_status conure_model_verify(const conure_model *model, conure_progress_fn 
         return conure_fail(err, CONURE_BAD_ARG, "no model");
     /* (A model that was made in memory has no file, and nothing to compare with.) */
     const bool converted = model->format == CONURE_FORMAT_CONURE && model->map.data;
-    conure_status status = CONURE_OK;
-    if (converted)
+    conure_status status = conure_model_need_tensors(model, "verification", err);
+    if (status == CONURE_OK && converted)
         status = converted_verify(model, progress, user, err);
     if (status == CONURE_OK)
         status = conure_model_plan(model, &entries, &n, err);

@@ -56,19 +56,20 @@ static conure_value lstm(conure_graph *g, uint32_t layer, conure_value x, conure
     return conure_op(g, "Squeeze", label[3], all, conure_ints(g, 1));
 }
 
-/* Inputs and outputs of the state, around the layers; returns [U][B][hidden]. */
-static conure_value predictor(conure_graph *g)
+/* Inputs and outputs of the state, around the layers; returns [U][B][hidden].  lengths: they go in, and out as they are. */
+static conure_value predictor(conure_graph *g, bool lengths)
 {
     const conure_config *c = conure_graph_config(g);
     const uint32_t layers = c->pred_layers, hidden = c->pred_hidden;
     const int64_t embed_dims[2] = {(int64_t)c->vocab_size + 1, hidden};
     conure_value h[CONURE_PREDICTOR_LAYERS_MAX], cell[CONURE_PREDICTOR_LAYERS_MAX];
     const conure_value targets = conure_graph_input(g, "targets", CONURE_ONNX_INT32, "B,U");
-    const conure_value length = conure_graph_input(g, "target_length", CONURE_ONNX_INT32, "B");
+    const conure_value length = lengths ? conure_graph_input(g, "target_length", CONURE_ONNX_INT32, "B") : NULL;
     const conure_value h_in = conure_graph_input(g, "input_states_1", conure_graph_type(g), "%u,B,%u", layers, hidden);
     const conure_value c_in = conure_graph_input(g, "input_states_2", conure_graph_type(g), "%u,B,%u", layers, hidden);
     conure_graph_scope(g, "prediction.");
-    conure_op(g, "Identity", ":prednet_lengths", length);
+    if (lengths)
+        conure_op(g, "Identity", ":prednet_lengths", length);
     h[0] = h_in;
     cell[0] = c_in;
     if (layers > 1) {
@@ -85,10 +86,11 @@ static conure_value predictor(conure_graph *g)
     return x;
 }
 
-static void state_outputs(conure_graph *g)
+static void state_outputs(conure_graph *g, bool lengths)
 {
     const conure_config *c = conure_graph_config(g);
-    conure_graph_output(g, "prednet_lengths", CONURE_ONNX_INT32, "B");
+    if (lengths)
+        conure_graph_output(g, "prednet_lengths", CONURE_ONNX_INT32, "B");
     conure_graph_output(g, "output_states_1", conure_graph_type(g), "%u,B,%u", c->pred_layers, c->pred_hidden);
     conure_graph_output(g, "output_states_2", conure_graph_type(g), "%u,B,%u", c->pred_layers, c->pred_hidden);
 }
@@ -111,16 +113,16 @@ static void joint(conure_graph *g, conure_value encoder, conure_value prediction
 void conure_decoder_joint_build(conure_graph *g)
 {
     const conure_value encoder = conure_graph_input(g, "encoder_outputs", conure_graph_type(g), "B,%u,T", conure_graph_config(g)->d_model);
-    const conure_value x = predictor(g);
+    const conure_value x = predictor(g, true);
     joint(g, encoder, conure_transpose(g, "out", x, 1, 0, 2));
-    state_outputs(g);
+    state_outputs(g, true);
 }
 
 void conure_decoder_build(conure_graph *g)
 {
-    conure_transpose(g, ":outputs", predictor(g), 1, 2, 0);
+    conure_transpose(g, ":outputs", predictor(g, true), 1, 2, 0);
     conure_graph_output(g, "outputs", conure_graph_type(g), "B,%u,U", conure_graph_config(g)->pred_hidden);
-    state_outputs(g);
+    state_outputs(g, true);
 }
 
 void conure_joiner_build(conure_graph *g)
@@ -130,4 +132,34 @@ void conure_joiner_build(conure_graph *g)
     const conure_value decoder = conure_graph_input(g, "decoder_outputs", conure_graph_type(g), "B,%u,U", c->pred_hidden);
     conure_graph_scope(g, "joint.");
     joint(g, encoder, conure_transpose(g, "prediction", decoder, 0, 2, 1));
+}
+
+void conure_project_build(conure_graph *g)
+{
+    const conure_config *c = conure_graph_config(g);
+    const conure_value frames = conure_graph_input(g, "frames", conure_graph_type(g), "N,%u", c->d_model);
+    conure_graph_scope(g, "joint.");
+    conure_linear(g, ":projected", frames, "joint.enc", c->joint_hidden, c->d_model, NULL);
+    conure_graph_output(g, "projected", conure_graph_type(g), "N,%u", c->joint_hidden);
+}
+
+void conure_predict_build(conure_graph *g)
+{
+    const conure_config *c = conure_graph_config(g);
+    const conure_value x = conure_transpose(g, "out", predictor(g, false), 1, 0, 2);
+    conure_linear(g, ":prediction", x, "joint.pred", c->joint_hidden, c->pred_hidden, NULL);
+    conure_graph_output(g, "prediction", conure_graph_type(g), "B,U,%u", c->joint_hidden);
+    state_outputs(g, false);
+}
+
+void conure_joint_build(conure_graph *g)
+{
+    const conure_config *c = conure_graph_config(g);
+    const uint32_t n = c->vocab_size + 1 + c->n_durations;
+    const conure_value frames = conure_graph_input(g, "projected", conure_graph_type(g), "N,%u", c->joint_hidden);
+    const conure_value prediction = conure_graph_input(g, "prediction", conure_graph_type(g), "N,%u", c->joint_hidden);
+    conure_graph_scope(g, "joint.");
+    const conure_value hidden = conure_op(g, "Relu", "relu", conure_op(g, "Add", "sum", frames, prediction));
+    conure_linear(g, ":logits", hidden, "joint.joint_net.2", n, c->joint_hidden, NULL);
+    conure_graph_output(g, "logits", conure_graph_type(g), "N,%u", n);
 }

@@ -15,4 +15,13 @@ void conure_decoder_joint_build(conure_graph *graph);
 void conure_decoder_build(conure_graph *graph);
 void conure_joiner_build(conure_graph *graph);
 
+/* In three, as the engine table has them, each projection where it is computed once:
+ *
+ *   project:  frames [n][d] -> projected [n][joint]
+ *   predict:  targets [n][1] int32, input_states_1/2 [layers][n][hidden] -> prediction [n][1][joint], output_states_1/2
+ *   joint:    projected [n][joint], prediction [n][joint] -> logits [n][V + 1 + durations] */
+void conure_project_build(conure_graph *graph);
+void conure_predict_build(conure_graph *graph);
+void conure_joint_build(conure_graph *graph);
+
 #endif

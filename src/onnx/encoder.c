@@ -71,12 +71,14 @@ bool conure_encoder_is_wide(const conure_encoder_plan *plan, int32_t layer)
 static void make_lengths(conure_encoder_parts *e, const char *name)
 {
     conure_graph *g = e->g;
-    const int64_t up = CONURE_FACTOR - 1 - (int64_t)CONURE_FACTOR * e->drop_first;
     char whole[80];
     snprintf(whole, sizeof whole, ":%s", name);
-    const conure_value sum = conure_op(g, "Add", "length_up", e->length, conure_ints(g, up));
-    conure_value n = conure_op(g, "Div", e->drop_first || e->valid_out ? "length_rows" : whole, sum, conure_ints(g, CONURE_FACTOR));
-    if (e->drop_first)
+    conure_value up = conure_ints(g, CONURE_FACTOR - 1 - (int64_t)CONURE_FACTOR * e->drop_first);
+    if (e->plan->drop_input)
+        up = conure_op(g, "Sub", "up", conure_ints(g, CONURE_FACTOR - 1), e->drop_frames);
+    const conure_value sum = conure_op(g, "Add", "length_up", e->length, up);
+    conure_value n = conure_op(g, "Div", e->drop || e->valid_out ? "length_rows" : whole, sum, conure_ints(g, CONURE_FACTOR));
+    if (e->drop)
         n = conure_op(g, "Max", e->valid_out ? "length_clamped" : whole, n, conure_ints(g, 0));
     if (e->valid_out)
         conure_op(g, "Min", whole, n, conure_ints(g, e->valid_out));
@@ -162,6 +164,13 @@ static void build(conure_encoder_parts *e)
     e->length = conure_graph_input(g, k ? k->names[CONURE_ROLE_LENGTH] : "length", CONURE_ONNX_INT64, "B");
     if (k)
         inputs_of_caches(e);
+    if (e->plan->drop_input) {
+        e->drop = conure_graph_input(g, CONURE_ENCODER_DROP, CONURE_ONNX_INT64, "1");
+        e->drop_frames = conure_op(g, "Mul", "drop_frames", e->drop, conure_ints(g, CONURE_FACTOR));
+    } else if (e->drop_first) {
+        e->drop = conure_ints(g, e->drop_first);
+        e->drop_frames = conure_ints(g, (int64_t)CONURE_FACTOR * e->drop_first);
+    }
     conure_value x = conure_encoder_front(e, audio);
     conure_encoder_shared(e, x);
     for (uint32_t i = 0; i < e->c->n_layers; i++)
@@ -202,7 +211,7 @@ void conure_encoder_build(conure_graph *g, const conure_encoder_plan *plan)
     e.channel_out = parts + 2 * (size_t)c->n_layers;
     e.time_out = parts + 3 * (size_t)c->n_layers;
     if (k) {
-        e.drop_first = k->streaming.drop_extra[1];
+        e.drop_first = plan->drop_input ? 0 : k->streaming.drop_extra[1];
         e.cache_rows = k->streaming.cache_rows;
         e.cache_drop = k->streaming.cache_drop;
         e.valid_out = k->streaming.valid_out;
@@ -210,7 +219,7 @@ void conure_encoder_build(conure_graph *g, const conure_encoder_plan *plan)
     }
     if (plan->frames_max)
         e.rows_max = rows_of(plan->frames_max, e.drop_first);
-    e.rows_fixed = e.rows_max && rows_of(plan->frames_min, e.drop_first) == e.rows_max;
+    e.rows_fixed = e.rows_max && !plan->drop_input && rows_of(plan->frames_min, e.drop_first) == e.rows_max;
     e.absorbed = less_absorbed(&e);
     conure_graph_set_type(g, plan->type);
     build(&e);

@@ -17,11 +17,15 @@ typedef struct conure_encoder_plan {
     const conure_contract *contract; /* NULL: offline */
     bool mask_exact;
     uint32_t frames_min, frames_max; /* mel frames of a slice; frames_max 0: any number */
+    bool drop_input;                 /* drop_extra is an input, CONURE_ENCODER_DROP, and not the contract's */
     conure_onnx_type type;           /* of what is computed: FLOAT, FLOAT16, BFLOAT16 */
     bool int8;                       /* products with weights in int8; needs seen */
     conure_onnx_type io, caches;     /* of features and encoder output; of the caches, INT8 with int8 only */
     const conure_observations *seen; /* NULL: none */
 } conure_encoder_plan;
+
+/* [1] int64: encoder frames dropped in front, of all rows of a step.  A graph that takes it serves every step of a stream. */
+#define CONURE_ENCODER_DROP "drop_extra"
 
 /* Streaming: UNSUPPORTED for a contract that one graph cannot keep; the text says why. */
 conure_status conure_encoder_plan_make(conure_encoder_plan *out, const conure_config *config, const conure_contract *contract,
@@ -45,6 +49,7 @@ typedef struct conure_encoder_parts {
     bool rows_fixed;           /* T' is rows_max */
     bool absorbed;             /* keys and values are not made of cached rows: see attention.c */
     conure_value length, cache_length; /* inputs [B] */
+    conure_value drop, drop_frames;    /* [1]: that input, or the contract's number, and its mel frames; NULL: none are dropped */
     conure_value columns_mask; /* [B][1][1][T]: 1 where a mel frame is valid */
     conure_value rows_mask;    /* [B][1][1][T'] */
     conure_value conv_mask;    /* [B][1][T'] */

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "model/blocks.h"
+#include "model/graphs.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -18,6 +19,9 @@ conure_status conure_graph_open(conure_graph **out, const conure_model *model, c
     *out = NULL;
     if (opset < CONURE_OPSET_MIN || opset > CONURE_OPSET_MAX)
         return conure_fail(err, CONURE_BAD_ARG, "opset %u: %d to %d can be written", opset, CONURE_OPSET_MIN, CONURE_OPSET_MAX);
+    const conure_status usable = conure_model_need_tensors(model, "the export", err);
+    if (usable != CONURE_OK)
+        return usable;
     conure_graph *g = conure_calloc(1, sizeof *g);
     if (!g)
         return conure_fail_memory(err, "a graph", sizeof *g);
@@ -265,9 +269,9 @@ static bool append(conure_graph *g, char ***list, size_t *n, char *text)
 void conure_op_input(conure_graph *g, conure_value value)
 {
     Onnx__NodeProto *node = last_node(g);
-    static char none[] = "";
+    static const char none[] = "";
     if (node)
-        append(g, &node->input, &node->n_input, value ? value : none);
+        append(g, &node->input, &node->n_input, value ? value : (char *)none);
 }
 
 conure_value conure_op_output(conure_graph *g, const char *label)

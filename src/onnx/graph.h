@@ -123,4 +123,22 @@ typedef struct conure_graph_facts {
 conure_status conure_graph_write(conure_graph *graph, const char *path, conure_external external, conure_graph_facts *facts,
                                  conure_progress_fn progress, void *user, conure_error *err);
 
+/* ---- handing over ----------------------------------------------------------------------------- */
+
+typedef struct conure_graph_weight_facts {
+    const char *name; /* name and dims are the graph's */
+    conure_onnx_type type;
+    int rank;
+    const int64_t *dims;
+    uint64_t bytes;
+} conure_graph_weight_facts;
+
+/* The graph's message without its weights, for a runtime in this process: every constant of 1 KiB and more is declared as
+ * external data, at a place that does not exist.  *out is freed by free(). */
+conure_status conure_graph_pack(conure_graph *graph, void **out, size_t *bytes, conure_error *err);
+/* How many these are, and one of them: index 0 .. n - 1; *data [bytes] is freed by free(). */
+size_t conure_graph_weights(const conure_graph *graph);
+conure_status conure_graph_weight(const conure_graph *graph, size_t index, conure_graph_weight_facts *facts, void **data,
+                                  conure_error *err);
+
 #endif

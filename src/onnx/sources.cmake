@@ -1,4 +1,4 @@
-# Checkpoints as ONNX graphs: a library of its own beside the core.  The format is read from Debian's onnx.proto; protobuf-c
+# Checkpoints as ONNX graphs.  The format is read from Debian's onnx.proto; protobuf-c
 # makes the code when this is built.
 if(CONURE_ONNX)
     find_file(CONURE_ONNX_PROTO onnx/onnx.proto PATHS /usr/include /usr/local/include)
@@ -12,10 +12,12 @@ if(CONURE_ONNX)
     add_custom_command(
         OUTPUT ${onnx_c} ${onnx_h}
         COMMAND ${CONURE_PROTOC_C} --c_out=${CMAKE_CURRENT_BINARY_DIR}/onnx --proto_path=${onnx_proto_folder} ${CONURE_ONNX_PROTO}
-        DEPENDS ${CONURE_ONNX_PROTO}
+        COMMAND ${CMAKE_COMMAND} -DHEADER=${onnx_h} -DPACKAGE=onnx__ -P ${PROJECT_SOURCE_DIR}/cmake/prefix_protobuf.cmake
+        DEPENDS ${CONURE_ONNX_PROTO} ${PROJECT_SOURCE_DIR}/cmake/prefix_protobuf.cmake
         VERBATIM)
     set_source_files_properties(${onnx_c} PROPERTIES GENERATED TRUE COMPILE_OPTIONS "-w") # not ours to tidy
-    add_library(conure_onnx STATIC
+    target_compile_definitions(conure_core PUBLIC CONURE_HAVE_ONNX=1)
+    target_sources(conure_core PRIVATE
         ${onnx_c}
         ${onnx_h}
         ${CMAKE_CURRENT_LIST_DIR}/attention.c
@@ -27,12 +29,12 @@ if(CONURE_ONNX)
         ${CMAKE_CURRENT_LIST_DIR}/graph.c
         ${CMAKE_CURRENT_LIST_DIR}/layer.c
         ${CMAKE_CURRENT_LIST_DIR}/masks.c
+        ${CMAKE_CURRENT_LIST_DIR}/memory.c
         ${CMAKE_CURRENT_LIST_DIR}/nodes.c
         ${CMAKE_CURRENT_LIST_DIR}/observe.c
         ${CMAKE_CURRENT_LIST_DIR}/subsampling.c
         ${CMAKE_CURRENT_LIST_DIR}/weights.c
         ${CMAKE_CURRENT_LIST_DIR}/write.c)
-    target_link_libraries(conure_onnx PUBLIC conure_private)
     # Loops over every weight: worth the vectoriser's full effort (-O2 gives up early in gcc 12).
     set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/observe.c ${CMAKE_CURRENT_LIST_DIR}/weights.c PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
 endif()

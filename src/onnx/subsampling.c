@@ -21,9 +21,9 @@ static void make_columns_mask(conure_encoder_parts *e, conure_value audio)
 }
 
 /* Of a stage whose columns are every step-th of the mel frames: t < ceil(length / step) where step t < length. */
-static conure_value stage_mask(conure_encoder_parts *e, const char *label, int64_t first, int64_t step)
+static conure_value stage_mask(conure_encoder_parts *e, const char *label, conure_value first, int64_t step)
 {
-    return conure_slice(e->g, label, e->columns_mask, 3, conure_ints(e->g, first), conure_ints(e->g, INT64_MAX), step);
+    return conure_slice(e->g, label, e->columns_mask, 3, first ? first : conure_ints(e->g, 0), conure_ints(e->g, INT64_MAX), step);
 }
 
 static conure_value convolution(conure_encoder_parts *e, const char *label, conure_value x, int index, int kernel, bool depthwise)
@@ -57,15 +57,15 @@ conure_value conure_encoder_front(conure_encoder_parts *e, conure_value audio)
     make_columns_mask(e, audio);
     conure_value x = conure_op(g, "Mul", "audio_masked", conure_unsqueeze(g, "image", audio, 1), e->columns_mask);
     x = conure_op(g, "Relu", "relu0", convolution(e, "conv0", x, 0, 3, false));
-    x = conure_op(g, "Mul", "stage1", x, stage_mask(e, "mask1", 0, 2));
+    x = conure_op(g, "Mul", "stage1", x, stage_mask(e, "mask1", NULL, 2));
     x = convolution(e, "conv3", convolution(e, "conv2", x, 2, 3, true), 3, 1, false);
     x = conure_op(g, "Relu", "relu1", x);
-    x = conure_op(g, "Mul", "stage2", x, stage_mask(e, "mask2", 0, 4));
+    x = conure_op(g, "Mul", "stage2", x, stage_mask(e, "mask2", NULL, 4));
     x = convolution(e, "conv6", convolution(e, "conv5", x, 5, 3, true), 6, 1, false);
     x = conure_op(g, "Relu", "relu2", x);
-    if (e->drop_first)
-        x = conure_slice(g, "dropped", x, 3, conure_ints(g, e->drop_first), conure_ints(g, INT64_MAX), 1);
-    e->rows_mask = stage_mask(e, "rows_mask", 8 * (int64_t)e->drop_first, 8);
+    if (e->drop)
+        x = conure_slice(g, "dropped", x, 3, e->drop, conure_ints(g, INT64_MAX), 1);
+    e->rows_mask = stage_mask(e, "rows_mask", e->drop_frames, CONURE_FACTOR);
     x = conure_op(g, "Mul", "stage3", x, e->rows_mask);
     x = conure_reshape(g, "flat", conure_transpose(g, "turned", x, 0, 3, 1, 2), conure_ints(g, 0, 0, width));
     if (e->plan->int8)

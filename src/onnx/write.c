@@ -70,8 +70,8 @@ typedef struct head {
 
 static void make_head(const file *f, const conure_initializer *it, uint64_t offset, head *h)
 {
-    static char location_key[] = "location", offset_key[] = "offset", length_key[] = "length";
-    char *pairs[3][2] = {{location_key, (char *)f->data_name}, {offset_key, h->offset}, {length_key, h->length}};
+    static const char *const keys[3] = {"location", "offset", "length"};
+    const char *const values[3] = {f->data_name, h->offset, h->length};
     onnx__tensor_proto__init(&h->proto);
     h->proto.name = it->name;
     h->proto.n_dims = (size_t)it->rank;
@@ -84,8 +84,8 @@ static void make_head(const file *f, const conure_initializer *it, uint64_t offs
     snprintf(h->length, sizeof h->length, "%llu", (unsigned long long)it->bytes);
     for (int i = 0; i < 3; i++) {
         onnx__string_string_entry_proto__init(&h->entry[i]);
-        h->entry[i].key = pairs[i][0];
-        h->entry[i].value = pairs[i][1];
+        h->entry[i].key = (char *)keys[i]; /* read, not written to */
+        h->entry[i].value = (char *)values[i];
         h->entries[i] = &h->entry[i];
     }
     h->proto.external_data = h->entries;

@@ -51,7 +51,7 @@ static conure_status open_mel(conure_recognizer *r, conure_error *err)
 static conure_status choose(conure_recognizer *r, const conure_recognizer_options *o, conure_engine_spec *spec,
                             conure_engine_options *engine, conure_error *err)
 {
-    const conure_status status = conure_engine_spec_parse(spec, o->engine ? o->engine : "cpu", err);
+    const conure_status status = conure_engine_spec_parse(spec, o->engine ? o->engine : conure_engine_default(r->model), err);
     if (status != CONURE_OK)
         return status;
     if (o->n_threads > CONURE_THREADS_MAX)
@@ -65,6 +65,8 @@ static conure_status choose(conure_recognizer *r, const conure_recognizer_option
         return conure_fail(err, CONURE_BAD_ARG, "mask %d: expected nemo or exact", (int)engine->mask);
     engine->n_threads = n_threads ? n_threads : processors > CONURE_THREADS_MAX ? CONURE_THREADS_MAX : processors;
     engine->isa = spec->isa[0] ? spec->isa : o->isa;
+    engine->device = spec->device;
+    engine->library = spec->library[0] ? spec->library : NULL;
     engine->cancel = o->cancel;
     engine->progress = o->progress;
     engine->progress_user = o->progress_user;

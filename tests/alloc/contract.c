@@ -1,7 +1,7 @@
 /* contract.c - every allocation and every system call of reading, writing and checking contracts fails in turn: the status says so,
  * nothing leaks, no file is left behind, and what worked all the same is right. */
 #include "../test.h"
-#include "contract/check.h"
+#include "clearance/check.h"
 #include "contract/metrics.h"
 #include "inject.h"
 

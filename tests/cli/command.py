@@ -601,6 +601,9 @@ class Models(Case):
         self.assertRegex(out, r"(?m)^! model +/none")
         out, _ = self.conure("doctor", "-m", self.model, environment={"XDG_CACHE_HOME": str(self.root / "noise.wav")})
         self.assertIn("not writable", out)
+        if "onnxruntime" in rows and "not built" not in rows["onnxruntime"]["value"]:
+            out, _ = self.conure("doctor", "-m", self.model, environment={"CONURE_ORT_LIBRARY": "/none/here"})
+            self.assertRegex(out, r"(?m)^. onnxruntime +cannot be used\n +/none/here")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 #include "../engine/compare.h"
 #include "support.h"
 
-#include "contract/check.h"
+#include "clearance/check.h"
 
 static char model_path[4096];
 

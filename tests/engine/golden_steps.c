@@ -2,6 +2,7 @@
  * export graph: four slice lengths, caches after steps 0, 1 and 3, and lengths after every step. */
 #include "../test.h"
 #include "compare.h"
+#include "found.h"
 
 typedef struct stepping {
     const char *name;
@@ -93,6 +94,8 @@ int main(int argc, char **argv)
 {
     test_begin("engine.steps");
     compare_engine = argc > 1 ? argv[1] : compare_engine;
+    if (engine_missing(compare_engine))
+        return test_skip(engine_missing(compare_engine));
     test_int(one_model("tiny-v3"), 43);
     test_int(one_model("tiny-alt"), 43);
     return test_end();

@@ -4,6 +4,7 @@
 #include "../test.h"
 #include "base/cpu.h"
 #include "compare.h"
+#include "found.h"
 
 #include <stdlib.h>
 
@@ -31,7 +32,7 @@ static void one_model(const char *name, const char *isa)
         snprintf(mel, sizeof mel, "%s.mel", clips[i]);
         if (!golden_has(&g, mel))
             continue;
-        test_true(compare_clip(&o, &g, prefix, &tight) >= 2);
+        test_true(compare_clip(&o, &g, prefix, &tight) >= (o.engine->set_probe ? 2 : 1));
         compare_tokens(&o, &g, mel, &g, prefix, 0);
     }
     close_engine(&o);
@@ -63,7 +64,8 @@ static void hostile(const char *isa)
     golden_close(&mels);
 }
 
-/* Rows of a batch, bit by bit what each is alone: three clips in one step, in every precision. */
+/* Rows of a batch, bit by bit what each is alone: three clips in one step, in every precision.  A runtime may take other
+ * kernels for other shapes; its rounding was measured at 1.1e-6. */
 static void batch(const char *name, conure_precision precision)
 {
     char path[4096], rest[128];
@@ -105,7 +107,7 @@ static void batch(const char *name, conure_precision precision)
     }
     for (int i = 0; i < n; i++) {
         test_true(rows[i].n_out > 8);
-        test_true(memcmp(alone[i], together[i], (size_t)rows[i].n_out * c->d_model * sizeof(float)) == 0);
+        test_true(worst(alone[i], together[i], (size_t)rows[i].n_out * c->d_model) <= (strncmp(compare_engine, "ort/", 4) == 0 ? 1e-5 : 0));
         free(mels[i]);
         free(alone[i]);
         free(together[i]);
@@ -118,6 +120,8 @@ int main(int argc, char **argv)
 {
     test_begin("engine.golden");
     compare_engine = argc > 1 ? argv[1] : compare_engine;
+    if (engine_missing(compare_engine))
+        return test_skip(engine_missing(compare_engine));
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         uint32_t features;
         if (conure_cpu_features(&features, levels[i], NULL) != CONURE_OK || (i && strcmp(compare_engine, "cpu") != 0))

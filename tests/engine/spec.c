@@ -27,6 +27,10 @@ int main(void)
     test_text(s.isa, "avx2");
     test_int(conure_engine_spec_parse(&s, "cpu@isa=vnni", &err), CONURE_OK);
     test_text(s.isa, "vnni");
+    test_int(conure_engine_spec_parse(&s, "ort/cuda@device=1,library=/opt/a:b/lib@x.so", &err), CONURE_OK);
+    test_int(s.device, 1);
+    test_text(s.library, "/opt/a:b/lib@x.so");
+    test_text(s.isa, "");
     refused("", "expected BACKEND");
     refused(":f32", "expected BACKEND");
     refused("cpu:", "not one of");
@@ -40,6 +44,9 @@ int main(void)
     refused("cpu@threads=65", "1 to 64");
     refused("cpu@threads=2x", "1 to 64");
     refused("cpu@threads=-1", "1 to 64");
+    refused("ort/cuda@device=256", "0 to 255");
+    refused("ort/cuda@device=", "known are");
+    refused("ort/cuda@library=", "known are");
     refused("cpu@color=red", "color=red");
     refused("cpu@isa=", "known are");
     test_int(conure_engine_find(&engine, "abacus", &err), CONURE_BACKEND);

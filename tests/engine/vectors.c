@@ -4,6 +4,7 @@
 #include "../test.h"
 #include "base/memory.h"
 #include "decode/tdt.h"
+#include "found.h"
 #include "model/blocks.h"
 #include "model/load.h"
 
@@ -269,6 +270,8 @@ int main(int argc, char **argv)
 {
     conure_error err = {""};
     test_begin("engine.vectors");
+    if (argc > 1 && engine_missing(argv[1]))
+        return test_skip(engine_missing(argv[1]));
     test_int(conure_engine_find(&tested, argc > 1 ? argv[1] : "cpu", &err), CONURE_OK);
     conure_model *model = open_tiny(0.9);
     offline(model, CONURE_MASK_NEMO);

@@ -8,15 +8,14 @@ import pathlib
 import re
 import sys
 
-# From the bottom up.  audio stands apart: beside the core, on base alone.
-LAYERS = ["base", "model", "features", "backend", "encoder", "engine", "contract", "decode", "stream"]
+# From the bottom up.  onnx writes graphs of a checkpoint, which an engine may hand to a runtime.  audio stands apart: beside the
+# core, on base alone.
+LAYERS = ["base", "model", "features", "backend", "encoder", "contract", "onnx", "engine", "decode", "stream"]
 BELOW = {layer: set(LAYERS[: i + 1]) for i, layer in enumerate(LAYERS)}
 BELOW["audio"] = {"audio", "base"}
 # clearance too stands beside the core, on all of it; the command is above all of them.
 BELOW["clearance"] = {"clearance", *LAYERS}
-# So does onnx, which writes graphs of a checkpoint.
-BELOW["onnx"] = {"onnx", *LAYERS}
-BELOW["cli"] = {"cli", "audio", "clearance", "onnx", *LAYERS}
+BELOW["cli"] = {"cli", "audio", "clearance", *LAYERS}
 
 # Headers of libraries and compilers, and the layers that may use them.  The command may use any of them: it
 # reports their versions and measures the machine.
@@ -26,6 +25,7 @@ OUTSIDE = {
     "kiss_fft": {"features"},
     "nettle/": {"base", "audio"},
     "protobuf-c": {"model"},
+    "dlfcn.h": {"engine"},
     "sndfile.h": {"audio"},
     "soxr.h": {"audio"},
     "utf8proc.h": {"model"},
@@ -41,7 +41,7 @@ OUTSIDE = {
 # Without a dot: part of ISO C or POSIX or Linux; anything else must be listed above.
 SYSTEM = re.compile(r"^(sys|linux|asm|netinet|arpa)/[a-z0-9_]+\.h$")
 STANDARD = set(
-    """assert ctype dirent errno fcntl fenv float getopt inttypes langinfo limits locale malloc math poll
+    """assert ctype dirent errno fcntl fenv float getopt glob inttypes langinfo limits locale malloc math poll
     pthread pwd sched semaphore signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib
     strings string termios time unistd wchar""".split()
 )

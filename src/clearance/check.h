@@ -1,7 +1,7 @@
 /* check.h - holding a running engine to a contract, through the engine table alone: a few steps of made-up features on each
  * profile, in batches, three times over. */
-#ifndef CONURE_CONTRACT_CHECK_H
-#define CONURE_CONTRACT_CHECK_H
+#ifndef CONURE_CLEARANCE_CHECK_H
+#define CONURE_CLEARANCE_CHECK_H
 
 #include "contract/assertions.h"
 #include "engine/engine.h"

@@ -4,7 +4,7 @@
  * same states after a reset, where every bit must come again; and once with every state taken out after every step and put into
  * another one, which must go on with the same bits.  Buffers are filled with a pattern before each call and have guard values
  * behind them, so that it shows what an engine writes and what it does not. */
-#include "contract/check.h"
+#include "clearance/check.h"
 
 #include "base/memory.h"
 #include "base/system.h"

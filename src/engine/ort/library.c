@@ -1,0 +1,154 @@
+/* library.c - finding and opening ONNX Runtime (library.h). */
+#include "engine/ort/library.h"
+
+#include "base/files.h"
+
+#include <dlfcn.h>
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What OrtGetApiBase() gives. */
+typedef struct ort_api_base {
+    const void *(*get)(uint32_t interface);
+    const char *(*version)(void);
+} ort_api_base;
+
+#define WAY_OUT "pip install onnxruntime, then name its library (onnxruntime/capi/libonnxruntime.so.*) or the folder that holds " \
+                "it in CONURE_ORT_LIBRARY"
+
+/* ---- looking ---------------------------------------------------------------------------------- */
+
+/* The last match in the order of names: of several releases beside each other, a later one. */
+static bool match(char out[PATH_MAX], const char *pattern)
+{
+    glob_t found;
+    bool ok = false;
+    if (glob(pattern, 0, NULL, &found) == 0) {
+        ok = found.gl_pathc && (size_t)snprintf(out, PATH_MAX, "%s", found.gl_pathv[found.gl_pathc - 1]) < PATH_MAX;
+        globfree(&found);
+    }
+    return ok;
+}
+
+static bool match_in(char out[PATH_MAX], const char *folder, const char *rest)
+{
+    char pattern[PATH_MAX];
+    return (size_t)snprintf(pattern, sizeof pattern, "%s/%s", folder, rest) < sizeof pattern && match(out, pattern);
+}
+
+/* A folder of the library itself, of a wheel that was unpacked, or of an environment. */
+static bool find_in_folder(char out[PATH_MAX], const char *folder)
+{
+    static const char *const rests[] = {"libonnxruntime.so*", "capi/libonnxruntime.so*", "onnxruntime/capi/libonnxruntime.so*",
+                                        "lib/libonnxruntime.so*", "lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*"};
+    for (size_t i = 0; i < sizeof rests / sizeof *rests; i++)
+        if (match_in(out, folder, rests[i]))
+            return true;
+    return false;
+}
+
+/* ---- opening ---------------------------------------------------------------------------------- */
+
+static void *open_file(const char *path)
+{
+    return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+}
+
+static conure_status open_named(conure_ort_library *l, const char *path, const char *by, conure_error *err)
+{
+    snprintf(l->path, sizeof l->path, "%s", path);
+    if (conure_path_is_folder(path) && !find_in_folder(l->path, path))
+        return conure_fail(err, CONURE_BACKEND, "%s (%s): no libonnxruntime.so in this folder; " WAY_OUT, path, by);
+    l->handle = open_file(l->path);
+    if (l->handle)
+        return CONURE_OK;
+    return conure_fail(err, CONURE_BACKEND, "%s (%s) cannot be opened as ONNX Runtime's library: %.300s; " WAY_OUT, path, by, dlerror());
+}
+
+static conure_status open_found(conure_ort_library *l, conure_error *err)
+{
+    static const char *const names[] = {"libonnxruntime.so.1", "libonnxruntime.so"};
+    const char *environment = getenv("VIRTUAL_ENV");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(l->path, sizeof l->path, "%s", names[i]);
+        l->handle = open_file(names[i]);
+        if (l->handle)
+            return CONURE_OK;
+    }
+    if (environment && *environment && find_in_folder(l->path, environment))
+        return open_named(l, l->path, "found by VIRTUAL_ENV", err);
+    return conure_fail(err, CONURE_BACKEND, "ONNX Runtime is not installed: no libonnxruntime.so where the loader looks%s; " WAY_OUT,
+                       environment && *environment ? ", nor in VIRTUAL_ENV" : "");
+}
+
+static conure_status take_functions(conure_ort_library *l, conure_error *err)
+{
+    const ort_api_base *(*base_of)(void);
+    *(void **)&base_of = dlsym(l->handle, "OrtGetApiBase");
+    const ort_api_base *base = base_of ? base_of() : NULL;
+    if (!base)
+        return conure_fail(err, CONURE_BACKEND, "%s is not ONNX Runtime: it has no OrtGetApiBase; " WAY_OUT, l->path);
+    snprintf(l->version, sizeof l->version, "%s", base->version());
+    void (*const *table)(void) = base->get(CONURE_ORT_INTERFACE);
+    if (!table)
+        return conure_fail(err, CONURE_BACKEND, "%s is ONNX Runtime %s, and " CONURE_ORT_VERSION_MIN " or later is needed: pip install -U "
+                           "onnxruntime, or name another library in CONURE_ORT_LIBRARY", l->path, l->version);
+#define X(returns, name, place, arguments) l->api.name = (returns (*) arguments)table[place];
+    CONURE_ORT_FUNCTIONS(X)
+#undef X
+    return CONURE_OK;
+}
+
+conure_status conure_ort_library_open(conure_ort_library *l, const char *path, conure_error *err)
+{
+    const char *environment = getenv("CONURE_ORT_LIBRARY");
+    conure_status status;
+    *l = (conure_ort_library){.handle = NULL};
+    if (path)
+        status = open_named(l, path, "given with the engine", err);
+    else if (environment && *environment)
+        status = open_named(l, environment, "CONURE_ORT_LIBRARY", err);
+    else
+        status = open_found(l, err);
+    if (status == CONURE_OK)
+        status = take_functions(l, err);
+    if (status != CONURE_OK)
+        conure_ort_library_close(l);
+    return status;
+}
+
+void conure_ort_library_close(conure_ort_library *l)
+{
+    if (l->handle)
+        dlclose(l->handle);
+    l->handle = NULL;
+}
+
+/* ---- asking ----------------------------------------------------------------------------------- */
+
+void conure_ort_providers(const conure_ort_library *l, char *out, size_t cap)
+{
+    static const char suffix[] = "ExecutionProvider";
+    char **names = NULL;
+    int n = 0;
+    size_t at = 0;
+    *out = 0;
+    if (conure_ort_check(l, l->api.GetAvailableProviders(&names, &n), "listing its providers", NULL) != CONURE_OK)
+        return;
+    for (int i = 0; i < n && at < cap; i++) {
+        const char *end = strstr(names[i], suffix);
+        at += (size_t)snprintf(out + at, cap - at, "%s%.*s", i ? ", " : "", end ? (int)(end - names[i]) : 60, names[i]);
+    }
+    (void)conure_ort_check(l, l->api.ReleaseAvailableProviders(names, n), "its providers", NULL);
+}
+
+conure_status conure_ort_check(const conure_ort_library *l, ort_status *status, const char *what, conure_error *err)
+{
+    if (!status)
+        return CONURE_OK;
+    (void)conure_fail(err, CONURE_BACKEND, "ONNX Runtime %s, %s: %.300s", l->version, what, l->api.GetErrorMessage(status));
+    l->api.ReleaseStatus(status);
+    return CONURE_BACKEND;
+}

@@ -1,0 +1,38 @@
+/* graphs.h - a folder of graphs that somebody exported from a FastConformer-TDT model: what stands in a model's place of
+ * tensors.  Two layouts are read:
+ *
+ *   onnx-asr      encoder-model.onnx, decoder_joint-model.onnx, vocab.txt, config.json
+ *   sherpa-onnx   encoder.onnx, decoder.onnx, joiner.onnx, tokens.txt
+ *
+ * both also with .int8 or .fp16 before .onnx, where there is no plain file.  Only whole utterances can be encoded: such graphs
+ * have no caches. */
+#ifndef CONURE_MODEL_GRAPHS_H
+#define CONURE_MODEL_GRAPHS_H
+
+#include "model/model.h"
+#include "model/onnx_file.h"
+
+/* One graph; all in the model's arena. */
+typedef struct conure_graph_file {
+    const char *path;
+    conure_onnx_facts facts; /* its metadata is gone once the folder is open */
+} conure_graph_file;
+
+struct conure_model_graphs {
+    conure_graph_file encoder; /* audio [B][mel][T], length [B] -> frames [B][d][T'], lengths [B] */
+    conure_graph_file decoder; /* (frames [B][d][T],) targets [B][U], length [B], h, c [layers][B][hidden]
+                                  -> logits [B][T][U][n] or predictions [B][hidden][U], length [B], h, c */
+    conure_graph_file joiner;  /* frames [B][d][T], predictions [B][hidden][U] -> logits; path NULL: within the decoder */
+};
+
+bool conure_graphs_recognise(const char *folder);
+/* Fills config, tokenizer, graphs.  Of the configuration's encoder the width alone is known; joint_hidden is the room that a
+ * frame or a prediction takes on its way to the joint.  BAD_FILE and UNSUPPORTED name the file and what differs. */
+conure_status conure_graphs_open(conure_model *model, const char *folder, conure_error *err);
+/* Of the files' bytes. */
+conure_status conure_graphs_hash(const conure_model *model, char hex[65], conure_error *err);
+
+/* OK, or UNSUPPORTED for a model that has graphs in place of tensors; what: "engine cpu" */
+conure_status conure_model_need_tensors(const conure_model *model, const char *what, conure_error *err);
+
+#endif
