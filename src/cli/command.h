@@ -106,6 +106,7 @@ extern const conure_command conure_command_doctor;
 extern const conure_command conure_command_pull;
 extern const conure_command conure_command_wer;
 extern const conure_command conure_command_export;
+extern const conure_command conure_command_engine;
 extern const conure_command conure_command_contract;
 extern const conure_command conure_command_diagnose;
 extern const conure_command conure_command_noise_floor;

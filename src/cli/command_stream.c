@@ -25,7 +25,7 @@ typedef struct settings {
 } settings;
 
 /* In the order of the public enums. */
-static const char *const precisions[] = {"default", "f32", "bf16", "int8", "f64", NULL};
+static const char *const precisions[] = {"default", "f32", "bf16", "int8", "f64", "tf32", "f16", NULL};
 static const char *const masks[] = {"default", "nemo", "exact", NULL};
 static const char *const raws[] = {"none", "s16le", "f32le", NULL};
 static const char *const modes[] = {"buffered", "cache", "reset", NULL};
@@ -247,7 +247,7 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = 64, AT(n_threads),
      .help = "threads to compute with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "P", AT(precision), .choices = precisions,
-     .help = "compute in f32, bf16 or int8; f64 with --engine ref (default: as conure transcribe)"},
+     .help = "compute in f32, bf16 or int8; f64 with --engine ref, tf32 or f16 with trt (default: as conure transcribe)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
      .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME], NAME being cpu, ref or ort/cpu (default: cpu); what it says "
              "wins over --precision, --threads and --isa"},

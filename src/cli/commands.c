@@ -13,7 +13,7 @@ const conure_command *const conure_commands[] = {
 #ifdef CONURE_HAVE_ONNX
     &conure_command_export,
 #endif
-    &conure_command_clear,      &conure_command_contract,  &conure_command_reference,
+    &conure_command_engine,     &conure_command_clear,      &conure_command_contract,  &conure_command_reference,
     &conure_command_parity,     &conure_command_diagnose,  &conure_command_candidate,
     &conure_command_noise_floor, &conure_command_completion, &conure_command_help,
     NULL,

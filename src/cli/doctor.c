@@ -33,6 +33,9 @@
 #ifdef CONURE_HAVE_ONNX
 #include "engine/ort/library.h"
 #endif
+#ifdef CONURE_HAVE_TRT
+#include "engine/trt/runtime.h"
+#endif
 #include "stream/random.h"
 
 #define FREE_BYTES_LOW ((uint64_t)1 << 30)
@@ -137,6 +140,28 @@ static void libraries(conure_findings *f)
 #else
     advise(add(f, "network", CONURE_FINDING_NOTE, "conure pull is not built"),
            "built without libcurl: configure with -DCONURE_PULL=ON");
+#endif
+}
+
+/* Opening it is the only way to know; nothing is run there. */
+static void tensorrt(conure_findings *f)
+{
+#ifdef CONURE_HAVE_TRT
+    conure_trt *trt = NULL;
+    conure_error err = {""};
+    char memory_text[32];
+    if (conure_trt_open(&trt, (conure_log){0}, &err) != CONURE_OK) {
+        advise(add(f, "tensorrt", CONURE_FINDING_NOTE, "not usable; built with the headers of %s", conure_trt_built_with()), "%s", err.text);
+        return;
+    }
+    const conure_trt_facts *facts = conure_trt_get_facts(trt);
+    add(f, "tensorrt", CONURE_FINDING_GOOD, "%s (built with the headers of %s), %s, compute %u.%u, %s, CUDA %u.%u", facts->version,
+        conure_trt_built_with(), facts->gpu, facts->compute[0], facts->compute[1], conure_text_bytes(facts->memory_bytes, memory_text),
+        facts->driver / 1000, facts->driver % 1000 / 10);
+    conure_trt_close(&trt);
+#else
+    advise(add(f, "tensorrt", CONURE_FINDING_NOTE, "the engine trt is not built"),
+           "optional, for NVIDIA GPUs; configure with -DCONURE_TENSORRT_INCLUDE=FOLDER, which holds TensorRT's headers");
 #endif
 }
 
@@ -285,6 +310,7 @@ void conure_doctor_examine(conure_findings *f, const char *given, const char *is
     memory(f);
     libraries(f);
     onnx_runtime(f);
+    tensorrt(f);
     cache(f);
     embedded(f);
     model(f, given, isa);

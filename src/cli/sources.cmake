@@ -16,6 +16,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/command_contract.c
     ${CMAKE_CURRENT_LIST_DIR}/command_diagnose.c
     ${CMAKE_CURRENT_LIST_DIR}/command_doctor.c
+    ${CMAKE_CURRENT_LIST_DIR}/command_engine.c
     ${CMAKE_CURRENT_LIST_DIR}/command_help.c
     ${CMAKE_CURRENT_LIST_DIR}/command_model.c
     ${CMAKE_CURRENT_LIST_DIR}/command_noise_floor.c
@@ -30,6 +31,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/crowd.c
     ${CMAKE_CURRENT_LIST_DIR}/doctor.c
     ${CMAKE_CURRENT_LIST_DIR}/embedded.c
+    ${CMAKE_CURRENT_LIST_DIR}/engine_time.c
     ${CMAKE_CURRENT_LIST_DIR}/engines.c
     ${CMAKE_CURRENT_LIST_DIR}/hotwords.c
     ${CMAKE_CURRENT_LIST_DIR}/flops.c
@@ -46,6 +48,7 @@ set(CONURE_CLI_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/output_text.c
     ${CMAKE_CURRENT_LIST_DIR}/parity_audio.c
     ${CMAKE_CURRENT_LIST_DIR}/peak.c
+    ${CMAKE_CURRENT_LIST_DIR}/plan_choose.c
     ${CMAKE_CURRENT_LIST_DIR}/sink.c
     ${CMAKE_CURRENT_LIST_DIR}/sink_check.c
     ${CMAKE_CURRENT_LIST_DIR}/stream.c
@@ -72,6 +75,10 @@ if(CONURE_PULL)
 endif()
 if(CONURE_ONNX)
     list(APPEND CONURE_CLI_SOURCES ${CMAKE_CURRENT_LIST_DIR}/command_export.c)
+endif()
+if(CONURE_ONNX AND CONURE_TENSORRT_INCLUDE)
+    list(APPEND CONURE_CLI_SOURCES ${CMAKE_CURRENT_LIST_DIR}/plan_build.c)
+    list(APPEND CONURE_CLI_DEFINITIONS CONURE_HAVE_PLANS=1)
 endif()
 
 # A plain clone carries the model that the program embeds; without the file it is built without one.

@@ -13,6 +13,9 @@ static const conure_engine *const engines[] = {
     &conure_engine_ort_tensorrt,
     &conure_engine_ort_nvtensorrtrtx,
 #endif
+#ifdef CONURE_HAVE_TRT
+    &conure_engine_trt,
+#endif
 };
 
 static const struct {
@@ -23,6 +26,15 @@ static const struct {
     {"bf16", CONURE_PRECISION_BF16},
     {"int8", CONURE_PRECISION_INT8},
     {"f64", CONURE_PRECISION_F64},
+    {"tf32", CONURE_PRECISION_TF32},
+    {"f16", CONURE_PRECISION_F16},
+};
+
+/* Engines that a build can have, and what it takes. */
+static const struct {
+    const char *name, *how;
+} possible[] = {
+    {"trt", "-DCONURE_TENSORRT_INCLUDE=FOLDER, which holds TensorRT's headers"},
 };
 
 #define COUNT(list) (sizeof(list) / sizeof *(list))
@@ -47,6 +59,10 @@ conure_status conure_engine_find(const conure_engine **out, const char *name, co
         strncat(known, engines[i]->name, sizeof known - strlen(known) - 1);
     }
     *out = NULL;
+    for (size_t i = 0; i < COUNT(possible); i++)
+        if (strcmp(possible[i].name, name) == 0)
+            return conure_fail(err, CONURE_BACKEND, "engine '%s' is not in this build, which has: %s; configure one with %s", name, known,
+                               possible[i].how);
     return conure_fail(err, CONURE_BACKEND, "engine '%s' is not in this build, which has: %s", name, known);
 }
 
@@ -114,7 +130,7 @@ conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *tex
             if (strlen(precisions[i].name) == n && memcmp(precisions[i].name, at, n) == 0)
                 spec->precision = precisions[i].precision;
         if (spec->precision == CONURE_PRECISION_DEFAULT)
-            return conure_fail(err, CONURE_BAD_ARG, "engine '%s': precision '%.*s' is not one of f32, bf16, int8, f64", text, (int)n, at);
+            return conure_fail(err, CONURE_BAD_ARG, "engine '%s': precision '%.*s' is not one of f32, bf16, int8, f64, tf32, f16", text, (int)n, at);
         at += n;
     }
     while (*at) { /* '@' first, then ',' */

@@ -97,7 +97,7 @@ typedef struct conure_engine_spec {
 /* BAD_ARG names the part that is wrong and what is accepted there.  A path that holds a comma cannot be given. */
 conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *text, conure_error *err);
 
-/* "f32", "bf16", "int8", "f64"; NULL for DEFAULT and what is none. */
+/* "f32", "bf16", "int8", "f64", "tf32", "f16"; NULL for DEFAULT and what is none. */
 const char *conure_precision_name(conure_precision precision);
 
 /* What an engine computes in when asked for `asked`: that; else its own; else int8 for a model whose
@@ -113,5 +113,6 @@ conure_status conure_engine_find(const conure_engine **out, const char *name, co
 extern const conure_engine conure_engine_native_cpu;
 extern const conure_engine conure_engine_reference;
 extern const conure_engine conure_engine_ort_cpu, conure_engine_ort_cuda, conure_engine_ort_tensorrt, conure_engine_ort_nvtensorrtrtx;
+extern const conure_engine conure_engine_trt; /* only in builds with CONURE_HAVE_TRT */
 
 #endif

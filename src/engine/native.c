@@ -33,8 +33,9 @@ static conure_status native_open(void **self, const conure_ops *ops, const conur
         .n_threads = options->n_threads, .isa = options->isa, .precision = options->precision,
         .cancel = options->cancel, .log = options->log};
     *self = NULL;
-    if (options->precision == CONURE_PRECISION_F64)
-        return conure_fail(err, CONURE_UNSUPPORTED, "engine %s computes in f32, bf16 or int8, not in f64; engine ref does", ops->name);
+    if (options->precision == CONURE_PRECISION_F64 || options->precision == CONURE_PRECISION_TF32 || options->precision == CONURE_PRECISION_F16)
+        return conure_fail(err, CONURE_UNSUPPORTED, "engine %s computes in f32, bf16 or int8, not in %s; engine %s does", ops->name,
+                           conure_precision_name(options->precision), options->precision == CONURE_PRECISION_F64 ? "ref" : "trt");
     const conure_status usable = conure_model_need_tensors(model, ops->name, err);
     if (usable != CONURE_OK)
         return usable;

@@ -1,6 +1,7 @@
 target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/engine.c
     ${CMAKE_CURRENT_LIST_DIR}/native.c
+    ${CMAKE_CURRENT_LIST_DIR}/snapshot.c
     ${CMAKE_CURRENT_LIST_DIR}/reference/attention.c
     ${CMAKE_CURRENT_LIST_DIR}/reference/decoder.c
     ${CMAKE_CURRENT_LIST_DIR}/reference/front.c
@@ -9,7 +10,8 @@ target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/reference/range.c
     ${CMAKE_CURRENT_LIST_DIR}/reference/reference.c
     ${CMAKE_CURRENT_LIST_DIR}/reference/state.c
-    ${CMAKE_CURRENT_LIST_DIR}/reference/weights.c)
+    ${CMAKE_CURRENT_LIST_DIR}/reference/weights.c
+    ${CMAKE_CURRENT_LIST_DIR}/trt/plan.c)
 # The inner loop of its products: gcc 12 makes wide instructions of it with -O3 only.
 set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/reference/product.c PROPERTIES COMPILE_OPTIONS $<$<CONFIG:Release>:-O3>)
 
@@ -27,4 +29,29 @@ if(CONURE_ONNX)
         ${CMAKE_CURRENT_LIST_DIR}/ort/state.c
         ${CMAKE_CURRENT_LIST_DIR}/ort/tensor.c
         ${CMAKE_CURRENT_LIST_DIR}/ort/watch.c)
+endif()
+
+# The engine "trt": its C parts are tested on a runtime that is not TensorRT (tests/engine), so they are listed once.
+set(CONURE_TRT_SOURCES
+    ${CMAKE_CURRENT_LIST_DIR}/trt/engine.c
+    ${CMAKE_CURRENT_LIST_DIR}/trt/state.c
+    ${CMAKE_CURRENT_LIST_DIR}/trt/step.c CACHE INTERNAL "")
+if(CONURE_TENSORRT_INCLUDE)
+    if(NOT EXISTS ${CONURE_TENSORRT_INCLUDE}/NvInfer.h OR NOT EXISTS ${CONURE_TENSORRT_INCLUDE}/NvOnnxParser.h)
+        message(FATAL_ERROR "CONURE_TENSORRT_INCLUDE=${CONURE_TENSORRT_INCLUDE}: NvInfer.h and NvOnnxParser.h of TensorRT's SDK are not there")
+    endif()
+    find_path(CONURE_CUDA_INCLUDE cuda.h PATHS /usr/local/cuda/include /opt/cuda/include)
+    if(NOT CONURE_CUDA_INCLUDE)
+        message(FATAL_ERROR "TensorRT's headers need CUDA's: name the folder of cuda.h with -DCONURE_CUDA_INCLUDE=FOLDER")
+    endif()
+    enable_language(CXX)
+    add_library(conure_trt_runtime OBJECT ${CMAKE_CURRENT_LIST_DIR}/trt/runtime.cpp)
+    target_include_directories(conure_trt_runtime PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src)
+    target_include_directories(conure_trt_runtime SYSTEM PRIVATE ${CONURE_TENSORRT_INCLUDE} ${CONURE_CUDA_INCLUDE})
+    target_compile_features(conure_trt_runtime PRIVATE cxx_std_17)
+    target_compile_options(conure_trt_runtime PRIVATE -Wall -Wextra -Wshadow -fvisibility=hidden
+        $<$<BOOL:${CONURE_WERROR}>:-Werror>)
+    target_sources(conure_core PRIVATE ${CONURE_TRT_SOURCES})
+    target_compile_definitions(conure_core PUBLIC CONURE_HAVE_TRT=1)
+    target_link_libraries(conure_core PUBLIC ${CMAKE_DL_LIBS})
 endif()

@@ -59,7 +59,7 @@ static conure_status choose(conure_recognizer *r, const conure_recognizer_option
     const uint32_t processors = conure_processors();
     const uint32_t n_threads = spec->n_threads ? spec->n_threads : o->n_threads;
     if (o->precision && !conure_precision_name(o->precision))
-        return conure_fail(err, CONURE_BAD_ARG, "precision %d: expected f32, bf16, int8 or f64", (int)o->precision);
+        return conure_fail(err, CONURE_BAD_ARG, "precision %d: expected f32, bf16, int8, f64, tf32 or f16", (int)o->precision);
     engine->mask = o->mask ? o->mask : r->model->config.mask;
     if (engine->mask != CONURE_MASK_NEMO && engine->mask != CONURE_MASK_EXACT)
         return conure_fail(err, CONURE_BAD_ARG, "mask %d: expected nemo or exact", (int)engine->mask);

@@ -38,7 +38,7 @@ int main(void)
     test_text(s.engine, "ref");
     test_int(s.precision, CONURE_PRECISION_F64);
     test_text(conure_precision_name(s.precision), "f64");
-    refused("cpu:f63", "f32, bf16, int8, f64");
+    refused("cpu:f63", "f32, bf16, int8, f64, tf32, f16");
     refused("cpu@", "known are");
     refused("cpu@threads=0", "1 to 64");
     refused("cpu@threads=65", "1 to 64");

@@ -34,6 +34,9 @@ OUTSIDE = {
     "immintrin.h": {"backend"},
     "cpuid.h": {"base"},
     "sanitizer/": {"base"},
+    "Nv": {"engine"},
+    "cuda.h": {"engine"},
+    "dlfcn.h": {"engine"},
 }
 # Without a dot: part of ISO C or POSIX or Linux; anything else must be listed above.
 SYSTEM = re.compile(r"^(sys|linux|asm|netinet|arpa)/[a-z0-9_]+\.h$")

@@ -5,12 +5,12 @@
 #include "engine/reference/reference.h"
 
 #include "base/memory.h"
+#include "engine/snapshot.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { CACHE_ROWS_MAX = 1 << 20, SNAPSHOT_FORMAT = 1 };
-static const char MAGIC[8] = "cnrref64";
+enum { CACHE_ROWS_MAX = 1 << 20 };
 
 static size_t channel_doubles(const conure_ref *r, const conure_cache_options *o)
 {
@@ -148,11 +148,6 @@ static conure_status need_rows(const conure_state *state, conure_error *err)
     return conure_fail(err, CONURE_UNSUPPORTED, "this state was opened without keep_rows: its cache_last_channel does not go in or out");
 }
 
-static bool length_possible(int64_t length, uint32_t cache_rows)
-{
-    return length <= (int64_t)cache_rows && length >= -(int64_t)UINT32_MAX;
-}
-
 conure_status conure_ref_state_export(void *self, const conure_state *state, float *last_channel, float *last_time,
                                       int64_t *length, conure_error *err)
 {
@@ -171,7 +166,7 @@ conure_status conure_ref_state_import(void *self, conure_state *state, const flo
 {
     const conure_ref *r = self;
     CONURE_REF_TRY(need_rows(state, err));
-    if (!length_possible(length, state->options.cache_rows))
+    if (!conure_cache_length_possible(length, state->options.cache_rows))
         return conure_fail(err, CONURE_BAD_ARG, "cache length %lld: the cache has %u rows", (long long)length, state->options.cache_rows);
     for (size_t i = 0; i < channel_doubles(r, &state->options); i++)
         state->channel[state->current][i] = last_channel[i];
@@ -184,38 +179,23 @@ conure_status conure_ref_state_import(void *self, conure_state *state, const flo
 
 /* ---- snapshots -------------------------------------------------------------------------------- */
 
-/* Then the attention cache and the time cache as they lie in memory.  Byte order is the machine's, which format gives away. */
-typedef struct snapshot_head {
-    char magic[8];
-    uint32_t format, n_layers, d_model, conv_left;
-    uint32_t cache_rows, drop_rows, flags, broken;
-    int64_t length;
-} snapshot_head;
-
-enum { FLAG_NEGATIVE = 1, FLAG_ALIGNED = 2, FLAG_ROWS = 4 };
-
-/* What every state of these options has, but for length and broken. */
-static snapshot_head head_of(const conure_ref *r, const conure_cache_options *o)
+/* A head, then the attention cache and the time cache as they lie in memory. */
+static conure_snapshot_head head_of(const conure_ref *r, const conure_cache_options *o)
 {
-    snapshot_head head = {
-        .format = SNAPSHOT_FORMAT, .n_layers = r->config->n_layers, .d_model = r->config->d_model, .conv_left = r->config->conv_left,
-        .cache_rows = o->cache_rows, .drop_rows = o->drop_rows,
-        .flags = (o->keep_negative ? FLAG_NEGATIVE : 0u) | (o->time_cache_aligned ? FLAG_ALIGNED : 0u) | (o->keep_rows ? FLAG_ROWS : 0u)};
-    memcpy(head.magic, MAGIC, sizeof head.magic);
-    return head;
+    return conure_snapshot_head_of("cnrref64", r->config, o);
 }
 
 void conure_ref_state_bytes(const void *self, const conure_state *state, size_t *snapshot, size_t *memory)
 {
     const size_t caches = (channel_doubles(self, &state->options) + time_doubles(self)) * sizeof(double);
-    *snapshot = sizeof(snapshot_head) + caches;
+    *snapshot = sizeof(conure_snapshot_head) + caches;
     *memory = sizeof *state + 2 * (caches + 2 * sizeof(double));
 }
 
 conure_status conure_ref_state_save(void *self, const conure_state *state, void *dst, conure_error *err)
 {
     const conure_ref *r = self;
-    snapshot_head head = head_of(r, &state->options);
+    conure_snapshot_head head = head_of(r, &state->options);
     const size_t channel = channel_doubles(r, &state->options) * sizeof(double);
     uint8_t *to = dst;
     (void)err;
@@ -227,47 +207,17 @@ conure_status conure_ref_state_save(void *self, const conure_state *state, void 
     return CONURE_OK;
 }
 
-static conure_status differs(conure_error *err, const char *what, uint32_t found, uint32_t expected)
-{
-    return conure_fail(err, CONURE_UNSUPPORTED, "snapshot of a state: %s is %u, here it is %u; it belongs to another model or to other "
-                       "options", what, found, expected);
-}
-
-static conure_status check_head(const snapshot_head *head, const snapshot_head *want, conure_error *err)
-{
-    if (memcmp(head->magic, want->magic, sizeof want->magic) != 0)
-        return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: it does not begin with \"%.8s\"", MAGIC);
-    if (head->format != want->format)
-        return differs(err, "format", head->format, want->format);
-    if (head->n_layers != want->n_layers)
-        return differs(err, "n_layers", head->n_layers, want->n_layers);
-    if (head->d_model != want->d_model)
-        return differs(err, "d_model", head->d_model, want->d_model);
-    if (head->conv_left != want->conv_left)
-        return differs(err, "conv_left", head->conv_left, want->conv_left);
-    if (head->cache_rows != want->cache_rows)
-        return differs(err, "cache_rows", head->cache_rows, want->cache_rows);
-    if (head->drop_rows != want->drop_rows)
-        return differs(err, "drop_rows", head->drop_rows, want->drop_rows);
-    if (head->flags != want->flags)
-        return differs(err, "flags (1 keep_negative, 2 time_cache_aligned, 4 keep_rows)", head->flags, want->flags);
-    if (head->broken > 1 || (head->broken && !(head->flags & FLAG_NEGATIVE)) || !length_possible(head->length, head->cache_rows))
-        return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: length %lld of %u rows, broken %u: no state is so",
-                           (long long)head->length, head->cache_rows, head->broken);
-    return CONURE_OK;
-}
-
 conure_status conure_ref_state_load(void *self, conure_state *state, const void *src, size_t bytes, conure_error *err)
 {
     const conure_ref *r = self;
-    const snapshot_head want = head_of(r, &state->options);
+    const conure_snapshot_head want = head_of(r, &state->options);
     const size_t channel = channel_doubles(r, &state->options) * sizeof(double), time = time_doubles(r) * sizeof(double);
     const uint8_t *at = src;
-    snapshot_head head;
+    conure_snapshot_head head;
     if (bytes < sizeof head)
         return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: %zu bytes, its head alone has %zu", bytes, sizeof head);
     memcpy(&head, at, sizeof head);
-    CONURE_REF_TRY(check_head(&head, &want, err));
+    CONURE_REF_TRY(conure_snapshot_head_check(&head, &want, err));
     if (bytes != sizeof head + channel + time)
         return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: %zu bytes, expected %zu", bytes, sizeof head + channel + time);
     memcpy(state->channel[state->current], at + sizeof head, channel);

@@ -1,0 +1,1 @@
+conure_fuzz(plan_side ${PROJECT_SOURCE_DIR}/fuzz/plan_side.c)

@@ -1,0 +1,387 @@
+/* command_engine.c - `conure engine`: plans of TensorRT, and how long steps of any engine take. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/threads.h"
+#include "cli/clearance.h"
+#include "cli/command.h"
+#include "cli/engine_time.h"
+#include "cli/models.h"
+#include "cli/terminal.h"
+#include "engine/trt/plan.h"
+#ifdef CONURE_HAVE_PLANS
+#include "cli/plan_build.h"
+#endif
+
+static int fail(conure_status status, const conure_error *err)
+{
+    conure_progress_clear();
+    if (status == CONURE_CANCELLED) {
+        conure_say(CONURE_SAY_PLAIN, "conure: interrupted");
+        return CONURE_EXIT_INTERRUPTED;
+    }
+    conure_say(CONURE_SAY_ERROR, "%s", err->text[0] ? err->text : conure_status_text(status));
+    return status == CONURE_BAD_ARG ? CONURE_EXIT_USAGE : CONURE_EXIT_CANNOT;
+}
+
+static conure_status open_model(conure_model **model, const char *name, conure_error *err)
+{
+    conure_model_options options;
+    conure_model_options_init(&options);
+    options.log = conure_log_to_terminal;
+    conure_progress("loading the model");
+    return conure_models_open(model, name, &options, err);
+}
+
+/* ---- build ------------------------------------------------------------------------------------ */
+
+#ifdef CONURE_HAVE_PLANS
+
+typedef struct build_settings {
+    const char *model, *contract, *profile, *timing, *plans;
+    uint64_t batch_max, frames_max, level;
+    int precision, mask;
+    bool force;
+} build_settings;
+
+static const char *const precision_names[] = {"f32", "tf32", "f16", "bf16", "int8", NULL};
+static const conure_precision precisions[] = {CONURE_PRECISION_F32, CONURE_PRECISION_TF32, CONURE_PRECISION_F16, CONURE_PRECISION_BF16,
+                                              CONURE_PRECISION_INT8};
+static const char *const masks[] = {"default", "nemo", "exact", NULL};
+
+static void build_defaults(void *settings)
+{
+    build_settings *s = settings;
+    s->profile = "all";
+    s->frames_max = 2000;
+    s->level = 3;
+}
+
+static void print_made(const conure_plan_made *m)
+{
+    char bytes[32], seconds[32];
+    const conure_plan_side *s = &m->side;
+    printf("%s.plan  %s, %s, T %u..%u, B %u..%u", m->path, s->streaming ? "step" : "offline", s->precision, s->t[0], s->t[2], s->b[0], s->b[2]);
+    if (s->streaming)
+        printf(", drop %u, cache %u", s->drop_first, s->caches.cache_rows);
+    printf("; TF32 %s, %s with TensorRT %s, %s", s->tf32 ? "on" : "off", s->gpu, s->tensorrt, conure_text_bytes(s->plan_bytes, bytes));
+    if (m->was_there)
+        printf("; was there\n");
+    else if (s->n_kept_f32)
+        printf("; built in %s, %u of %u layers held in f32\n", conure_text_seconds(s->seconds, seconds), s->n_kept_f32, m->n_layers);
+    else
+        printf("; built in %s%s\n", conure_text_seconds(s->seconds, seconds), m->timing_used ? " with the timing cache" : "");
+}
+
+static int run_build(const void *settings, int n, char *const *arguments)
+{
+    const build_settings *s = settings;
+    const bool offline = strcmp(s->profile, "offline") == 0;
+    conure_plan_made *made = calloc(CONURE_PLANS_OF_CONTRACT, sizeof *made);
+    uint32_t n_made = 0;
+    conure_error err = {""};
+    conure_contract contract;
+    conure_model *model = NULL;
+    char folder[PATH_MAX];
+    conure_plan_wish wish = {.profile = s->profile, .frames_max = (uint32_t)s->frames_max, .batch_max = (uint32_t)s->batch_max,
+                             .mask = (conure_mask)s->mask, .precision = precisions[s->precision], .level = (uint32_t)s->level};
+    (void)n;
+    (void)arguments;
+    conure_status status = made ? CONURE_OK : conure_fail_memory(&err, "a list of plans", sizeof *made);
+    if (status == CONURE_OK && !offline && !s->contract)
+        status = conure_fail(&err, CONURE_BAD_ARG, "conure engine build: a plan of steps needs --contract, which conure contract derive writes; "
+                             "--profile offline builds one of whole utterances");
+    if (status == CONURE_OK && !offline) {
+        status = conure_contract_read(&contract, s->contract, NULL, &err);
+        wish.contract = &contract;
+    }
+    if (status == CONURE_OK && s->plans)
+        snprintf(folder, sizeof folder, "%s", s->plans);
+    else if (status == CONURE_OK)
+        status = conure_plan_folder(folder, &err);
+    if (status == CONURE_OK)
+        status = open_model(&model, s->model, &err);
+    if (status == CONURE_OK)
+        status = conure_plans_build(made, &n_made, model, &wish, folder, s->timing, s->force, (conure_log){conure_log_to_terminal, NULL}, &err);
+    conure_progress_clear();
+    for (uint32_t i = 0; i < n_made; i++)
+        print_made(&made[i]);
+    free(made);
+    conure_model_close(&model);
+    return status == CONURE_OK ? CONURE_EXIT_GOOD : fail(status, &err);
+}
+
+#define AT(member) .offset = offsetof(build_settings, member)
+
+static const conure_option build_options[] = {
+    {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", AT(model), .complete = CONURE_COMPLETE_FILE,
+     .help = "the checkpoint (default: as conure transcribe has it)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "contract", .value = "FILE", AT(contract), .complete = CONURE_COMPLETE_FILE,
+     .help = "what a step is: of conure contract derive"},
+    {.kind = CONURE_OPTION_TEXT, .name = "profile", .value = "NAME", AT(profile),
+     .help = "all (default), first, next, unified or one that the contract names; offline for whole utterances"},
+    {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "NAME", AT(precision), .choices = precision_names,
+     .help = "f32 (default; TF32 is off), tf32, f16, bf16 (TensorRT 10 and later)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "timing-cache", .value = "FILE", AT(timing), .complete = CONURE_COMPLETE_FILE,
+     .help = "timings of kernels: read when it is there, and written; makes the next build of the same model quick"},
+    {.kind = CONURE_OPTION_TEXT, .name = "plans", .value = "FOLDER", AT(plans), .complete = CONURE_COMPLETE_FOLDER,
+     .help = "where plans are (default: CONURE_PLANS, or conure/plans in the cache folder)"},
+    {.kind = CONURE_OPTION_COUNT, .name = "batch", .value = "N", .min = 1, .max = 64, AT(batch_max),
+     .help = "rows at a time at most, for which it is tuned (default: the contract's; offline 1)"},
+    {.kind = CONURE_OPTION_COUNT, .name = "max-frames", .value = "N", .min = 9, .max = 1 << 20, AT(frames_max),
+     .help = "offline: mel frames (10 ms each) at most (default: 2000)"},
+    {.kind = CONURE_OPTION_CHOICE, .name = "mask", .value = "NAME", AT(mask), .choices = masks,
+     .help = "offline: masked scores, default what the checkpoint says; of a step the contract says it"},
+    {.kind = CONURE_OPTION_COUNT, .name = "level", .value = "N", .min = 0, .max = 5, AT(level),
+     .help = "how long better kernels are looked for (default: 3)"},
+    {.kind = CONURE_OPTION_FLAG, .name = "force", AT(force), .help = "build again what is there"},
+    {0},
+};
+#undef AT
+static const conure_example build_examples[] = {
+    {"conure engine build -m parakeet.conure --contract encoder.contract.json --precision f16", "every plan that the contract's steps need"},
+    {"conure engine build -m parakeet.conure --profile offline --max-frames 3000", "whole utterances of up to 30 s"},
+    {NULL, NULL},
+};
+static const conure_command build_command = {
+    .name = "build",
+    .summary = "Build TensorRT plans of a checkpoint on this GPU",
+    .arguments = "[OPTION]...",
+    .details = "A plan runs on the GPU model and the TensorRT version that built it. Its side file says so, with the hashes of model and contract "
+               "and the precision; --engine trt:PRECISION uses the plans of the folder that fit, and refuses others with the reason.",
+    .options = build_options,
+    .examples = build_examples,
+    .settings_bytes = sizeof(build_settings),
+    .defaults = build_defaults,
+    .run = run_build,
+};
+
+#endif
+
+/* ---- list ------------------------------------------------------------------------------------- */
+
+static int run_list(const void *settings, int n, char *const *arguments)
+{
+    char folder[PATH_MAX], bytes[32];
+    conure_plan_found *list = NULL;
+    uint32_t n_plans = 0;
+    conure_error err = {""};
+    const conure_log log = {conure_log_to_terminal, NULL};
+    (void)settings;
+    conure_status status = CONURE_OK;
+    if (n)
+        snprintf(folder, sizeof folder, "%s", arguments[0]);
+    else
+        status = conure_plan_folder(folder, &err);
+    if (status == CONURE_OK)
+        status = conure_plan_list(&list, &n_plans, folder, &log, &err);
+    if (status != CONURE_OK)
+        return fail(status, &err);
+    for (uint32_t i = 0; i < n_plans; i++) {
+        const conure_plan_side *s = &list[i].side;
+        printf("%s.plan\n  %s (%.12s), %s, mask %s, %s T %u..%u B %u..%u", list[i].path, s->model, s->model_sha256, s->precision,
+               s->mask_exact ? "exact" : "nemo", s->streaming ? "step" : "offline", s->t[0], s->t[2], s->b[0], s->b[2]);
+        if (s->streaming)
+            printf(" drop %u cache %u", s->drop_first, s->caches.cache_rows);
+        printf(", %s, TensorRT %s, %s\n", s->gpu, s->tensorrt, conure_text_bytes(s->plan_bytes, bytes));
+    }
+    if (!n_plans)
+        conure_say(CONURE_SAY_NOTE, "%s holds no plans", folder);
+    free(list);
+    return CONURE_EXIT_GOOD;
+}
+
+static const conure_command list_command = {
+    .name = "list",
+    .summary = "The TensorRT plans of a folder",
+    .arguments = "[FOLDER]",
+    .complete = CONURE_COMPLETE_FOLDER,
+    .max_arguments = 1,
+    .run = run_list,
+};
+
+/* ---- time ------------------------------------------------------------------------------------- */
+
+typedef struct time_settings {
+    const char *model, *contract, *engine, *batches, *frames;
+    uint64_t n_steps, n_threads;
+    bool json;
+} time_settings;
+
+enum { LIST_MAX = 8 };
+
+static void time_defaults(void *settings)
+{
+    time_settings *s = settings;
+    s->engine = "cpu";
+    s->batches = "1";
+    s->n_steps = 200;
+}
+
+/* "1,8,32" */
+static conure_status parse_list(const char *option, const char *text, uint32_t list[LIST_MAX], uint32_t *n, conure_error *err)
+{
+    *n = 0;
+    for (const char *p = text; *p;) {
+        char *end = NULL;
+        const unsigned long value = strtoul(p, &end, 10);
+        if (*p < '1' || *p > '9' || value > 1 << 20 || (*end && *end != ',') || *n == LIST_MAX)
+            return conure_fail(err, CONURE_BAD_ARG, "--%s %.60s: expected up to %d numbers with commas between", option, text, LIST_MAX);
+        list[(*n)++] = (uint32_t)value;
+        p = end + (*end == ',');
+    }
+    return *n ? CONURE_OK : conure_fail(err, CONURE_BAD_ARG, "--%s is empty", option);
+}
+
+typedef struct timing {
+    conure_model *model;
+    const conure_engine *engine;
+    void *self;
+    conure_contract contract;
+    bool has_contract;
+    uint32_t batches[LIST_MAX], n_batches, frames[LIST_MAX], drops[LIST_MAX], n_frames;
+} timing;
+
+static conure_status prepare(timing *t, const time_settings *s, conure_error *err)
+{
+    conure_engine_spec spec;
+    conure_status status = conure_engine_spec_parse(&spec, s->engine, err);
+    if (status == CONURE_OK)
+        status = conure_engine_find(&t->engine, spec.engine, err);
+    if (status == CONURE_OK && s->contract) {
+        status = conure_contract_read(&t->contract, s->contract, NULL, err);
+        t->has_contract = true;
+    }
+    if (status == CONURE_OK)
+        status = parse_list("batch", s->batches, t->batches, &t->n_batches, err);
+    if (status == CONURE_OK && !s->frames && !s->contract)
+        status = conure_fail(err, CONURE_BAD_ARG, "conure engine time: name a --contract, whose steps are timed, or --frames of slices offline");
+    if (status == CONURE_OK && s->frames)
+        status = parse_list("frames", s->frames, t->frames, &t->n_frames, err);
+    for (uint32_t i = 0; t->has_contract && i < LIST_MAX; i++)
+        t->drops[i] = t->contract.streaming.drop_extra[1];
+    for (uint32_t i = 0; status == CONURE_OK && !s->frames && i < t->contract.n_profiles && i < LIST_MAX; i++) {
+        t->drops[t->n_frames] = t->contract.streaming.drop_extra[t->contract.profiles[i].steps != CONURE_STEPS_FIRST];
+        t->frames[t->n_frames++] = t->contract.profiles[i].t_opt;
+    }
+    if (status == CONURE_OK)
+        status = open_model(&t->model, s->model, err);
+    if (status == CONURE_OK && t->has_contract)
+        status = conure_contract_matches(&t->contract, t->model, err);
+    if (status != CONURE_OK)
+        return status;
+    const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : (uint32_t)s->n_threads;
+    const conure_engine_options options = {
+        .isa = spec.isa[0] ? spec.isa : NULL, .precision = conure_engine_precision(t->engine, t->model, spec.precision),
+        .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX,
+        .mask = t->has_contract ? t->contract.mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO : t->model->config.mask,
+        .cancel = &conure_interrupted, .log = {conure_log_to_terminal, NULL}};
+    return t->engine->open(&t->self, t->model, &options, err);
+}
+
+static json_t *times_json(const conure_step_times *t)
+{
+    return json_pack("{s:b, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I}", "offline", t->shape.offline, "frames", (json_int_t)t->shape.n_frames,
+                     "drop_first", (json_int_t)t->shape.drop_first, "batch", (json_int_t)t->shape.batch, "p50_s", t->s.p50, "p95_s", t->s.p95,
+                     "p99_s", t->s.p99, "min_s", t->s.min, "warm_up_s", t->warm_up_s, "n", (json_int_t)t->s.n);
+}
+
+static conure_status time_all(timing *t, const time_settings *s, json_t *results, conure_error *err)
+{
+    conure_status status = CONURE_OK;
+    if (!s->json)
+        printf("%s\n  %-8s %7s %6s %10s %10s %10s %10s %14s\n", t->engine->describe(t->self), "", "frames", "batch", "p50 ms",
+               "p95 ms", "p99 ms", "first ms", "audio s / s");
+    for (uint32_t i = 0; i < t->n_frames; i++)
+        for (uint32_t j = 0; j < t->n_batches && status == CONURE_OK; j++) {
+            conure_step_times times;
+            const conure_step_shape shape = {.n_frames = t->frames[i], .batch = t->batches[j], .offline = !t->has_contract,
+                                             .drop_first = t->drops[i]};
+            conure_progress("timing %u frames, batch %u", shape.n_frames, shape.batch);
+            status = conure_time_steps(&times, t->engine, t->self, &t->model->config, t->has_contract ? &t->contract : NULL, &shape,
+                                       (uint32_t)s->n_steps, &conure_interrupted, err);
+            conure_progress_clear();
+            if (status != CONURE_OK)
+                break;
+            json_array_append_new(results, times_json(&times));
+            if (!s->json)
+                printf("  %-8s %7u %6u %10.3f %10.3f %10.3f %10.1f %14.0f\n", shape.offline ? "offline" : "step", shape.n_frames, shape.batch,
+                       1e3 * times.s.p50, 1e3 * times.s.p95, 1e3 * times.s.p99, 1e3 * times.warm_up_s,
+                       shape.batch * shape.n_frames * 0.01 / times.s.p50);
+        }
+    return status;
+}
+
+static int run_time(const void *settings, int n, char *const *arguments)
+{
+    const time_settings *s = settings;
+    conure_error err = {""};
+    timing *t = calloc(1, sizeof *t);
+    json_t *results = json_array();
+    (void)n;
+    (void)arguments;
+    conure_status status = t && results ? prepare(t, s, &err) : conure_fail_memory(&err, "timings", sizeof *t);
+    conure_progress_clear();
+    if (status == CONURE_OK)
+        status = time_all(t, s, results, &err);
+    if (status == CONURE_OK && s->json)
+        status = conure_clearance_write(json_pack("{s:s, s:O}", "engine", t->engine->describe(t->self), "times", results), true, NULL, &err);
+    if (t && t->self)
+        t->engine->close(&t->self);
+    if (t)
+        conure_model_close(&t->model);
+    json_decref(results);
+    free(t);
+    return status == CONURE_OK ? CONURE_EXIT_GOOD : fail(status, &err);
+}
+
+#define AT(member) .offset = offsetof(time_settings, member)
+
+static const conure_option time_options[] = {
+    {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", AT(model), .complete = CONURE_COMPLETE_FILE,
+     .help = "the checkpoint (default: as conure transcribe has it)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine), .help = "NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "contract", .value = "FILE", AT(contract), .complete = CONURE_COMPLETE_FILE,
+     .help = "time steps of its streams; without it slices offline"},
+    {.kind = CONURE_OPTION_TEXT, .name = "frames", .value = "LIST", AT(frames),
+     .help = "mel frames of a step, with commas between (default: the contract's)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "batch", .value = "LIST", AT(batches),
+     .help = "rows that are stepped together, with commas between (default: 1)"},
+    {.kind = CONURE_OPTION_COUNT, .name = "steps", .value = "N", .min = 1, .max = 100000, AT(n_steps), .help = "calls that are timed (default: 200)"},
+    {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = 64, AT(n_threads),
+     .help = "threads to compute with (default: the processors this process may use)"},
+    {.kind = CONURE_OPTION_FLAG, .name = "json", AT(json), .help = "print JSON"},
+    {0},
+};
+#undef AT
+static const conure_example time_examples[] = {
+    {"conure engine time -m parakeet.conure --contract encoder.contract.json --engine trt:f16 --batch 1,8,32", "steps of streams on a GPU"},
+    {"conure engine time --frames 592 --engine cpu:int8", "an utterance of 6 s, offline"},
+    {NULL, NULL},
+};
+static const conure_command time_command = {
+    .name = "time",
+    .summary = "How long an engine takes for a step",
+    .arguments = "[OPTION]...",
+    .details = "Features go in and the encoder's output comes out, in host memory; caches stay with the engine, and move from step to step.",
+    .options = time_options,
+    .examples = time_examples,
+    .settings_bytes = sizeof(time_settings),
+    .defaults = time_defaults,
+    .run = run_time,
+};
+
+static const conure_command *const children[] = {
+#ifdef CONURE_HAVE_PLANS
+    &build_command,
+#endif
+    &list_command, &time_command, NULL};
+
+const conure_command conure_command_engine = {
+    .name = "engine",
+    .summary = "TensorRT plans, and how long steps take",
+    .arguments = "COMMAND",
+    .children = children,
+};

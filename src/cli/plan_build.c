@@ -1,0 +1,306 @@
+/* plan_build.c - making a plan: the graph into a file beside where the plan will be, TensorRT, plan and side file; see plan_build.h. */
+#include "cli/plan_build.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "base/system.h"
+#include "cli/models.h"
+#include "cli/terminal.h"
+#include "engine/trt/runtime.h"
+#include "model/load.h"
+#include "onnx/encoder.h"
+
+#define TIMING_BYTES_MAX ((size_t)256 << 20)
+
+/* ---- progress: TensorRT blocks for minutes and may say nothing -------------------------------- */
+
+typedef struct ticker {
+    pthread_mutex_t lock;
+    pthread_cond_t end;
+    bool ended;
+    char phase[80];
+    uint32_t step, n_steps;
+    double start_s;
+    const char *what;
+} ticker;
+
+static void show_phase(void *user, const char *phase, uint32_t step, uint32_t n_steps)
+{
+    ticker *t = user;
+    pthread_mutex_lock(&t->lock);
+    snprintf(t->phase, sizeof t->phase, "%.60s", phase);
+    t->step = step;
+    if (n_steps)
+        t->n_steps = n_steps;
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void *tick(void *user)
+{
+    ticker *t = user;
+    pthread_mutex_lock(&t->lock);
+    while (!t->ended) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        (void)pthread_cond_timedwait(&t->end, &t->lock, &until);
+        if (!t->ended && t->phase[0])
+            conure_progress("building %s: %.0f s, %s %u of %u", t->what, conure_now_s() - t->start_s, t->phase, t->step, t->n_steps);
+        else if (!t->ended)
+            conure_progress("building %s: %.0f s", t->what, conure_now_s() - t->start_s);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return NULL;
+}
+
+/* ---- one plan --------------------------------------------------------------------------------- */
+
+typedef struct making {
+    const conure_model *model;
+    const conure_plan_wish *wish;
+    const char *timing;
+    conure_trt *trt;
+    conure_plan_made *made;
+    char graph[PATH_MAX]; /* a file that is removed at the end, and weights beside it */
+    conure_error *err;
+} making;
+
+/* The contract as the graph is to have it: this plan's slices, and every row that a step computes, since an engine gives all of them. */
+static conure_contract contract_of(const conure_plan_side *s, const conure_contract *whole)
+{
+    conure_contract k = *whole;
+    k.streaming.drop_extra[0] = k.streaming.drop_extra[1] = s->drop_first;
+    k.streaming.valid_out = 0;
+    k.n_profiles = 1;
+    k.profiles[0].t_min = s->t[0];
+    k.profiles[0].t_opt = s->t[1];
+    k.profiles[0].t_max = s->t[2];
+    return k;
+}
+
+/* What the version that will read the graph wants: 8 knows no LayerNormalization; from 11 on a graph's types say what is computed in. */
+static uint32_t opset_for(const conure_trt_facts *facts)
+{
+    return atoi(facts->version) < 10 ? CONURE_OPSET_MIN : CONURE_OPSET_MIN + 1;
+}
+
+static conure_onnx_type type_for(const conure_trt_facts *facts, conure_precision precision)
+{
+    if (atoi(facts->version) < 11)
+        return CONURE_ONNX_FLOAT;
+    return precision == CONURE_PRECISION_F16 ? CONURE_ONNX_FLOAT16 : precision == CONURE_PRECISION_BF16 ? CONURE_ONNX_BFLOAT16 : CONURE_ONNX_FLOAT;
+}
+
+static conure_status write_graph(making *m)
+{
+    const conure_plan_side *s = &m->made->side;
+    const conure_trt_facts *facts = conure_trt_get_facts(m->trt);
+    char words[] = "writing the graph";
+    conure_graph *g = NULL;
+    conure_graph_facts written;
+    conure_encoder_plan plan;
+    conure_contract k;
+    if (m->wish->contract)
+        k = contract_of(s, m->wish->contract);
+    conure_status status = conure_graph_open(&g, m->model, s->streaming ? "encoder_streaming" : "encoder", opset_for(facts), CONURE_ONNX_FLOAT,
+                                            m->err);
+    if (status == CONURE_OK)
+        status = conure_encoder_plan_make(&plan, &m->model->config, m->wish->contract ? &k : NULL,
+                                          s->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, s->t[2], m->err);
+    if (status == CONURE_OK) {
+        plan.type = type_for(facts, m->wish->precision); /* features, output and caches stay float32 */
+        conure_encoder_build(g, &plan);
+        status = conure_graph_write(g, m->graph, CONURE_EXTERNAL_AUTO, &written, conure_progress_fraction, words, m->err);
+    }
+    conure_graph_close(&g);
+    return status;
+}
+
+static conure_trt_range range(const char *name, uint32_t rank, const uint32_t shape[4], int t_at, int b_at, const conure_plan_side *s)
+{
+    conure_trt_range r = {.name = name, .rank = rank};
+    uint32_t *const parts[3] = {r.min, r.opt, r.max};
+    for (int i = 0; i < 3; i++) {
+        memcpy(parts[i], shape, 4 * sizeof *shape);
+        parts[i][b_at] = s->b[i];
+        if (t_at >= 0)
+            parts[i][t_at] = s->t[i];
+    }
+    return r;
+}
+
+static uint32_t ranges_of(const conure_plan_side *s, const conure_config *c, conure_trt_range out[5])
+{
+    const int b_at = s->layer_first ? 1 : 0, l_at = !b_at;
+    uint32_t channel[4] = {0, 0, s->caches.cache_rows, c->d_model}, time[4] = {0, 0, c->d_model, c->conv_left};
+    uint32_t n = 0;
+    channel[l_at] = time[l_at] = c->n_layers;
+    out[n++] = range(s->names[CONURE_PLAN_FEATURES], 3, (const uint32_t[4]){0, c->mel_bins, 0, 0}, 2, 0, s);
+    out[n++] = range(s->names[CONURE_PLAN_LENGTH], 1, (const uint32_t[4]){0}, -1, 0, s);
+    if (s->streaming) {
+        out[n++] = range(s->names[CONURE_PLAN_CHANNEL_IN], 4, channel, -1, b_at, s);
+        out[n++] = range(s->names[CONURE_PLAN_TIME_IN], 4, time, -1, b_at, s);
+        out[n++] = range(s->names[CONURE_PLAN_CACHE_LENGTH_IN], 1, (const uint32_t[4]){0}, -1, 0, s);
+    }
+    return n;
+}
+
+static conure_trt_precision precision_of(conure_precision p)
+{
+    switch (p) {
+    case CONURE_PRECISION_TF32: return CONURE_TRT_TF32;
+    case CONURE_PRECISION_F16: return CONURE_TRT_F16;
+    case CONURE_PRECISION_BF16: return CONURE_TRT_BF16;
+    default: return CONURE_TRT_F32;
+    }
+}
+
+/* A file of timings that is not there yet has none. */
+static conure_status read_timing(const char *path, char **out, size_t *bytes, conure_error *err)
+{
+    *out = NULL;
+    *bytes = 0;
+    if (!path || access(path, F_OK) != 0)
+        return CONURE_OK;
+    return conure_file_read(out, bytes, path, TIMING_BYTES_MAX, err);
+}
+
+static conure_status write_timing(const char *path, const conure_trt_blob *blob, conure_error *err)
+{
+    conure_writer *writer = NULL;
+    if (!path || !blob->data)
+        return CONURE_OK;
+    conure_status status = conure_writer_open(&writer, path, err);
+    if (status == CONURE_OK)
+        status = conure_writer_write(writer, blob->data, blob->bytes, err);
+    if (status == CONURE_OK)
+        status = conure_writer_commit(&writer, err);
+    conure_writer_abort(&writer);
+    return status;
+}
+
+static conure_status run_builder(making *m, conure_trt_built *built)
+{
+    conure_trt_range ranges[5];
+    char *timing = NULL;
+    ticker t = {.lock = PTHREAD_MUTEX_INITIALIZER, .end = PTHREAD_COND_INITIALIZER, .start_s = conure_now_s(),
+                .what = m->made->side.streaming ? "a step's plan" : "an offline plan"};
+    pthread_t thread;
+    conure_trt_build_options o = {.onnx = m->graph, .precision = precision_of(m->wish->precision), .ranges = ranges, .level = m->wish->level,
+                                  .cancel = &conure_interrupted, .progress = show_phase, .progress_user = &t};
+    o.n_ranges = ranges_of(&m->made->side, &m->model->config, ranges);
+    conure_status status = read_timing(m->timing, &timing, &o.timing_bytes, m->err);
+    o.timing = timing;
+    if (status == CONURE_OK) {
+        const bool shows = pthread_create(&thread, NULL, tick, &t) == 0;
+        status = conure_trt_build(m->trt, &o, built, m->err);
+        pthread_mutex_lock(&t.lock);
+        t.ended = true;
+        pthread_cond_signal(&t.end);
+        pthread_mutex_unlock(&t.lock);
+        if (shows)
+            pthread_join(thread, NULL);
+    }
+    free(timing);
+    return status;
+}
+
+static conure_status build(making *m)
+{
+    conure_trt_built built = {0};
+    conure_plan_side *s = &m->made->side;
+    conure_status status = write_graph(m);
+    if (status == CONURE_OK)
+        status = run_builder(m, &built);
+    s->n_kept_f32 = built.n_kept_f32;
+    s->seconds = built.seconds;
+    m->made->timing_used = built.timing_used;
+    m->made->n_layers = built.n_layers;
+    if (status == CONURE_OK)
+        status = conure_plan_write(s, m->made->path, built.plan.data, built.plan.bytes, m->err);
+    if (status == CONURE_OK)
+        status = write_timing(m->timing, &built.timing, m->err);
+    conure_trt_blob_free(&built.plan);
+    conure_trt_blob_free(&built.timing);
+    return status;
+}
+
+/* A side file that says the same as what would be built. */
+static bool is_there(conure_plan_made *made)
+{
+    char path[PATH_MAX + 8], *text = NULL;
+    size_t bytes;
+    conure_plan_side found;
+    snprintf(path, sizeof path, "%s.plan", made->path);
+    if (access(path, F_OK) != 0)
+        return false;
+    snprintf(path, sizeof path, "%s.json", made->path);
+    const bool there = conure_file_read(&text, &bytes, path, CONURE_PLAN_SIDE_BYTES_MAX, NULL) == CONURE_OK &&
+                       conure_plan_side_parse(&found, text, bytes, path, NULL) == CONURE_OK;
+    free(text);
+    if (there)
+        made->side = found;
+    return there;
+}
+
+static conure_status make(making *m, const char *folder, bool force)
+{
+    const conure_trt_facts *facts = conure_trt_get_facts(m->trt);
+    conure_plan_side *s = &m->made->side;
+    char key[48], data[PATH_MAX + 8];
+    snprintf(s->gpu, sizeof s->gpu, "%s", facts->gpu);
+    snprintf(s->tensorrt, sizeof s->tensorrt, "%s", facts->version);
+    conure_plan_key(s, key);
+    if (snprintf(m->made->path, PATH_MAX, "%.3000s/%s", folder, key) >= PATH_MAX - 16)
+        return conure_fail(m->err, CONURE_LIMIT, "%.100s: the path is too long", folder);
+    m->made->was_there = !force && is_there(m->made);
+    if (m->made->was_there)
+        return CONURE_OK;
+    snprintf(m->graph, sizeof m->graph, "%.3100s.%ld.onnx", m->made->path, (long)getpid());
+    const conure_status status = build(m);
+    snprintf(data, sizeof data, "%s.data", m->graph);
+    (void)unlink(m->graph);
+    (void)unlink(data);
+    return status;
+}
+
+conure_status conure_plans_build(conure_plan_made made[CONURE_PLANS_OF_CONTRACT], uint32_t *n, const conure_model *model,
+                                 const conure_plan_wish *wish, const char *folder, const char *timing, bool force, conure_log log,
+                                 conure_error *err)
+{
+    conure_plan_side sides[CONURE_PLANS_OF_CONTRACT];
+    uint32_t n_sides = 0;
+    making *m = calloc(1, sizeof *m);
+    *n = 0;
+    if (!m)
+        return conure_fail_memory(err, "a plan", sizeof *m);
+    m->model = model;
+    m->wish = wish;
+    m->timing = timing;
+    m->err = err;
+    conure_status status = conure_plans_choose(sides, &n_sides, model, wish, err);
+    if (status == CONURE_OK && wish->precision == CONURE_PRECISION_INT8)
+        status = conure_fail(err, CONURE_UNSUPPORTED, "int8 plans take a graph with quantizing nodes, which is not written yet: f32, tf32, f16 and, "
+                             "from TensorRT 10 on, bf16 are built");
+    if (status == CONURE_OK)
+        status = conure_make_folders(folder, err);
+    if (status == CONURE_OK)
+        status = conure_trt_open(&m->trt, log, err);
+    for (uint32_t i = 0; i < n_sides && status == CONURE_OK; i++) {
+        m->made = &made[i];
+        *m->made = (conure_plan_made){.side = sides[i]};
+        status = make(m, folder, force);
+        *n += status == CONURE_OK;
+    }
+    conure_trt_close(&m->trt);
+    free(m);
+    return status;
+}

@@ -1,0 +1,147 @@
+/* plan_choose.c - which plans a contract needs; see plan_build.h. */
+#include "cli/plan_build.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/files.h"
+#include "engine/engine.h"
+#include "model/load.h"
+
+enum { OFFLINE_FRAMES_MIN = 64 };
+
+/* Widened by a profile. */
+static void widen(conure_plan_side *s, const conure_profile *p)
+{
+    const bool first = s->t[2] == 0;
+    s->t[0] = first || p->t_min < s->t[0] ? p->t_min : s->t[0];
+    s->b[0] = first || p->b_min < s->b[0] ? p->b_min : s->b[0];
+    s->t[1] = p->t_opt > s->t[1] ? p->t_opt : s->t[1];
+    s->b[1] = p->b_opt > s->b[1] ? p->b_opt : s->b[1];
+    s->t[2] = p->t_max > s->t[2] ? p->t_max : s->t[2];
+    s->b[2] = p->b_max > s->b[2] ? p->b_max : s->b[2];
+}
+
+/* One plan over the profiles of these steps, or over the one of this name. */
+static bool over(conure_plan_side *s, const conure_contract *k, bool first, bool later, const char *name)
+{
+    s->t[2] = 0;
+    for (uint32_t i = 0; i < k->n_profiles; i++) {
+        const conure_profile *p = &k->profiles[i];
+        const bool serves = (first && p->steps != CONURE_STEPS_LATER) || (later && p->steps != CONURE_STEPS_FIRST);
+        if (name ? strcmp(p->name, name) == 0 : serves)
+            widen(s, p);
+    }
+    return s->t[2] > 0;
+}
+
+static conure_status no_profile(const conure_contract *k, const char *profile, conure_error *err)
+{
+    char names[320] = "";
+    for (uint32_t i = 0; i < k->n_profiles && strlen(names) + 70 < sizeof names; i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), ", %.60s", k->profiles[i].name);
+    return conure_fail(err, CONURE_BAD_ARG, "--profile %.60s: there are all, first, next, unified, offline and the contract's own%s", profile, names);
+}
+
+static const conure_profile *named(const conure_contract *k, const char *name)
+{
+    for (uint32_t i = 0; i < k->n_profiles; i++)
+        if (strcmp(k->profiles[i].name, name) == 0)
+            return &k->profiles[i];
+    return NULL;
+}
+
+static conure_status choose_steps(conure_plan_side out[], uint32_t *n, const conure_contract *k, const char *profile, conure_error *err)
+{
+    const uint32_t *drop = k->streaming.drop_extra;
+    const bool same = drop[0] == drop[1], all = strcmp(profile, "all") == 0, unified = strcmp(profile, "unified") == 0;
+    const conure_profile *own = all || unified || strcmp(profile, "first") == 0 || strcmp(profile, "next") == 0 ? NULL : named(k, profile);
+    bool first = strcmp(profile, "first") == 0, later = strcmp(profile, "next") == 0;
+    if (unified && !same)
+        return conure_fail(err, CONURE_BAD_ARG, "--profile unified: the contract drops %u encoder frames of the first step and %u of later ones, "
+                           "which takes two plans: --profile all builds both", drop[0], drop[1]);
+    if (own) {
+        first = own->steps != CONURE_STEPS_LATER;
+        later = own->steps != CONURE_STEPS_FIRST;
+    }
+    if (all || unified)
+        first = later = true;
+    if (!first && !later)
+        return no_profile(k, profile, err);
+    if (same) {
+        out[0].drop_first = drop[0];
+        *n += over(&out[0], k, first, later, own ? profile : NULL);
+    } else {
+        for (int i = 0; i < 2; i++) {
+            out[*n].drop_first = drop[i];
+            *n += (i ? later : first) && over(&out[*n], k, i == 0, i == 1, own ? profile : NULL);
+        }
+    }
+    return *n ? CONURE_OK : no_profile(k, profile, err);
+}
+
+/* Everything but ranges and dropped frames. */
+static conure_status common(conure_plan_side *s, const conure_model *model, const conure_plan_wish *w, conure_error *err)
+{
+    const conure_contract *k = w->contract;
+    static const char *const offline[CONURE_PLAN_TENSORS] = {[CONURE_PLAN_FEATURES] = "audio_signal", [CONURE_PLAN_LENGTH] = "length",
+                                                             [CONURE_PLAN_ENCODER] = "outputs", [CONURE_PLAN_ENCODED_LENGTH] = "encoded_lengths"};
+    const conure_mask mask = w->mask ? w->mask : model->config.mask;
+    *s = (conure_plan_side){.mask_exact = k ? k->mask_exact : mask == CONURE_MASK_EXACT, .streaming = k != NULL, .level = w->level,
+                            .tf32 = w->precision == CONURE_PRECISION_TF32, .f16 = w->precision == CONURE_PRECISION_F16,
+                            .bf16 = w->precision == CONURE_PRECISION_BF16, .int8 = w->precision == CONURE_PRECISION_INT8};
+    snprintf(s->model, sizeof s->model, "%s", model->name);
+    snprintf(s->precision, sizeof s->precision, "%s", conure_precision_name(w->precision));
+    for (uint32_t i = 0; i < CONURE_PLAN_TENSORS; i++)
+        snprintf(s->names[i], sizeof s->names[i], "%s", k ? k->names[i] : offline[i] ? offline[i] : "");
+    if (k) {
+        s->layer_first = k->layer_first;
+        conure_contract_cache_options(k, &s->caches);
+    }
+    return conure_model_hash(model, s->model_sha256, err);
+}
+
+static conure_status contract_hash(const conure_contract *k, char hex[65], conure_error *err)
+{
+    char *text = NULL;
+    conure_sha256 sha;
+    const conure_status status = conure_contract_dump(k, &text, err);
+    if (status != CONURE_OK)
+        return status;
+    conure_sha256_init(&sha);
+    conure_sha256_add(&sha, text, strlen(text));
+    conure_sha256_hex(&sha, hex);
+    free(text);
+    return CONURE_OK;
+}
+
+conure_status conure_plans_choose(conure_plan_side out[CONURE_PLANS_OF_CONTRACT], uint32_t *n, const conure_model *model, const conure_plan_wish *w,
+                                  conure_error *err)
+{
+    char contract[65] = "";
+    *n = 0;
+    conure_status status = w->contract ? conure_contract_matches(w->contract, model, err) : CONURE_OK;
+    if (status == CONURE_OK && w->contract)
+        status = contract_hash(w->contract, contract, err);
+    for (int i = 0; i < CONURE_PLANS_OF_CONTRACT && status == CONURE_OK; i++) {
+        status = common(&out[i], model, w, err);
+        memcpy(out[i].contract_sha256, contract, sizeof contract);
+    }
+    if (status != CONURE_OK)
+        return status;
+    if (w->contract) {
+        status = choose_steps(out, n, w->contract, w->profile, err);
+    } else {
+        const uint32_t least = w->frames_max < OFFLINE_FRAMES_MIN ? w->frames_max : OFFLINE_FRAMES_MIN;
+        out[0].t[0] = least;
+        out[0].t[1] = out[0].t[2] = w->frames_max;
+        out[0].b[0] = out[0].b[1] = out[0].b[2] = 1;
+        *n = 1;
+    }
+    for (uint32_t i = 0; i < *n && w->batch_max; i++) {
+        out[i].b[0] = 1;
+        out[i].b[1] = out[i].b[2] = w->batch_max;
+    }
+    return status;
+}

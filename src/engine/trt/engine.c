@@ -1,0 +1,198 @@
+/* engine.c - the engine "trt": the encoder as TensorRT plans that were built before, the decoder on the host.
+ *
+ * An engine knows a model, a precision and a mask; which plans can serve them is in their side files.  They are all looked at when it is
+ * opened, and each is brought to the GPU when a step first needs it. */
+#include "engine/trt/engine.h"
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "model/load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which plans ------------------------------------------------------------------------------ */
+
+/* Why plans of the folder are of no use, counted, with an example. */
+typedef struct refusals {
+    uint32_t model, precision, mask, gpu, version;
+    char other_gpu[CONURE_PLAN_TEXT_CAP], other_version[CONURE_PLAN_TEXT_CAP];
+} refusals;
+
+static bool serves(const conure_trt_engine *e, const conure_plan_side *s, const char *model_sha256, bool mask_exact, refusals *why)
+{
+    const conure_trt_facts *facts = conure_trt_get_facts(e->trt);
+    if (strcmp(s->model_sha256, model_sha256) != 0)
+        why->model++;
+    else if (strcmp(s->precision, e->precision) != 0)
+        why->precision++;
+    else if (s->mask_exact != mask_exact)
+        why->mask++;
+    else if (strcmp(s->gpu, facts->gpu) != 0 && ++why->gpu)
+        snprintf(why->other_gpu, sizeof why->other_gpu, "%s", s->gpu);
+    else if (strcmp(s->tensorrt, facts->version) != 0 && ++why->version)
+        snprintf(why->other_version, sizeof why->other_version, "%s", s->tensorrt);
+    else
+        return true;
+    return false;
+}
+
+static conure_status none(const conure_trt_engine *e, const refusals *why, uint32_t n, bool mask_exact, conure_error *err)
+{
+    const conure_trt_facts *facts = conure_trt_get_facts(e->trt);
+    conure_buffer text = {0};
+    conure_buffer_format(&text, "engine trt has no plan of this model at %s, mask %s, for %s with TensorRT %s in %.120s", e->precision,
+                         mask_exact ? "exact" : "nemo", facts->gpu, facts->version, e->folder);
+    if (n)
+        conure_buffer_format(&text, "; of the %u there", n);
+    if (why->model)
+        conure_buffer_format(&text, ", %u are of other weights", why->model);
+    if (why->precision)
+        conure_buffer_format(&text, ", %u of another precision", why->precision);
+    if (why->mask)
+        conure_buffer_format(&text, ", %u of the other mask", why->mask);
+    if (why->gpu)
+        conure_buffer_format(&text, ", %u for another GPU (%.40s)", why->gpu, why->other_gpu);
+    if (why->version)
+        conure_buffer_format(&text, ", %u of another TensorRT (%.20s)", why->version, why->other_version);
+    conure_buffer_format(&text, ": conure engine build --precision %s makes one", e->precision);
+    const conure_status status = text.failed ? conure_fail_memory(err, "a text", 512) : conure_fail(err, CONURE_BACKEND, "%s", text.data);
+    conure_buffer_free(&text);
+    return status;
+}
+
+static conure_status find_plans(conure_trt_engine *e, bool mask_exact, conure_error *err)
+{
+    conure_plan_found *list;
+    uint32_t n;
+    char sha256[65];
+    refusals why = {0};
+    CONURE_TRT_TRY(conure_plan_folder(e->folder, err));
+    CONURE_TRT_TRY(conure_model_hash(e->model, sha256, err));
+    CONURE_TRT_TRY(conure_plan_list(&list, &n, e->folder, &e->log, err));
+    e->ready = conure_calloc(n + 1, sizeof *e->ready);
+    conure_status status = e->ready ? CONURE_OK : conure_fail_memory(err, "a list of plans", n * sizeof *e->ready);
+    for (uint32_t i = 0; i < n && status == CONURE_OK; i++)
+        if (serves(e, &list[i].side, sha256, mask_exact, &why))
+            e->ready[e->n_ready++].found = list[i];
+    if (status == CONURE_OK && e->n_ready == 0)
+        status = none(e, &why, n, mask_exact, err);
+    free(list);
+    return status;
+}
+
+/* ---- opening ---------------------------------------------------------------------------------- */
+
+static void trt_close(void **self)
+{
+    conure_trt_engine *e = *self;
+    if (!e)
+        return;
+    conure_trt_slots_close(e);
+    for (uint32_t i = 0; i < e->n_ready; i++)
+        conure_trt_plan_close(&e->ready[i].plan);
+    free(e->ready);
+    if (e->native)
+        conure_engine_native_cpu.close(&e->native);
+    conure_trt_close(&e->trt);
+    free(e);
+    *self = NULL;
+}
+
+static conure_status open_parts(conure_trt_engine *e, const conure_engine_options *options, conure_error *err)
+{
+    const char *precision = conure_precision_name(options->precision);
+    const bool exact = options->mask == CONURE_MASK_EXACT;
+    conure_engine_options decoder = *options;
+    decoder.precision = CONURE_PRECISION_F32;
+    snprintf(e->precision, sizeof e->precision, "%s", precision ? precision : "?");
+    if (options->precision == CONURE_PRECISION_F64)
+        return conure_fail(err, CONURE_UNSUPPORTED, "engine trt computes in f32, tf32, f16, bf16 or int8, not in f64; engine ref does");
+    CONURE_TRT_TRY(conure_trt_open(&e->trt, options->log, err));
+    CONURE_TRT_TRY(find_plans(e, exact, err));
+    CONURE_TRT_TRY(conure_engine_native_cpu.open(&e->native, e->model, &decoder, err));
+    const conure_trt_facts *facts = conure_trt_get_facts(e->trt);
+    const conure_plan_side *first = &e->ready[0].found.side;
+    snprintf(e->description, sizeof e->description, "trt %s, %s, TensorRT %s, TF32 %s, %u plan%s, mask %s; decoder on %s", e->precision, facts->gpu,
+             facts->version, first->tf32 ? "on" : "off", e->n_ready, e->n_ready == 1 ? "" : "s", exact ? "exact" : "nemo",
+             conure_engine_native_cpu.describe(e->native));
+    return CONURE_OK;
+}
+
+static conure_status trt_open(void **self, const conure_model *model, const conure_engine_options *options, conure_error *err)
+{
+    *self = NULL;
+    conure_trt_engine *e = conure_calloc(1, sizeof *e);
+    if (!e)
+        return conure_fail_memory(err, "an engine", sizeof *e);
+    void *made = e;
+    e->model = model;
+    e->config = &model->config;
+    e->cancel = options->cancel;
+    e->log = options->log;
+    const conure_status status = open_parts(e, options, err);
+    if (status == CONURE_OK)
+        *self = e;
+    else
+        trt_close(&made);
+    return status;
+}
+
+static const char *trt_describe(const void *self)
+{
+    return ((const conure_trt_engine *)self)->description;
+}
+
+/* Of the host: features and output twice, pinned and as rows.  What no plan takes does not fit. */
+static uint64_t trt_encode_bytes(const void *self, const uint32_t *mel_frames, uint32_t n)
+{
+    const conure_trt_engine *e = self;
+    const uint32_t most = conure_trt_offline_max(e);
+    uint64_t floats = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (mel_frames[i] > most)
+            return UINT64_MAX;
+        floats += 2 * (uint64_t)mel_frames[i] * e->config->mel_bins + 2 * ((uint64_t)mel_frames[i] / 8 + 1) * e->config->d_model;
+    }
+    return floats * sizeof(float);
+}
+
+/* ---- the decoder, on the host ----------------------------------------------------------------- */
+
+static conure_status trt_project(void *self, const float *encoder, uint32_t n, float *out, conure_error *err)
+{
+    return conure_engine_native_cpu.project(((conure_trt_engine *)self)->native, encoder, n, out, err);
+}
+
+static conure_status trt_predict(void *self, const uint32_t *tokens, float *h, float *c, uint32_t n, float *out, conure_error *err)
+{
+    return conure_engine_native_cpu.predict(((conure_trt_engine *)self)->native, tokens, h, c, n, out, err);
+}
+
+static conure_status trt_joint(void *self, const float *const *frames, const float *const *predictions, uint32_t n, float *logits, conure_error *err)
+{
+    return conure_engine_native_cpu.joint(((conure_trt_engine *)self)->native, frames, predictions, n, logits, err);
+}
+
+const conure_engine conure_engine_trt = {
+    .name = "trt",
+    .precision = CONURE_PRECISION_F32,
+    .open = trt_open,
+    .close = trt_close,
+    .describe = trt_describe,
+    .encode_bytes = trt_encode_bytes,
+    .encode = conure_trt_encode,
+    .state_open = conure_trt_state_open,
+    .state_close = conure_trt_state_close,
+    .state_reset = conure_trt_state_reset,
+    .state_export = conure_trt_state_export,
+    .state_import = conure_trt_state_import,
+    .state_bytes = conure_trt_state_bytes,
+    .state_length = conure_trt_state_length,
+    .state_save = conure_trt_state_save,
+    .state_load = conure_trt_state_load,
+    .project = trt_project,
+    .predict = trt_predict,
+    .joint = trt_joint,
+};

@@ -1,0 +1,298 @@
+/* plan.c - side files of plans: written, read, listed; see plan.h. */
+#include "engine/trt/plan.h"
+
+#include "base/files.h"
+#include "base/memory.h"
+#include "model/json.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FORMAT 1
+enum { FRAMES_MAX = 1 << 24, ROWS_MAX = 1 << 20, BATCH_MAX = 4096 };
+
+conure_status conure_plan_folder(char out[PATH_MAX], conure_error *err)
+{
+    const char *given = getenv("CONURE_PLANS"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n;
+    if (given && *given)
+        n = snprintf(out, PATH_MAX, "%s", given);
+    else if (xdg && *xdg)
+        n = snprintf(out, PATH_MAX, "%s/conure/plans", xdg);
+    else if (home && *home)
+        n = snprintf(out, PATH_MAX, "%s/.cache/conure/plans", home);
+    else
+        return conure_fail(err, CONURE_IO, "no folder for plans: set CONURE_PLANS, XDG_CACHE_HOME or HOME");
+    return n < PATH_MAX ? CONURE_OK : conure_fail(err, CONURE_LIMIT, "the path of the folder for plans is too long");
+}
+
+void conure_plan_key(const conure_plan_side *s, char out[48])
+{
+    conure_buffer text = {0};
+    conure_sha256 sha;
+    char hex[65];
+    conure_buffer_format(&text, "%s\n%s\n%s\n%s\n%s\n%d %d %d %d %d %d %d\n%u %u %u %d %d\n", s->gpu, s->tensorrt, s->model_sha256,
+                         s->contract_sha256, s->precision, s->tf32, s->f16, s->bf16, s->int8, s->mask_exact, s->streaming, s->layer_first,
+                         s->drop_first, s->caches.cache_rows, s->caches.drop_rows, s->caches.keep_negative, s->caches.time_cache_aligned);
+    for (int i = 0; i < 3; i++)
+        conure_buffer_format(&text, "%u %u\n", s->t[i], s->b[i]);
+    conure_buffer_format(&text, "%u\n", s->level);
+    conure_sha256_init(&sha);
+    conure_sha256_add(&sha, text.data, text.bytes);
+    conure_sha256_hex(&sha, hex);
+    conure_buffer_free(&text);
+    snprintf(out, 48, "%.12s-%s-%.16s", s->model_sha256, s->precision, hex);
+}
+
+/* ---- text ------------------------------------------------------------------------------------- */
+
+static json_t *three(const uint32_t v[3])
+{
+    return json_pack("[I, I, I]", (json_int_t)v[0], (json_int_t)v[1], (json_int_t)v[2]);
+}
+
+conure_status conure_plan_side_dump(const conure_plan_side *s, char **out, conure_error *err)
+{
+    json_t *names = json_array();
+    for (uint32_t i = 0; i < CONURE_PLAN_TENSORS; i++)
+        json_array_append_new(names, json_string(s->names[i]));
+    json_t *json = json_pack(
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:s, s:b, s:b, s:I, s:I, s:I, s:b, s:b, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:f}",
+        "conure_plan", FORMAT, "gpu", s->gpu, "tensorrt", s->tensorrt, "model", s->model, "model_sha256", s->model_sha256, "contract_sha256",
+        s->contract_sha256, "precision", s->precision, "flags", "tf32", s->tf32, "f16", s->f16, "bf16", s->bf16, "int8", s->int8, "mask",
+        s->mask_exact ? "exact" : "nemo", "streaming", s->streaming, "layer_first", s->layer_first, "drop_first", (json_int_t)s->drop_first,
+        "cache_rows", (json_int_t)s->caches.cache_rows, "cache_drop", (json_int_t)s->caches.drop_rows, "keep_negative", s->caches.keep_negative,
+        "time_cache_aligned", s->caches.time_cache_aligned, "t", three(s->t), "b", three(s->b), "names", names, "plan_sha256", s->plan_sha256,
+        "plan_bytes", (json_int_t)s->plan_bytes, "level", (json_int_t)s->level, "kept_f32", (json_int_t)s->n_kept_f32, "seconds", s->seconds);
+    *out = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(json);
+    return *out ? CONURE_OK : conure_fail_memory(err, "a plan's side file", 4096);
+}
+
+/* A reader that stops at the first failure. */
+typedef struct reader {
+    json_t *json;
+    const char *where;
+    conure_error *err;
+    conure_status status;
+} reader;
+
+static void get_text(reader *r, const char *key, char *out, size_t cap)
+{
+    const char *text = "";
+    if (r->status == CONURE_OK)
+        r->status = conure_json_text(r->json, key, CONURE_REQUIRED, &text, r->where, r->err);
+    if (r->status == CONURE_OK && strlen(text) >= cap)
+        r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: %s has %zu bytes, at most %zu are possible", r->where, key, strlen(text), cap - 1);
+    if (r->status == CONURE_OK)
+        memcpy(out, text, strlen(text) + 1);
+}
+
+static void get_hash(reader *r, const char *key, bool may_be_empty, char out[65])
+{
+    get_text(r, key, out, 65);
+    if (r->status != CONURE_OK || (may_be_empty && !*out))
+        return;
+    if (strlen(out) != 64 || strspn(out, "0123456789abcdef") != 64)
+        r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: %s is not a SHA-256 in hex", r->where, key);
+}
+
+static void get_number(reader *r, const char *key, uint32_t max, uint32_t *out)
+{
+    if (r->status == CONURE_OK)
+        r->status = conure_json_u32(r->json, key, CONURE_REQUIRED, 0, max, out, r->where, r->err);
+}
+
+static void get_flag(reader *r, const char *key, bool *out)
+{
+    if (r->status == CONURE_OK)
+        r->status = conure_json_bool(r->json, key, CONURE_REQUIRED, out, r->where, r->err);
+}
+
+static void get_three(reader *r, const char *key, uint32_t max, uint32_t out[3])
+{
+    const json_t *list = json_object_get(r->json, key);
+    bool good = json_is_array(list) && json_array_size(list) == 3;
+    for (size_t i = 0; good && i < 3; i++) {
+        const json_t *item = json_array_get(list, i);
+        const json_int_t value = json_integer_value(item);
+        good = json_is_integer(item) && value >= 1 && value <= max && (i == 0 || value >= out[i - 1]);
+        out[i] = good ? (uint32_t)value : 1;
+    }
+    if (r->status == CONURE_OK && !good)
+        r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: %s is not three rising numbers from 1 to %u", r->where, key, max);
+}
+
+static void get_names(reader *r, conure_plan_side *out)
+{
+    const json_t *list = json_object_get(r->json, "names");
+    if (r->status != CONURE_OK)
+        return;
+    bool good = json_is_array(list) && json_array_size(list) == CONURE_PLAN_TENSORS;
+    for (size_t i = 0; good && i < CONURE_PLAN_TENSORS; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        good = name && strlen(name) < CONURE_PLAN_TEXT_CAP;
+        if (good)
+            memcpy(out->names[i], name, strlen(name) + 1);
+    }
+    if (!good)
+        r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: names are not %d names of tensors", r->where, CONURE_PLAN_TENSORS);
+}
+
+static void get_made(reader *r, conure_plan_side *out)
+{
+    const json_t *bytes = json_object_get(r->json, "plan_bytes");
+    get_hash(r, "plan_sha256", false, out->plan_sha256);
+    get_number(r, "level", 5, &out->level);
+    get_number(r, "kept_f32", UINT32_MAX, &out->n_kept_f32);
+    if (r->status == CONURE_OK)
+        r->status = conure_json_real(r->json, "seconds", CONURE_REQUIRED, &out->seconds, r->where, r->err);
+    if (r->status == CONURE_OK && (!json_is_integer(bytes) || json_integer_value(bytes) < 1))
+        r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: plan_bytes is no number of bytes", r->where);
+    if (r->status == CONURE_OK)
+        out->plan_bytes = (uint64_t)json_integer_value(bytes);
+}
+
+static void get_precision(reader *r, conure_plan_side *out)
+{
+    json_t *flags = NULL;
+    get_text(r, "precision", out->precision, sizeof out->precision);
+    if (r->status == CONURE_OK)
+        r->status = conure_json_inner(r->json, "flags", CONURE_REQUIRED, &flags, r->where, r->err);
+    if (r->status != CONURE_OK)
+        return;
+    reader inner = *r;
+    inner.json = flags;
+    get_flag(&inner, "tf32", &out->tf32);
+    get_flag(&inner, "f16", &out->f16);
+    get_flag(&inner, "bf16", &out->bf16);
+    get_flag(&inner, "int8", &out->int8);
+    r->status = inner.status;
+}
+
+static void get_step(reader *r, conure_plan_side *out)
+{
+    char mask[8] = "";
+    get_text(r, "mask", mask, sizeof mask);
+    out->mask_exact = strcmp(mask, "exact") == 0;
+    if (r->status == CONURE_OK && !out->mask_exact && strcmp(mask, "nemo") != 0)
+        r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: mask is \"%s\", expected nemo or exact", r->where, mask);
+    get_flag(r, "streaming", &out->streaming);
+    get_flag(r, "layer_first", &out->layer_first);
+    get_number(r, "drop_first", ROWS_MAX, &out->drop_first);
+    get_number(r, "cache_rows", ROWS_MAX, &out->caches.cache_rows);
+    get_number(r, "cache_drop", ROWS_MAX, &out->caches.drop_rows);
+    get_flag(r, "keep_negative", &out->caches.keep_negative);
+    get_flag(r, "time_cache_aligned", &out->caches.time_cache_aligned);
+    get_three(r, "t", FRAMES_MAX, out->t);
+    get_three(r, "b", BATCH_MAX, out->b);
+    if (r->status == CONURE_OK && out->streaming != (out->caches.cache_rows > 0))
+        r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: streaming is %s with %u cached rows", r->where, out->streaming ? "true" : "false",
+                                out->caches.cache_rows);
+}
+
+conure_status conure_plan_side_parse(conure_plan_side *out, const char *json, size_t bytes, const char *where, conure_error *err)
+{
+    reader r = {.where = where, .err = err};
+    uint32_t format = 0;
+    *out = (conure_plan_side){0};
+    r.status = conure_json_object(&r.json, json, bytes, where, err);
+    get_number(&r, "conure_plan", UINT32_MAX, &format);
+    if (r.status == CONURE_OK && format != FORMAT)
+        r.status = conure_fail(err, CONURE_UNSUPPORTED, "%s: format %u, this program knows %d: build the plan again", where, format, FORMAT);
+    get_text(&r, "gpu", out->gpu, sizeof out->gpu);
+    get_text(&r, "tensorrt", out->tensorrt, sizeof out->tensorrt);
+    get_text(&r, "model", out->model, sizeof out->model);
+    get_hash(&r, "model_sha256", false, out->model_sha256);
+    get_hash(&r, "contract_sha256", true, out->contract_sha256);
+    get_precision(&r, out);
+    get_step(&r, out);
+    get_names(&r, out);
+    get_made(&r, out);
+    json_decref(r.json);
+    return r.status;
+}
+
+/* ---- files ------------------------------------------------------------------------------------ */
+
+static conure_status put(const char *path, const char *ending, const void *data, size_t bytes, conure_error *err)
+{
+    char whole[PATH_MAX];
+    conure_writer *writer = NULL;
+    if (snprintf(whole, sizeof whole, "%s%s", path, ending) >= (int)sizeof whole)
+        return conure_fail(err, CONURE_LIMIT, "%s: the path is too long", path);
+    conure_status status = conure_writer_open(&writer, whole, err);
+    if (status == CONURE_OK)
+        status = conure_writer_write(writer, data, bytes, err);
+    if (status == CONURE_OK)
+        status = conure_writer_commit(&writer, err);
+    conure_writer_abort(&writer);
+    return status;
+}
+
+conure_status conure_plan_write(conure_plan_side *side, const char *path, const void *plan, size_t bytes, conure_error *err)
+{
+    conure_sha256 sha;
+    char *text = NULL;
+    conure_sha256_init(&sha);
+    conure_sha256_add(&sha, plan, bytes);
+    conure_sha256_hex(&sha, side->plan_sha256);
+    side->plan_bytes = bytes;
+    conure_status status = conure_plan_side_dump(side, &text, err);
+    if (status == CONURE_OK)
+        status = put(path, ".plan", plan, bytes, err);
+    if (status == CONURE_OK)
+        status = put(path, ".json", text, strlen(text), err);
+    free(text);
+    return status;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const conure_plan_found *)a)->path, ((const conure_plan_found *)b)->path);
+}
+
+/* One entry of a folder, unless it is no side file or cannot be read. */
+static bool look(conure_plan_found *found, const char *folder, const char *name, const conure_log *log)
+{
+    const size_t n = strlen(name);
+    char *text = NULL;
+    size_t bytes;
+    conure_error why = {""};
+    if (n < 6 || strcmp(name + n - 5, ".json") != 0 || !conure_path_join(found->path, sizeof found->path, folder, name))
+        return false;
+    conure_status status = conure_file_read(&text, &bytes, found->path, CONURE_PLAN_SIDE_BYTES_MAX, &why);
+    if (status == CONURE_OK)
+        status = conure_plan_side_parse(&found->side, text, bytes, found->path, &why);
+    free(text);
+    if (status != CONURE_OK)
+        conure_log_write(log, CONURE_LOG_WARNING, "a plan is not used: %s", why.text);
+    found->path[strlen(found->path) - 5] = '\0';
+    return status == CONURE_OK;
+}
+
+conure_status conure_plan_list(conure_plan_found **out, uint32_t *n, const char *folder, const conure_log *log, conure_error *err)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    *n = 0;
+    *out = NULL;
+    if (!dir)
+        return errno == ENOENT ? CONURE_OK : conure_fail(err, CONURE_IO, "%s: %s", folder, strerror(errno));
+    conure_plan_found *list = conure_calloc(CONURE_PLANS_MAX, sizeof *list);
+    if (!list) {
+        closedir(dir);
+        return conure_fail_memory(err, "a list of plans", CONURE_PLANS_MAX * sizeof *list);
+    }
+    while (*n < CONURE_PLANS_MAX && (entry = readdir(dir)))
+        *n += look(&list[*n], folder, entry->d_name, log);
+    if (*n == CONURE_PLANS_MAX)
+        conure_log_write(log, CONURE_LOG_WARNING, "%s: more than %d plans are not looked at: remove old ones", folder, CONURE_PLANS_MAX);
+    closedir(dir);
+    qsort(list, *n, sizeof *list, by_name);
+    *out = list;
+    return CONURE_OK;
+}

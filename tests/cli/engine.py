@@ -1,0 +1,76 @@
+"""conure engine as its users see it, where there is no GPU.  engine.py CONURE SOURCE_DIR"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+CONURE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+TINY = SOURCE / "tests/data/models/tiny-v3.nemo"
+GOOD = json.loads((SOURCE / "fuzz/corpus/plan_side/good.json").read_text())
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}
+
+
+class Engine(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.root = pathlib.Path(cls.folder.name)
+        cls.contract = cls.root / "contract"
+        cls.run_conure("contract", "derive", "-m", TINY, "--chunk", 6, "--shift", 3, "--cache", 64, "-o", cls.contract)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    @classmethod
+    def run_conure(cls, *arguments, code=0, **environment):
+        run = subprocess.run([CONURE, *map(str, arguments)], capture_output=True, text=True, timeout=120, env={**ENVIRONMENT, **environment})
+        assert run.returncode == code, (arguments, run.returncode, run.stderr)
+        return run.stdout, run.stderr
+
+    def test_times_steps(self):
+        out = json.loads(self.run_conure("engine", "time", "-m", TINY, "--contract", self.contract, "--engine", "cpu:f32@threads=1", "--batch", "1,3",
+                                         "--steps", 5, "--json")[0])
+        self.assertIn("cpu f32", out["engine"])
+        # The first step drops nothing, later ones two frames: the contract's two profiles.
+        self.assertEqual([(t["frames"], t["batch"], t["drop_first"]) for t in out["times"]], [(41, 1, 0), (41, 3, 0), (57, 1, 2), (57, 3, 2)])
+        for t in out["times"]:
+            self.assertEqual(t["n"], 5)
+            self.assertTrue(0 < t["min_s"] <= t["p50_s"] <= t["p95_s"] <= t["p99_s"] < 60)
+            self.assertFalse(t["offline"])
+
+    def test_times_utterances(self):
+        out = self.run_conure("engine", "time", "-m", TINY, "--frames", "64,120", "--steps", 3)[0]
+        self.assertEqual([line.split()[:3] for line in out.splitlines()[2:]], [["offline", "64", "1"], ["offline", "120", "1"]])
+
+    def test_wrong(self):
+        for arguments, code, text in (
+                ([], 2, "name a --contract"), (["--frames", "0"], 2, "--frames 0"), (["--frames", "9,"], 0, ""),
+                (["--frames", "1,2,3,4,5,6,7,8,9"], 2, "up to 8"),
+                (["--frames", "9", "--batch", "x"], 2, "--batch x"), (["--frames", "9", "--engine", "nonsense"], 3, "nonsense"),
+                (["--contract", SOURCE / "contracts/encoder_streaming.contract.json"], 3, "contract")):
+            self.assertIn(text, self.run_conure("engine", "time", "-m", TINY, "--steps", 1, *arguments, code=code)[1])
+
+    def test_lists_plans(self):
+        plans = self.root / "plans"
+        out, err = self.run_conure("engine", "list", CONURE_PLANS=str(plans))
+        self.assertEqual(out, "")
+        self.assertIn(f"{plans} holds no plans", err)
+        plans.mkdir()
+        (plans / "a.json").write_text(json.dumps(GOOD))
+        (plans / "b.json").write_text(json.dumps({**GOOD, "t": [3, 2, 1]}))
+        out, err = self.run_conure("engine", "list", plans)
+        self.assertIn(f"{plans}/a.plan", out)
+        self.assertIn("f16, mask nemo, step T 57..57 B 1..8 drop 2 cache 256, NVIDIA H200, TensorRT 8.6.0", out)
+        self.assertIn("t is not three rising numbers", err)
+
+    def test_trt_is_refused_with_the_way_to_it(self):
+        err = self.run_conure("engine", "time", "-m", TINY, "--engine", "trt:f32", "--frames", 64, code=3, CONURE_PLANS=str(self.root / "none"))[1]
+        self.assertRegex(err, "CONURE_TENSORRT_INCLUDE|libcuda|libnvinfer|no plan of this model")
+
+
+unittest.main(argv=sys.argv[:1])

@@ -1,0 +1,118 @@
+/* plan_choose.c - which plans of TensorRT a contract needs: one for every number of dropped frames, over the right profiles. */
+#include "../test.h"
+
+#include "cli/plan_build.h"
+
+static conure_model *model;
+
+static conure_contract contract(const char *profiles, bool export_graph)
+{
+    conure_contract k;
+    conure_error err = {""};
+    const conure_contract_options options = {.streaming = {.chunk = 6, .shift = 3, .cache_rows = 64, .export_graph = export_graph},
+                                             .profiles = profiles, .b_max = 4, .layer_first = true};
+    test_int(conure_contract_derive_model(&k, model, &options, &err), CONURE_OK);
+    return k;
+}
+
+static conure_status choose(conure_plan_side sides[2], uint32_t *n, const conure_contract *k, const char *profile, conure_error *err)
+{
+    const conure_plan_wish wish = {.contract = k, .profile = profile, .precision = CONURE_PRECISION_TF32, .frames_max = 700, .level = 2};
+    return conure_plans_choose(sides, n, model, &wish, err);
+}
+
+static void is(const conure_plan_side *s, uint32_t drop, uint32_t t_min, uint32_t t_max)
+{
+    test_int(s->drop_first, drop);
+    test_int(s->t[0], t_min);
+    test_int(s->t[2], t_max);
+    test_true(s->t[0] <= s->t[1] && s->t[1] <= s->t[2] && s->b[0] <= s->b[1] && s->b[1] <= s->b[2]);
+}
+
+/* NeMo's schedule drops nothing of the first step and two of later ones: two graphs. */
+static void two_kinds(void)
+{
+    const conure_contract k = contract(NULL, false);
+    conure_plan_side s[2];
+    uint32_t n;
+    conure_error err = {""};
+    test_int(choose(s, &n, &k, "all", &err), CONURE_OK);
+    test_int(n, 2);
+    is(&s[0], 0, 41, 41);
+    is(&s[1], 2, 57, 57);
+    test_int(s[0].b[2], 4);
+    test_true(s[0].streaming && s[0].layer_first && s[0].tf32 && !s[0].f16);
+    test_int(s[0].caches.cache_rows, 64);
+    test_int(s[0].caches.drop_rows, 3);
+    test_text(s[0].precision, "tf32");
+    test_int(strlen(s[0].contract_sha256), 64);
+    test_int(choose(s, &n, &k, "first", &err), CONURE_OK);
+    test_int(n, 1);
+    is(&s[0], 0, 41, 41);
+    test_int(choose(s, &n, &k, "next", &err), CONURE_OK);
+    test_int(n, 1);
+    is(&s[0], 2, 57, 57);
+    test_int(choose(s, &n, &k, "later", &err), CONURE_OK); /* as the contract calls it */
+    is(&s[0], 2, 57, 57);
+    test_int(choose(s, &n, &k, "unified", &err), CONURE_BAD_ARG);
+    test_contains(err.text, "--profile all builds both");
+    test_int(choose(s, &n, &k, "files", &err), CONURE_BAD_ARG);
+    test_contains(err.text, "the contract's own, first, later");
+}
+
+/* All steps alike: one graph, over all profiles or over one. */
+static void one_kind(void)
+{
+    const conure_contract k = contract("first=120,later=96,live=57..64", true);
+    conure_plan_side s[2];
+    uint32_t n;
+    conure_error err = {""};
+    test_int(choose(s, &n, &k, "all", &err), CONURE_OK);
+    test_int(n, 1);
+    is(&s[0], 2, 57, 120);
+    test_int(choose(s, &n, &k, "unified", &err), CONURE_OK);
+    is(&s[0], 2, 57, 120);
+    test_int(choose(s, &n, &k, "first", &err), CONURE_OK);
+    is(&s[0], 2, 57, 120); /* "live" serves every step */
+    test_int(choose(s, &n, &k, "next", &err), CONURE_OK);
+    is(&s[0], 2, 57, 96);
+    test_int(choose(s, &n, &k, "live", &err), CONURE_OK);
+    is(&s[0], 2, 57, 64);
+}
+
+static void offline(void)
+{
+    conure_plan_side s[2];
+    uint32_t n;
+    conure_error err = {""};
+    test_int(choose(s, &n, NULL, "offline", &err), CONURE_OK);
+    test_int(n, 1);
+    is(&s[0], 0, 64, 700);
+    test_true(!s[0].streaming && s[0].contract_sha256[0] == '\0' && s[0].caches.cache_rows == 0);
+    test_text(s[0].names[CONURE_PLAN_ENCODER], "outputs");
+    test_text(s[0].names[CONURE_PLAN_TIME_IN], "");
+}
+
+static void another_model(void)
+{
+    conure_contract k = contract(NULL, false);
+    conure_plan_side s[2];
+    uint32_t n;
+    conure_error err = {""};
+    memset(k.model_sha256, 'a', 64);
+    test_int(choose(s, &n, &k, "all", &err), CONURE_BAD_FILE);
+    test_int(n, 0);
+}
+
+int main(void)
+{
+    conure_error err = {""};
+    test_begin("cli.plan_choose");
+    test_int(conure_model_open(&model, TEST_DATA "/models/tiny-v3.nemo", NULL, &err), CONURE_OK);
+    two_kinds();
+    one_kind();
+    offline();
+    another_model();
+    conure_model_close(&model);
+    return test_end();
+}

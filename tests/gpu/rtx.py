@@ -1,0 +1,63 @@
+"""Does today's TensorRT take our graphs?  rtx.py CONURE SOURCE_DIR
+
+TensorRT-RTX (the Python package tensorrt-rtx) parses ONNX as TensorRT does and builds engines ahead of time where there is no GPU, with
+batch and frames fixed and with ranges.  Nothing is run.  Needs that package in this Python, or in the one that CONURE_RTX_PYTHON names.
+"""
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+CONURE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+try:
+    import tensorrt_rtx as trt
+except ImportError as why:
+    other = os.environ.pop("CONURE_RTX_PYTHON", None)
+    if other:
+        os.execv(other, [other, *sys.argv])
+    print(f"gpu.rtx: SKIPPED, no parser of TensorRT has seen the graphs: {why}; pip install tensorrt-rtx installs it, "
+          "CONURE_RTX_PYTHON names the Python that has it", file=sys.stderr)
+    sys.exit(77)
+
+
+def conure(*arguments):
+    subprocess.run([CONURE, *map(str, arguments)], check=True, capture_output=True)
+
+
+def build(path, frames, batch):
+    log = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(log)
+    network = builder.create_network(0)
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse_from_file(str(path)):
+        raise AssertionError("; ".join(str(parser.get_error(i)) for i in range(parser.num_errors)))
+    config, profile = builder.create_builder_config(), builder.create_optimization_profile()
+    for i in range(network.num_inputs):
+        tensor = network.get_input(i)
+        shapes = [[b if d < 0 and at == 0 else t if d < 0 else d for at, d in enumerate(tensor.shape)] for b, t in zip(batch, frames)]
+        if shapes[0] == shapes[2]:
+            tensor.shape = shapes[0]
+        profile.set_shape(tensor.name, *shapes)
+    config.add_optimization_profile(profile)
+    plan = builder.build_serialized_network(network, config)
+    assert plan is not None and plan.nbytes > 100000, path
+    print(f"gpu.rtx: {path.parent.name}/{path.name}, T {frames[0]}..{frames[2]}, B {batch[0]}..{batch[2]}: {network.num_layers} layers, {plan.nbytes} bytes", flush=True)
+
+
+print(f"gpu.rtx: TensorRT-RTX {trt.__version__}", flush=True)
+with tempfile.TemporaryDirectory() as room:
+    room = pathlib.Path(room)
+    contract = room / "contract.json"
+    for name in ("tiny-v3", "tiny-alt", "tiny-hostile"):
+        model = SOURCE / f"tests/data/models/{name}.nemo"
+        for precision, opset in (("f32", 16), ("f32", 17), ("f16", 17), ("bf16", 17)):
+            folder = room / f"{name}-{precision}-{opset}"
+            conure("contract", "derive", "-m", model, "--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121,
+                   "--precision", precision, "-o", contract)
+            conure("export", "onnx", "-m", model, "--contract", contract, "--graphs", "encoder,streaming", "--precision", precision,
+                   "--opset", opset, "-o", folder)
+            step, whole = next(folder.glob("encoder_streaming.*onnx")), next(folder.glob("encoder-model.*onnx"))
+            build(step, (121, 121, 121), (1, 1, 1))
+            build(step, (121, 121, 121), (1, 4, 8))
+            build(whole, (64, 320, 640), (1, 1, 4))
