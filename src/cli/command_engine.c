@@ -314,6 +314,14 @@ static conure_status time_all(timing *t, const time_settings *s, json_t *results
     return status;
 }
 
+static conure_status print_json(const timing *t, json_t *results, conure_error *err)
+{
+    json_t *json = json_pack("{s:s, s:O}", "engine", t->engine->describe(t->self), "times", results);
+    const conure_status status = conure_clearance_write(json, true, NULL, err);
+    json_decref(json);
+    return status;
+}
+
 static int run_time(const void *settings, int n, char *const *arguments)
 {
     const time_settings *s = settings;
@@ -327,7 +335,7 @@ static int run_time(const void *settings, int n, char *const *arguments)
     if (status == CONURE_OK)
         status = time_all(t, s, results, &err);
     if (status == CONURE_OK && s->json)
-        status = conure_clearance_write(json_pack("{s:s, s:O}", "engine", t->engine->describe(t->self), "times", results), true, NULL, &err);
+        status = print_json(t, results, &err);
     if (t && t->self)
         t->engine->close(&t->self);
     if (t)

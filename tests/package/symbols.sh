@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# symbols.sh SOURCE SHARED STATIC - the header, cmake/conure.map and the shared library name the same
+# symbols.sh SOURCE SHARED STATIC KIND - the header, cmake/conure.map and the shared library name the same
 # functions; the core needs no library for audio files or HTTP; the static library stays in its name space.
 set -euo pipefail
-source=$1 shared=$2 static=$3
+source=$1 shared=$2 static=$3 kind=$4
 export LC_ALL=C
 failed=0
 
@@ -27,13 +27,18 @@ compare conure.h "$header" "${shared##*/}" "$library"
 
 needed=$(readelf -d "$shared" | sed -nE 's/.*\(NEEDED\).*\[(.*)\]/\1/p')
 known='^(lib(c|m|z|yaml-0|jansson|nettle|utf8proc|protobuf-c|kissfft-float|pthread)|ld-linux.*)\.so'
+ours='^conure_'
+if [ "$kind" = trt ]; then # its one file in C++: the compiler's runtime, and inline functions of TensorRT's headers
+    known="$known|^lib(stdc\+\+|gcc_s|dl)\.so"
+    ours="$ours|^_Z[A-Z]*[0-9]*(8nvinfer1|12nvonnxparser)|^DW\.ref\.|^_ZNKSt|^_ZNSt|^_ZSt"
+fi
 if extra=$(grep -vE "$known" <<<"$needed"); then
     complain "${shared##*/} needs more than docs/dependencies.md grants the core: $extra"
 fi
 soname=$(readelf -d "$shared" | sed -nE 's/.*\(SONAME\).*\[(.*)\]/\1/p')
 [ "$soname" = libconure.so.0 ] || complain "SONAME is $soname, expected libconure.so.0"
 
-if foreign=$(nm -g --defined-only "$static" | awk 'NF == 3 { print $3 }' | grep -v '^conure_'); then
+if foreign=$(nm -g --defined-only "$static" | awk 'NF == 3 { print $3 }' | grep -vE "$ours"); then
     complain "global names of ${static##*/} that do not start with conure_: $foreign"
 fi
 
@@ -42,8 +47,8 @@ loud='^(printf|vprintf|puts|putchar|perror|stdout|stderr|exit|_exit|_Exit|quick_
 if called=$(nm -D --undefined-only "$shared" | awk '{ sub(/@.*/, "", $2); print $2 }' | grep -E "$loud"); then
     complain "${shared##*/} uses $called: the library is quiet and keeps no global state"
 fi
-# Global state would be a symbol in a writable section; the compiler's own start-up code has three.
-state=$(objdump -t "$shared" | awk 'NF > 3 && $(NF - 2) ~ /^\.t?(data|bss)$/ && $NF !~ /^(\.t?(data|bss)|__dso_handle|__TMC_END__|completed\.0)$/ { print $NF }')
+# Global state would be a symbol in a writable section; the compiler's own start-up code has three, C++ one more.
+state=$(objdump -t "$shared" | awk 'NF > 3 && $(NF - 2) ~ /^\.t?(data|bss)$/ && $NF !~ /^(\.t?(data|bss)|__dso_handle|__TMC_END__|completed\.0|DW\.ref\.__gxx_personality_v0)$/ { print $NF }')
 [ -z "$state" ] || complain "${shared##*/} keeps global state: $state"
 [ $failed -eq 0 ] && echo "symbols.sh: pass: $(wc -l <<<"$header") functions"
 exit $failed
