@@ -52,6 +52,12 @@ uint32_t conure_gate_also(conure_gate gate)
     return gates[gate].also;
 }
 
+bool conure_gate_optional(conure_gate gate)
+{
+    return gate == CONURE_GATE_BATCH || gate == CONURE_GATE_CONFIDENCE || gate == CONURE_GATE_AUDIO || gate == CONURE_GATE_LATENCY ||
+           gate == CONURE_GATE_NOISE || gate == CONURE_GATE_FEATURES;
+}
+
 bool conure_gate_parse(conure_gate *gate, const char *name)
 {
     for (conure_gate g = 0; g < CONURE_GATES; g++) {

@@ -61,6 +61,7 @@ const char *conure_gate_name(conure_gate gate);
 const char *conure_gate_question(conure_gate gate);
 uint32_t conure_gate_needs(conure_gate gate); /* CONURE_STAGE_BIT()s */
 uint32_t conure_gate_also(conure_gate gate);
+bool conure_gate_optional(conure_gate gate);  /* a configuration may leave it out, with a reason: the others are what a clearance is */
 bool conure_gate_parse(conure_gate *gate, const char *name);
 
 #endif

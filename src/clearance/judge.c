@@ -168,7 +168,7 @@ static const char *settle(conure_judging *j, conure_gate gate)
 {
     const char *excuse = json_string_value(json_object_get(json_object_get(j->config, "not_applicable"), conure_gate_name(gate)));
     const char *verdict = j->worst[gate];
-    if (excuse) {
+    if (excuse && conure_gate_optional(gate) && weight(verdict) == 0) { /* no excuse for what failed */
         say(j, gate, "the configuration says: %s%s", excuse, "");
         conure_judge_risk(j, "%s was not looked at: the configuration says \"%s\"", conure_gate_name(gate), excuse);
         return CONURE_GATE_NOT_APPLICABLE;
@@ -179,7 +179,7 @@ static const char *settle(conure_judging *j, conure_gate gate)
         const json_t *stage = conure_judge_stage(j, s);
         const char *error = json_string_value(json_object_get(stage, "error"));
         const char *nature = json_string_value(json_object_get(stage, "not_applicable"));
-        if (nature) {
+        if (nature && conure_gate_optional(gate) && weight(verdict) == 0) {
             say(j, gate, "%s%s", nature, "");
             conure_judge_risk(j, "%s was not looked at: %s", conure_gate_name(gate), nature);
             return CONURE_GATE_NOT_APPLICABLE;

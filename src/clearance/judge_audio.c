@@ -61,6 +61,8 @@ static void judge_way(conure_judging *j, const json_t *stage, const char *way)
         return;
     conure_judge_check(j, CONURE_GATE_AUDIO, h.reference_tokens, ">=", 1, CONURE_GATE_NOT_PROVEN, "nothing can agree or disagree",
                        "%s: tokens of the reference", way);
+    if (h.reference_tokens == 0)
+        return;
     snprintf(where, sizeof where, "%.0f edits in %.0f tokens of %zu clips", h.edits, h.reference_tokens, h.clips);
     conure_judge_check(j, CONURE_GATE_AUDIO, h.longer > 0 ? 1 - h.edits / h.longer : 1, ">=", agreement, CONURE_GATE_FAIL, where,
                        "%s: share of tokens that agree", way);
@@ -131,7 +133,7 @@ static bool names(const json_t *list, const char *name)
 void conure_judge_self_test(conure_judging *j)
 {
     const json_t *stage = conure_judge_stage(j, CONURE_STAGE_SELF_TEST);
-    uint64_t planted = 0, missed = 0, alarms = 0;
+    uint64_t planted = 0, missed = 0, alarms = 0, loop = 0, too_wide = 0;
     char first_missed[128] = "", first_alarm[128] = "";
     size_t i;
     json_t *one;
@@ -139,6 +141,8 @@ void conure_judge_self_test(conure_judging *j)
         return;
     json_array_foreach(json_object_get(stage, "faults"), i, one) {
         const char *gate = json_string_value(json_object_get(one, "gate")), *fault = json_string_value(json_object_get(one, "fault"));
+        loop += json_is_true(json_object_get(one, "planted")) && gate && strcmp(gate, "closed_loop") == 0;
+        too_wide += json_is_true(json_object_get(one, "too_wide"));
         if (json_is_true(json_object_get(one, "too_wide")))
             conure_judge_risk(j, "%s would pass unnoticed: the tolerances of this precision are wider than what it does", fault ? fault : "a fault");
         if (!json_is_true(json_object_get(one, "planted")))
@@ -157,6 +161,9 @@ void conure_judge_self_test(conure_judging *j)
                      json_string_value(json_array_get(json_object_get(one, "failed"), 0)));
     }
     conure_judge_check(j, CONURE_GATE_SELF_TEST, (double)planted, ">=", 1, CONURE_GATE_NOT_PROVEN, NULL, "faults that were planted");
+    if (too_wide)
+        conure_judge_check(j, CONURE_GATE_SELF_TEST, (double)loop, ">=", 1, CONURE_GATE_NOT_PROVEN, "the tolerances are wider than what every one does",
+                           "faults of the closed loop that the tolerances leave visible");
     conure_judge_check(j, CONURE_GATE_SELF_TEST, (double)missed, "==", 0, CONURE_GATE_FAIL, first_missed[0] ? first_missed : NULL,
                        "planted faults that their gate let pass");
     conure_judge_check(j, CONURE_GATE_SELF_TEST, (double)json_array_size(json_object_get(stage, "honest")), ">=", 1, CONURE_GATE_NOT_PROVEN, NULL,

@@ -8,6 +8,7 @@
 #include "model/load.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static conure_status hash_file(char hex[65], const char *path, conure_error *err)
@@ -50,6 +51,15 @@ static void add_file(json_t *out, const char *name, const char *path, char hex[6
     json_object_set_new(json_object_get(out, "files"), name, json_pack("{s:s, s:s}", "path", path, "sha256", hex));
 }
 
+static bool same_contract(const conure_contract *a, const conure_contract *b)
+{
+    char *one = NULL, *two = NULL;
+    const bool same = conure_contract_dump(a, &one, NULL) == CONURE_OK && conure_contract_dump(b, &two, NULL) == CONURE_OK && strcmp(one, two) == 0;
+    free(one);
+    free(two);
+    return same;
+}
+
 /* Every record of a reference file, by the sums in it. */
 static conure_status read_reference(json_t *out, const conure_clearing *c, const char *expected, conure_error *err)
 {
@@ -58,6 +68,8 @@ static conure_status read_reference(json_t *out, const conure_clearing *c, const
     conure_error why = {""};
     uint64_t n = 0;
     conure_status status = conure_reference_open(&source, c->reference_file, &why);
+    if (status == CONURE_OK)
+        provenance(out, "the reference file is about this contract", same_contract(source->contract, c->contract), NULL);
     if (status == CONURE_OK && expected[0]) {
         const char *ran = conure_reference_get_info(source)->model_sha256;
         provenance(out, "the reference file was made with this model", strcmp(ran, expected) == 0, ran);
@@ -124,6 +136,14 @@ json_t *conure_stage_inputs(const conure_clearing *c, conure_error *err)
         add_file(out, "config", c->config_file, other);
     if (c->manifest_file)
         add_file(out, "manifest", c->manifest_file, other);
+    if (c->recordings_sha256)
+        json_object_set_new(json_object_get(out, "files"), "recordings", json_pack("{s:s, s:s}", "path", c->manifest_file ? c->manifest_file : "",
+                                                                                   "sha256", c->recordings_sha256));
+    for (uint32_t i = 0; i < c->n_stored_steps; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "golden %u", i + 1);
+        add_file(out, name, c->stored_steps[i].file, other);
+    }
     if (c->model && (status = conure_model_hash(c->model, model, err)) == CONURE_OK)
         json_object_set_new(json_object_get(out, "files"), "model", json_pack("{s:s, s:s}", "path", c->model->name, "sha256", model));
     if (c->model)

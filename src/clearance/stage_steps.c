@@ -50,12 +50,41 @@ static conure_status check_engine(conure_check_report *report, const conure_clea
     return status;
 }
 
+/* Of a command, whose steps are held to the rules in functional and closed_loop: the first step twice, to the bit. */
+static conure_status repeat_step(json_t *out, const conure_clearing *c, conure_error *err)
+{
+    conure_candidate *candidate = NULL, *honest = NULL;
+    conure_chunk chunks[2] = {{0}, {0}};
+    const conure_feed feed = {.seed = c->seed, .n_chunks = 1, .n_frames = c->n_frames};
+    conure_status status = conure_clearing_candidate(&candidate, &honest, c, err);
+    for (int i = 0; i < 2 && status == CONURE_OK; i++) {
+        status = conure_chunk_open(&chunks[i], c->contract, err);
+        if (status != CONURE_OK)
+            break;
+        conure_chunk_zero_state(&chunks[i]);
+        conure_feed_chunk(&feed, 0, &chunks[i]);
+        status = conure_candidate_step(candidate, &chunks[i], err);
+    }
+    if (status == CONURE_OK && c->contract->repeatable) {
+        double different = chunks[0].n_out != chunks[1].n_out;
+        for (conure_role role = CONURE_ROLE_INPUTS; role < CONURE_ROLES; role++) {
+            const conure_chunk_tensor a = conure_chunk_view(&chunks[0], role), b = conure_chunk_view(&chunks[1], role);
+            different += a.bytes != b.bytes || memcmp(a.data, b.data, a.bytes) != 0;
+        }
+        conure_evidence_check(out, CONURE_GATE_CONTRACT, "repeats: outputs that differ when the same step is asked twice", different, "==", 0,
+                              CONURE_GATE_FAIL, NULL);
+    }
+    for (int i = 0; i < 2; i++)
+        conure_chunk_close(&chunks[i]);
+    conure_candidate_close(&candidate);
+    conure_candidate_close(&honest);
+    return status;
+}
+
 conure_status conure_stage_contract(json_t *out, const conure_clearing *c, conure_error *err)
 {
     if (is_command(c->candidate)) { /* its steps are held to the contract in the stages that follow */
-        conure_evidence_check(out, CONURE_GATE_CONTRACT, "a command: its steps are looked at in functional and closed_loop", 0, "==", 0,
-                              CONURE_GATE_FAIL, NULL);
-        return CONURE_OK;
+        return repeat_step(out, c, err);
     }
     conure_check_report *report = calloc(1, sizeof *report);
     conure_status status = report ? check_engine(report, c, err) : CONURE_NO_MEMORY;

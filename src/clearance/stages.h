@@ -35,6 +35,7 @@ typedef struct conure_clearing {
     const char *reference_file;      /* NULL: the reference runs beside the candidate */
     const char *contract_file, *tolerance_file; /* NULL: the note's table */
     const char *config_file, *manifest_file;    /* NULL, or to be named by their hashes */
+    const char *recordings_sha256;              /* NULL, or of the recordings together */
     const char *precision;           /* NULL: the candidate's */
     const char *commit;              /* of the program; NULL: unknown */
     conure_candidate_options options;

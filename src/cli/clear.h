@@ -44,11 +44,15 @@ typedef struct conure_clear_clips {
 } conure_clear_clips;
 conure_status conure_clear_clips_read(conure_clear_clips *out, const json_t *config, conure_error *err);
 void conure_clear_clips_free(conure_clear_clips *clips);
+/* The bytes of all recordings, one after the other.  IO names one that cannot be read. */
+conure_status conure_clear_clips_hash(const conure_clear_clips *clips, char hex[65], conure_error *err);
 
 /* ---- clear_folder.c: what lies in the folder --------------------------------------------------- */
 
 /* FOLDER/evidence/STAGE.json.  key: what the evidence rests on; evidence with another key is not gone on with. */
 conure_status conure_clear_save(const char *folder, conure_stage stage, json_t *evidence, const char *key, conure_error *err);
+/* Take away evidence that rests on something else: of other inputs, or not redacted. */
+void conure_clear_forget(const char *folder, const char *key);
 /* A new reference, or NULL: there is none, or it rests on something else, or it ended with an error. */
 json_t *conure_clear_load(const char *folder, conure_stage stage, const char *key);
 /* report.html, report.md, report.json, series, and the hashes of them all in SHA256SUMS. */

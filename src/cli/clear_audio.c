@@ -8,6 +8,7 @@
 
 #include "audio/audio.h"
 #include "base/error.h"
+#include "base/files.h"
 #include "base/memory.h"
 #include "cli/terminal.h"
 #include "cli/wer.h"
@@ -84,6 +85,25 @@ conure_status conure_clear_clips_read(conure_clear_clips *out, const json_t *con
     conure_status status = room_for(out, n, err);
     for (size_t i = 0; i < n && status == CONURE_OK; i++)
         status = add_clip(out, "", json_string_value(json_array_get(files, i)), NULL, err);
+    return status;
+}
+
+conure_status conure_clear_clips_hash(const conure_clear_clips *clips, char hex[65], conure_error *err)
+{
+    conure_sha256 sha;
+    conure_status status = CONURE_OK;
+    conure_sha256_init(&sha);
+    for (uint32_t i = 0; i < clips->n && status == CONURE_OK; i++) {
+        conure_map map;
+        status = conure_map_open(&map, clips->paths[i], err);
+        if (status != CONURE_OK)
+            break;
+        const uint64_t bytes = map.bytes;
+        conure_sha256_add(&sha, &bytes, sizeof bytes);
+        conure_sha256_add(&sha, map.data, (size_t)map.bytes);
+        conure_map_close(&map);
+    }
+    conure_sha256_hex(&sha, hex);
     return status;
 }
 
@@ -359,6 +379,8 @@ static conure_status hear_all(hearing *h, const conure_clear_audio *a, const con
             json_object_set_new(clip, "text", json_string(clips.texts[i]));
         status = hear(h, clips.paths[i], clips.texts[i], a->redact, clip, err);
         json_array_append_new(list, clip);
+        if (status != CONURE_OK && status != CONURE_CANCELLED && a->redact) /* a text would name the recording */
+            status = conure_fail(err, status, "clip %u could not be heard: %s", i + 1, conure_status_text(status));
         if (status == CONURE_OK && !conure_clearing_show(c, "audio", i + 1, n))
             status = conure_fail(err, CONURE_CANCELLED, "cancelled");
     }

@@ -38,10 +38,6 @@ static const member members[] = {
 };
 enum { N_MEMBERS = sizeof members / sizeof *members, CASES_MAX = 64, FILES_MAX = 100000 };
 
-/* What a configuration may say does not apply: the others are what a clearance is. */
-static const conure_gate optional[] = {CONURE_GATE_BATCH, CONURE_GATE_CONFIDENCE, CONURE_GATE_AUDIO, CONURE_GATE_LATENCY, CONURE_GATE_NOISE,
-                                       CONURE_GATE_FEATURES};
-
 typedef struct place {
     const char *where, *folder;
     conure_error *err;
@@ -114,10 +110,7 @@ static conure_status check_gates(json_t *value, const place *p)
         return wrong(p, "not_applicable", "an object with gates and reasons");
     json_object_foreach(value, key, why) {
         conure_gate gate;
-        bool may = false;
-        for (size_t i = 0; i < sizeof optional / sizeof *optional && conure_gate_parse(&gate, key); i++)
-            may = may || optional[i] == gate;
-        if (!may)
+        if (!conure_gate_parse(&gate, key) || !conure_gate_optional(gate))
             return conure_fail(p->err, CONURE_BAD_FILE, "%s: not_applicable.%.64s: only batch, confidence, audio, latency, noise and features may be left "
                                "out", p->where, key);
         if (!json_is_string(why) || json_string_length(why) < 3 || json_string_length(why) > 300)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -95,6 +96,24 @@ json_t *conure_clear_load(const char *folder, conure_stage stage, const char *ke
         return NULL;
     }
     return evidence;
+}
+
+void conure_clear_forget(const char *folder, const char *key)
+{
+    static const char *const pages[] = {"report.html", "report.md", "report.json", "SHA256SUMS", "series/functional.csv", "series/closed_loop.csv",
+                                        "series/latency.csv", "series/audio.csv"};
+    char path[4096], name[64];
+    bool any = false;
+    for (conure_stage s = 0; s < CONURE_STAGES; s++) {
+        json_t *kept = conure_clear_load(folder, s, key);
+        evidence_name(name, sizeof name, s);
+        if (!kept && join(path, sizeof path, folder, name, NULL) == CONURE_OK)
+            any = unlink(path) == 0 || any;
+        json_decref(kept);
+    }
+    for (size_t i = 0; any && i < sizeof pages / sizeof *pages; i++) /* what was made of it */
+        if (join(path, sizeof path, folder, pages[i], NULL) == CONURE_OK)
+            unlink(path);
 }
 
 /* ---- the report ------------------------------------------------------------------------------- */

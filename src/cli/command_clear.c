@@ -40,7 +40,7 @@ typedef struct clearance {
     float *mel;
     conure_clearing clearing;
     double stage_start_s;
-    char key[65];
+    char key[65], recordings[65];
 } clearance;
 
 /* ---- what is asked ---------------------------------------------------------------------------- */
@@ -199,6 +199,27 @@ static void fill(clearance *c)
     o->progress_user = c;
 }
 
+static void add_bytes(conure_sha256 *sha, const char *path)
+{
+    conure_map map;
+    if (!path || !*path || conure_path_is_folder(path) || conure_map_open(&map, path, NULL) != CONURE_OK)
+        return;
+    conure_sha256_add(sha, map.data, (size_t)map.bytes);
+    conure_map_close(&map);
+}
+
+/* Files that a command's words name: who edits a script has another engine, whatever it calls itself. */
+static void add_command(conure_sha256 *sha, const char *words)
+{
+    char word[1024];
+    for (const char *p = words + 5; *p; p += strspn(p, " \t")) {
+        const size_t n = strcspn(p, " \t");
+        snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), p);
+        add_bytes(sha, word);
+        p += n;
+    }
+}
+
 /* What evidence rests on: the same key, the same measurement but for chance. */
 static conure_status make_key(clearance *c, conure_error *err)
 {
@@ -216,6 +237,13 @@ static conure_status make_key(clearance *c, conure_error *err)
         for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
             conure_sha256_add(&sha, parts[i], strlen(parts[i]) + 1);
         conure_sha256_add(&sha, tolerances, bytes);
+        conure_sha256_add(&sha, c->recordings, sizeof c->recordings);
+        add_bytes(&sha, conure_clear_text(c->config, "audio.manifest", NULL));
+        add_bytes(&sha, c->clearing.reference_file);
+        for (uint32_t i = 0; i < c->clearing.n_stored_steps; i++)
+            add_bytes(&sha, c->stored_steps[i].file);
+        if (is_command(c->clearing.candidate))
+            add_command(&sha, c->clearing.candidate);
         conure_sha256_hex(&sha, c->key);
     }
     free(config);
@@ -224,9 +252,24 @@ static conure_status make_key(clearance *c, conure_error *err)
     return status;
 }
 
+/* An engine that this build has not is known before a folder is made. */
+static conure_status check_spec(const char *words, conure_error *err)
+{
+    conure_engine_spec spec;
+    const conure_engine *engine;
+    if (is_command(words))
+        return CONURE_OK;
+    const conure_status status = conure_engine_spec_parse(&spec, words, err);
+    return status == CONURE_OK ? conure_engine_find(&engine, spec.engine, err) : status;
+}
+
 static conure_status prepare(clearance *c, const char *path, conure_error *err)
 {
     conure_status status = read_config(c, path, err);
+    if (status == CONURE_OK)
+        status = check_spec(conure_clear_text(c->config, "candidate", ""), err);
+    if (status == CONURE_OK)
+        status = check_spec(conure_clear_text(c->config, "reference", "cpu:f32"), err);
     if (status == CONURE_OK)
         status = conure_make_folders(c->s->out, err);
     if (status == CONURE_OK)
@@ -239,11 +282,14 @@ static conure_status prepare(clearance *c, const char *path, conure_error *err)
     fill(c);
     status = read_speech(c, err);
     if (status == CONURE_OK)
+        status = conure_clear_clips_hash(&c->clips, c->recordings, err);
+    c->clearing.recordings_sha256 = c->clips.n > 0 ? c->recordings : NULL;
+    if (status == CONURE_OK)
         status = open_stored(c, err);
     if (status == CONURE_OK)
         status = make_key(c, err);
     c->audio = (conure_clear_audio){.config = c->config, .redact = c->s->redact};
-    if (c->clips.n > 0) {
+    if (c->clips.n > 0 || is_command(c->clearing.candidate)) { /* of a command the stage says that it does not apply */
         c->clearing.audio = conure_clear_audio_stage;
         c->clearing.audio_user = &c->audio;
     }
@@ -306,6 +352,7 @@ static json_t *hear(clearance *c, conure_stage stage, conure_error *err, conure_
 static conure_status run_stages(clearance *c, uint32_t run, json_t *stages, conure_error *err)
 {
     conure_status status = CONURE_OK;
+    conure_clear_forget(c->s->out, c->key);
     for (conure_stage s = 0; s < CONURE_STAGES && status == CONURE_OK; s++) {
         const bool wanted = run & 1u << s;
         json_t *one = !wanted || c->s->resume ? conure_clear_load(c->s->out, s, c->key) : NULL; /* what other runs found stays */
