@@ -288,8 +288,8 @@ conure_status conure_plans_build(conure_plan_made made[CONURE_PLANS_OF_CONTRACT]
     m->err = err;
     conure_status status = conure_plans_choose(sides, &n_sides, model, wish, err);
     if (status == CONURE_OK && wish->precision == CONURE_PRECISION_INT8)
-        status = conure_fail(err, CONURE_UNSUPPORTED, "int8 plans take a graph with quantizing nodes, which is not written yet: f32, tf32, f16 and, "
-                             "from TensorRT 10 on, bf16 are built");
+        status = conure_fail(err, CONURE_UNSUPPORTED, "int8 plans take a graph with quantizing nodes, which this command does not build yet: f32, "
+                             "tf32, f16 and, from TensorRT 10 on, bf16 are built");
     if (status == CONURE_OK)
         status = conure_make_folders(folder, err);
     if (status == CONURE_OK)

@@ -39,7 +39,7 @@ void conure_plan_key(const conure_plan_side *s, char out[48])
                          s->drop_first, s->caches.cache_rows, s->caches.drop_rows, s->caches.keep_negative, s->caches.time_cache_aligned);
     for (int i = 0; i < 3; i++)
         conure_buffer_format(&text, "%u %u\n", s->t[i], s->b[i]);
-    conure_buffer_format(&text, "%u\n", s->level);
+    conure_buffer_format(&text, "%u\n%s\n", s->level, conure_version()); /* another version may write another graph */
     conure_sha256_init(&sha);
     conure_sha256_add(&sha, text.data, text.bytes);
     conure_sha256_hex(&sha, hex);
