@@ -58,10 +58,12 @@ void conure_feed_chunk(const conure_feed *feed, uint64_t index, conure_chunk *c)
     const uint32_t bins = c->contract->mel_bins;
     c->index = c->step = index;
     c->n_frames = frames_of(feed, c->contract, index == 0);
-    c->length = c->n_frames;
+    c->length = c->n_frames - (feed->n_padding < c->n_frames ? feed->n_padding : 0);
     c->has[CONURE_ROLE_FEATURES] = c->has[CONURE_ROLE_LENGTH] = true;
     if (!feed->mel) {
         conure_random_features(c->features, bins, c->n_frames, feed->seed, index);
+        for (uint32_t b = 0; b < bins && c->length < c->n_frames; b++) /* columns from length on are zeros */
+            memset(c->features + (size_t)b * c->n_frames + c->length, 0, (c->n_frames - (size_t)c->length) * sizeof(float));
         return;
     }
     const int64_t begin = slice_begin(c->contract, index);

@@ -259,7 +259,7 @@ static void member(conure_buffer *text, const char *before, const char *key, dou
 }
 
 conure_status conure_noise_floor_dump(const conure_noise_report *r, const char *name, const char *precision, double factor,
-                                      const char *how, char **out, conure_error *err)
+                                      const char *model_sha256, const char *how, char **out, conure_error *err)
 {
     conure_buffer text = {0};
     *out = NULL;
@@ -273,6 +273,8 @@ conure_status conure_noise_floor_dump(const conure_noise_report *r, const char *
     conure_buffer_format(&text, "{\n  \"tolerances\": \"%s\",\n  \"format\": 1,\n  \"entries\": [\n    {\n", name);
     conure_buffer_format(&text, "      \"name\": \"noise floor, %s\",\n      \"state\": \"%s\",\n      \"precision\": [\"%s\"],\n", precision,
                          r->flows ? "flows" : "reset", precision);
+    if (model_sha256)
+        conure_buffer_format(&text, "      \"model_sha256\": \"%s\",\n", model_sha256);
     conure_buffer_format(&text, "      \"source\": %s,\n      \"tensors\": {\n", source);
     for (int i = 0; i < CONURE_NOISE_OFFLINE; i++) {
         const conure_noise *t = &r->tensors[i];

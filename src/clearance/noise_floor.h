@@ -63,6 +63,6 @@ conure_status conure_noise_floor_run(conure_noise_report *report, const conure_c
  * how: what was measured on; the sentence "source" with it has at most 511 bytes.  *out is freed by free().
  * Returns OK, BACKEND (something was not finite), BAD_ARG (the sentence is longer), NO_MEMORY. */
 conure_status conure_noise_floor_dump(const conure_noise_report *report, const char *name, const char *precision, double factor,
-                                      const char *how, char **out, conure_error *err);
+                                      const char *model_sha256, const char *how, char **out, conure_error *err);
 
 #endif

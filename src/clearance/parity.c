@@ -17,6 +17,9 @@ typedef struct run {
     const conure_contract *contract;
     conure_candidate *candidate;
     conure_chunk own; /* the candidate's */
+    conure_chunk young; /* a chunk that began with masked rows in its cache */
+    bool has_young;
+    double rr[CONURE_MEASURED], rc[CONURE_MEASURED]; /* sums of reference * reference, reference * candidate */
     conure_error *err;
 } run;
 
@@ -69,6 +72,10 @@ static bool set_inputs(run *p, const conure_chunk *reference)
 static void compare_floats(run *p, conure_measured m, const float *a, const float *b, size_t n, size_t offset, conure_parity_chunk *series)
 {
     double *const max = &series->max[m];
+    for (size_t i = 0; i < n; i++) {
+        p->rr[m] += (double)a[i] * a[i];
+        p->rc[m] += (double)a[i] * b[i];
+    }
     conure_parity_tensor *t = &p->r->tensors[m];
     const conure_limits *limits = &p->o->tolerance->limits[m];
     size_t worst;
@@ -84,6 +91,27 @@ static void compare_floats(run *p, conure_measured m, const float *a, const floa
         t->first_index = offset + worst;
         t->first_error = *max;
     }
+}
+
+/* Rows in front of the valid ones: they count in the maximum, and in no percentile. */
+static double compare_masked(run *p, const conure_chunk *reference, size_t n_masked, double largest)
+{
+    const conure_contract *k = p->contract;
+    const size_t rows = k->streaming.cache_rows, d = k->d_model;
+    conure_parity_tensor *t = &p->r->tensors[CONURE_MEASURED_CHANNEL];
+    for (size_t layer = 0; layer < k->n_layers; layer++)
+        for (size_t i = layer * rows * d; i < (layer * rows + n_masked) * d; i++) {
+            const double e = fabs((double)reference->channel[1][i] - p->own.channel[1][i]);
+            if (e <= largest)
+                continue;
+            largest = isfinite(e) ? e : INFINITY;
+            if (largest > p->o->tolerance->limits[CONURE_MEASURED_CHANNEL].absolute_max && t->n_bad++ == 0) {
+                t->first_chunk = p->own.index;
+                t->first_index = i;
+                t->first_error = largest;
+            }
+        }
+    return largest;
 }
 
 /* Of the attention cache its valid rows are compared, where there are any: zeros in front of them would make every percentile 0. */
@@ -103,7 +131,7 @@ static void compare_channel(run *p, const conure_chunk *reference, conure_parity
         if (*max > largest)
             largest = *max;
     }
-    *max = largest;
+    *max = compare_masked(p, reference, rows - valid, largest);
     t->n_chunks = n_chunks + 1; /* layers are no chunks */
     t->n_bad = n_bad + (t->n_bad > n_bad);
 }
@@ -170,9 +198,25 @@ static void note_flow(run *p, const conure_chunk *reference)
         r->length_max = reference->cache_length[1];
 }
 
+/* One with some rows in its cache if there is any, else the first, whose rows are all masked. */
+static void keep_young(run *p)
+{
+    const int64_t length = p->own.cache_length[0];
+    if (p->own.n_out == 0 || length >= (int64_t)p->contract->streaming.cache_rows || length < 0)
+        return;
+    if (p->has_young && (p->young.cache_length[0] > 0 || length == 0))
+        return;
+    for (conure_role role = 0; role < CONURE_ROLES; role++)
+        conure_chunk_copy(&p->young, role, &p->own, role);
+    p->young.index = p->own.index;
+    p->young.step = p->own.step;
+    p->has_young = true;
+}
+
 static conure_status one_chunk(run *p, const conure_chunk *reference)
 {
     conure_parity_chunk series = {.chunk = reference->index, .max = {-1, -1, -1}};
+    size_t first;
     if (!set_inputs(p, reference)) {
         p->r->n_skipped++;
         return CONURE_OK;
@@ -186,6 +230,9 @@ static conure_status one_chunk(run *p, const conure_chunk *reference)
     compare(p, reference, &series);
     hold_to_contract(p);
     note_flow(p, reference);
+    p->r->n_not_finite += conure_count_not_finite(p->own.channel[1], p->own.channel_floats, &first) +
+                          conure_count_not_finite(p->own.time[1], p->own.time_floats, &first);
+    keep_young(p);
     p->r->n_chunks++;
     if (p->o->chunk)
         p->o->chunk(p->o->chunk_user, &series);
@@ -203,21 +250,21 @@ static double largest_change(const float *a, const float *b, size_t n)
     return d;
 }
 
-/* The last step once more with rows from .. to - 1 of every layer's cache set to a value: how much does the output change? */
-static conure_status change_rows(run *p, conure_chunk *other, size_t from, size_t to, float value, double *change)
+/* A step once more with rows from .. to - 1 of every layer's cache set to a value: how much does the output change? */
+static conure_status change_rows(run *p, const conure_chunk *step, conure_chunk *other, size_t from, size_t to, float value, double *change)
 {
     const conure_contract *k = p->contract;
     const size_t rows = k->streaming.cache_rows, d = k->d_model;
     for (conure_role role = 0; role < CONURE_ROLE_INPUTS; role++)
-        conure_chunk_copy(other, role, &p->own, role);
-    other->index = p->own.index;
-    other->step = p->own.step;
+        conure_chunk_copy(other, role, step, role);
+    other->index = step->index;
+    other->step = step->step;
     for (size_t layer = 0; layer < k->n_layers; layer++)
         for (size_t i = (layer * rows + from) * d; i < (layer * rows + to) * d; i++)
             other->channel[0][i] = value;
     const conure_status status = conure_candidate_step(p->candidate, other, p->err);
     if (status == CONURE_OK)
-        *change = other->n_out == p->own.n_out ? largest_change(p->own.encoder, other->encoder, (size_t)other->n_out * d) : INFINITY;
+        *change = other->n_out == step->n_out ? largest_change(step->encoder, other->encoder, (size_t)other->n_out * d) : INFINITY;
     return status;
 }
 
@@ -228,18 +275,21 @@ static conure_status probe_flow(run *p)
     const int64_t length = p->own.cache_length[0];
     conure_chunk other;
     double scale = 0;
-    if (r->n_chunks == 0 || p->own.n_out == 0 || length <= 0 || length > (int64_t)rows)
+    const bool reaches = r->n_chunks > 0 && p->own.n_out > 0 && length > 0 && length <= (int64_t)rows;
+    if (!reaches && !p->has_young)
         return CONURE_OK;
     conure_status status = conure_chunk_open(&other, p->contract, p->err);
-    if (status != CONURE_OK)
+    if (status == CONURE_OK && p->has_young)
+        status = change_rows(p, &p->young, &other, 0, rows - (size_t)p->young.cache_length[0], 1, &r->masked_change);
+    r->has_masked = status == CONURE_OK && p->has_young;
+    if (status != CONURE_OK || !reaches) {
+        conure_chunk_close(&other);
         return status;
+    }
     for (size_t i = 0; i < (size_t)p->own.n_out * p->contract->d_model; i++)
         scale = fmax(scale, fabs((double)p->own.encoder[i]));
     r->rounding = scale * FLT_EPSILON;
-    status = change_rows(p, &other, rows - (size_t)length, rows, 0, &r->zeroed_change);
-    r->has_masked = length < (int64_t)rows;
-    if (status == CONURE_OK && r->has_masked)
-        status = change_rows(p, &other, 0, rows - (size_t)length, 1, &r->masked_change);
+    status = change_rows(p, &p->own, &other, rows - (size_t)length, rows, 0, &r->zeroed_change);
     r->probed = status == CONURE_OK;
     conure_chunk_close(&other);
     return status;
@@ -268,6 +318,8 @@ static void judge_tensors(run *p)
                    i ? "cache_last_channel_len" : "encoded_lengths", (unsigned long long)r->lengths[i].n_bad,
                    (unsigned long long)r->lengths[i].n, (unsigned long long)r->lengths[i].first_chunk, (long long)r->lengths[i].got,
                    (long long)r->lengths[i].expected);
+    if (r->n_not_finite)
+        reason(r, CONURE_VERDICT_FAIL, "%llu values of the caches are NaN or infinite", (unsigned long long)r->n_not_finite);
     if (r->assertions.n_bad_steps)
         reason(r, CONURE_VERDICT_FAIL, "%llu steps break the contract: %.250s", (unsigned long long)r->assertions.n_bad_steps, r->first_violation);
 }
@@ -339,7 +391,11 @@ conure_status conure_parity_run(conure_parity_report *report, conure_source *sou
     conure_assertions_init(&report->assertions, source->contract, CONURE_POLICY_COUNT);
     conure_status status = conure_chunk_open(&p.own, source->contract, err);
     if (status == CONURE_OK)
+        status = conure_chunk_open(&p.young, source->contract, err);
+    if (status == CONURE_OK)
         status = all_chunks(&p, source);
+    for (conure_measured m = 0; m < CONURE_MEASURED; m++)
+        report->gain[m] = p.rr[m] > 0 ? p.rc[m] / p.rr[m] : NAN;
     if (status == CONURE_OK)
         status = probe_flow(&p);
     judge_tensors(&p); /* what was found until an error is said too */
@@ -349,6 +405,7 @@ conure_status conure_parity_run(conure_parity_report *report, conure_source *sou
     else
         report->verdict = CONURE_VERDICT_NOT_JUDGED;
     conure_chunk_close(&p.own);
+    conure_chunk_close(&p.young);
     report->seconds = conure_now_s() - start_s;
     return status;
 }

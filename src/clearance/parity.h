@@ -51,6 +51,8 @@ typedef struct conure_parity_report {
     conure_parity_tensor tensors[CONURE_MEASURED];
     conure_parity_length lengths[2]; /* encoded_lengths, cache_last_channel_len */
     conure_assertions assertions;
+    uint64_t n_not_finite;       /* values of any output that are NaN or infinite where the reference's are not looked at: all of both caches */
+    double gain[CONURE_MEASURED]; /* of the candidate on the reference, by least squares; NaN: nothing but zeros */
     char first_violation[512];
     /* Drift of the per-chunk maximum of encoder_output, chunk 0 left out. */
     conure_line line;

@@ -18,6 +18,7 @@ typedef struct conure_feed {
     uint64_t seed;
     uint64_t n_chunks;     /* to make; with audio, at most */
     uint32_t n_frames;     /* of every slice; 0: the profile's */
+    uint32_t n_padding;    /* of these, the last ones that are not valid; fewer than n_frames */
     const float *mel;      /* NULL: made up.  Else [n_mel][mel_bins] normalised, cut as the contract's schedule says */
     uint64_t n_mel;
 } conure_feed;

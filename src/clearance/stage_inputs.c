@@ -99,6 +99,9 @@ static conure_status ask_candidate(json_t *out, const conure_clearing *c, const 
                                                         "precision", conure_candidate_precision(candidate), "model_sha256",
                                                         candidate->model_sha256));
         snprintf(where, sizeof where, "it says %.64s, expected %.64s", candidate->model_sha256, expected);
+        conure_tolerance tolerance;
+        if (conure_clearing_tolerance(&tolerance, candidate, c, NULL, NULL) == CONURE_OK && tolerance.model_sha256[0] && expected[0])
+            provenance(out, "the tolerances were measured with this model", strcmp(tolerance.model_sha256, expected) == 0, tolerance.model_sha256);
         if (candidate->model_sha256[0] && expected[0])
             provenance(out, "the candidate runs this model", strcmp(candidate->model_sha256, expected) == 0, where);
     }

@@ -45,8 +45,11 @@ static json_t *length(const conure_parity_length *l)
 static json_t *tensors(const conure_parity_report *r, const conure_tolerance *t)
 {
     json_t *all = json_object();
-    for (conure_measured m = 0; m < CONURE_MEASURED; m++)
-        json_object_set_new(all, conure_measured_name(m), tensor(&r->tensors[m], &t->limits[m]));
+    for (conure_measured m = 0; m < CONURE_MEASURED; m++) {
+        json_t *one = tensor(&r->tensors[m], &t->limits[m]);
+        json_object_set_new(one, "gain", number(r->gain[m]));
+        json_object_set_new(all, conure_measured_name(m), one);
+    }
     json_object_set_new(all, "encoded_lengths", length(&r->lengths[0]));
     json_object_set_new(all, "cache_last_channel_len", length(&r->lengths[1]));
     return all;
@@ -59,7 +62,7 @@ static json_t *assertions(const conure_parity_report *r)
         json_object_set_new(all, conure_rule_id(rule),
                             json_pack("{s:o, s:o}", "checked", count(r->assertions.checked[rule]), "violated", count(r->assertions.violated[rule])));
     return json_pack("{s:o, s:o, s:o, s:s?, s:o}", "steps", count(r->assertions.n_steps), "bad_steps", count(r->assertions.n_bad_steps),
-                     "not_finite", count(r->assertions.n_not_finite), "first", r->first_violation[0] ? r->first_violation : NULL, "rules", all);
+                     "not_finite", count(r->assertions.n_not_finite + r->n_not_finite), "first", r->first_violation[0] ? r->first_violation : NULL, "rules", all);
 }
 
 static json_t *flow(const conure_parity_report *r)
@@ -68,7 +71,7 @@ static json_t *flow(const conure_parity_report *r)
     return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "by_rule", r->flows_by_rule, "length_first",
                      any ? json_integer(r->length_first) : json_null(), "length_max", any ? json_integer(r->length_max) : json_null(),
                      "zeroed_rows_change", r->probed ? number(r->zeroed_change) : json_null(), "masked_rows_change",
-                     r->probed && r->has_masked ? number(r->masked_change) : json_null(), "rounding",
+                     r->has_masked ? number(r->masked_change) : json_null(), "rounding",
                      r->probed ? number(r->rounding) : json_null());
 }
 

@@ -147,7 +147,7 @@ static conure_status has_precision(const json_t *entry, const char *precision, b
 /* Every entry is checked, also those that are not used. */
 static conure_status one_entry(const json_t *entry, conure_tolerance *out, bool flows, const char *precision, bool *mine, const place *p)
 {
-    static const char *const known[] = {"name", "state", "precision", "source", "tensors", "slope_per_chunk", "token_agreement", NULL};
+    static const char *const known[] = {"name", "state", "precision", "source", "tensors", "slope_per_chunk", "token_agreement", "model_sha256", NULL};
     char state[16];
     if (!json_is_object(entry))
         return conure_fail(p->err, CONURE_BAD_FILE, "%s is no object", p->at);
@@ -156,6 +156,9 @@ static conure_status one_entry(const json_t *entry, conure_tolerance *out, bool 
         status = text(entry, "name", out->name, sizeof out->name, p);
     if (status == CONURE_OK)
         status = text(entry, "source", out->source, sizeof out->source, p);
+    out->model_sha256[0] = '\0';
+    if (status == CONURE_OK && json_object_get(entry, "model_sha256"))
+        status = text(entry, "model_sha256", out->model_sha256, sizeof out->model_sha256, p);
     if (status == CONURE_OK)
         status = text(entry, "state", state, sizeof state, p);
     if (status == CONURE_OK && strcmp(state, "flows") != 0 && strcmp(state, "reset") != 0 && strcmp(state, "any") != 0)

@@ -19,6 +19,7 @@ typedef struct conure_tolerance {
     char file[64], name[64];  /* of the file and of the entry used */
     char why[256];            /* why this entry: the configuration and the precision that it is for */
     char source[512];         /* where its numbers come from */
+    char model_sha256[65];    /* of the weights that it was measured with; "": of any */
     conure_limits limits[CONURE_MEASURED];
     double slope_per_chunk;   /* of the per-chunk maximum of encoder_output */
     double token_agreement;   /* audio: share of tokens that agree, at least */

@@ -238,6 +238,59 @@ static int say_changed(int n, const char *format, const char *a, const char *b)
     return n + 1;
 }
 
+/* Files of a clearance that no line names, or whose line was taken out. */
+static int check_listed(const char *folder, const char *sums)
+{
+    char *names[FILES_MAX];
+    const uint32_t n = list_files(folder, names);
+    int bad = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        char line[600];
+        snprintf(line, sizeof line, "  %.500s\n", names[i]);
+        if (!strstr(sums, line))
+            bad = say_changed(bad, "%s: SHA256SUMS does not name it%s\n", names[i], "");
+        free(names[i]);
+    }
+    return bad;
+}
+
+/* A page or a series is what the report gives. */
+static int check_page(const char *folder, const char *name, const conure_buffer *page)
+{
+    char path[4096];
+    char *text = NULL;
+    size_t bytes = 0;
+    if (join(path, sizeof path, folder, name, NULL) != CONURE_OK || conure_file_read(&text, &bytes, path, EVIDENCE_BYTES_MAX, NULL) != CONURE_OK)
+        return say_changed(0, "%s: is not there%s\n", name, "");
+    const bool same = bytes == page->bytes && memcmp(text, page->data, bytes) == 0;
+    free(text);
+    return same ? 0 : say_changed(0, "%s: is not what the evidence gives%s\n", name, "");
+}
+
+static int check_pages(const char *folder, const json_t *report)
+{
+    static const struct {
+        const char *name;
+        renderer make;
+    } pages[] = {{"report.html", conure_report_html}, {"report.md", conure_report_markdown}};
+    int bad = 0;
+    for (size_t i = 0; i < 2; i++) {
+        conure_buffer page = {0};
+        if (pages[i].make(report, &page) == CONURE_OK)
+            bad += check_page(folder, pages[i].name, &page);
+        conure_buffer_free(&page);
+    }
+    for (size_t i = 0; i < sizeof series / sizeof *series; i++) {
+        conure_buffer page = {0};
+        char name[64];
+        snprintf(name, sizeof name, "series/%s.csv", series[i]);
+        if (conure_report_csv(report, series[i], &page) == CONURE_OK && page.bytes > 0)
+            bad += check_page(folder, name, &page);
+        conure_buffer_free(&page);
+    }
+    return bad;
+}
+
 /* Lines of SHA256SUMS: how many do not hold; negative: cannot be read. */
 static int check_sums(const char *folder)
 {
@@ -250,6 +303,7 @@ static int check_sums(const char *folder)
         conure_say(CONURE_SAY_ERROR, "%s", err.text);
         return -1;
     }
+    bad = check_listed(folder, text);
     for (char *line = text, *next; line && *line; line = next) {
         char hex[65];
         next = strchr(line, '\n');
@@ -288,10 +342,11 @@ static int check_judgement(const char *folder, const json_t *report)
     }
     json_t *evidence = json_pack("{s:O?, s:o}", "config", json_object_get(report, "config"), "stages", stages);
     json_t *again = conure_clear_judge(evidence);
-    if (!json_equal(json_object_get(again, "gates"), json_object_get(report, "gates")) ||
-        !json_equal(json_object_get(again, "verdict"), json_object_get(report, "verdict")))
+    if (!json_equal(again, report))
         bad = say_changed(bad, "report.json: its evidence gives another result: %s, it says %s\n",
                           json_string_value(json_object_get(again, "verdict")), json_string_value(json_object_get(report, "verdict")));
+    else
+        bad += check_pages(folder, report);
     json_decref(again);
     json_decref(evidence);
     return bad;
@@ -318,6 +373,14 @@ static int check_files(const json_t *report)
             if (status == CONURE_OK && (status = conure_model_get_info(model, &info)) == CONURE_OK)
                 snprintf(now, sizeof now, "%s", info.sha256);
             conure_model_close(&model);
+        } else if (strcmp(name, "recordings") == 0) {
+            conure_clear_clips clips;
+            status = conure_clear_clips_read(&clips, json_object_get(report, "config"), &err);
+            if (status == CONURE_OK)
+                status = conure_clear_clips_hash(&clips, now, &err);
+            conure_clear_clips_free(&clips);
+            if (conure_clear_text(json_object_get(report, "config"), "audio.manifest", NULL) == NULL && !json_object_get(json_object_get(json_object_get(report, "config"), "audio"), "files"))
+                continue; /* redacted: nobody knows where they were */
         } else {
             status = hash_file(now, "", path, &err);
         }

@@ -26,6 +26,21 @@ static void essence(char *out, size_t cap, const char *described)
     snprintf(out, cap, "%.*s, %s", (int)strcspn(described, ","), described, mask ? mask : "no mask named");
 }
 
+/* A file that the clearance rests on is another now. */
+static bool changed(const char *path, const char *then)
+{
+    conure_map map;
+    conure_sha256 sha;
+    char now[65];
+    if (conure_map_open(&map, path, NULL) != CONURE_OK)
+        return true;
+    conure_sha256_init(&sha);
+    conure_sha256_add(&sha, map.data, (size_t)map.bytes);
+    conure_sha256_hex(&sha, now);
+    conure_map_close(&map);
+    return strcmp(now, then) != 0;
+}
+
 /* What differs, in words; false: nothing. */
 static bool differs(char *why, size_t cap, const json_t *report, const conure_model *model, const conure_recognizer *recognizer)
 {
@@ -47,6 +62,15 @@ static bool differs(char *why, size_t cap, const json_t *report, const conure_mo
     essence(runs, sizeof runs, conure_recognizer_describe(recognizer));
     if (strcmp(cleared, runs) != 0) {
         snprintf(why, cap, "it is about \"%s\", and this is \"%s\"", cleared, runs);
+        return true;
+    }
+    const char *name;
+    json_t *file;
+    json_object_foreach(json_object_get(inputs, "files"), name, file) {
+        const char *path = json_string_value(json_object_get(file, "path")), *then = json_string_value(json_object_get(file, "sha256"));
+        if (!path || !then || strcmp(name, "model") == 0 || strcmp(name, "recordings") == 0 || !changed(path, then))
+            continue;
+        snprintf(why, cap, "%.40s, %.200s, has changed since or is not there", name, path);
         return true;
     }
     if (strcmp(text_at(inputs, "program", "version"), conure_version()) != 0) {

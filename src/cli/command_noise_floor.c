@@ -77,27 +77,29 @@ typedef struct measured {
     running ref, candidate;
     float *mel;
     conure_noise_report report;
-    char how[256]; /* for the file */
+    char how[256];
+    char model_sha256[65]; /* for the file */
 } measured;
 
 static conure_status describe(measured *m, const settings *s, int n_files, const char *sha256, conure_error *err)
 {
     const conure_contract *k = &m->contract;
-    char audio[64] = "", own[65];
+    char audio[64] = "";
     if (n_files > 0)
         snprintf(audio, sizeof audio, " and %d audio file%s (features %.12s)", n_files, n_files > 1 ? "s" : "", sha256);
-    const conure_status status = conure_model_hash(m->model, own, err);
+    const conure_status status = conure_model_hash(m->model, m->model_sha256, err);
     if (status == CONURE_OK)
         snprintf(m->how, sizeof m->how, "made-up features (seed %llu)%s, model %.40s (%.12s), %u mel frames a step, %u cached rows",
-                 (unsigned long long)s->seed, audio, k->model, own, k->profiles[k->n_profiles - 1].t_opt, k->streaming.cache_rows);
+                 (unsigned long long)s->seed, audio, k->model, m->model_sha256, k->profiles[k->n_profiles - 1].t_opt, k->streaming.cache_rows);
     return status;
 }
 
-static conure_status write_file(const settings *s, const conure_noise_report *r, conure_precision precision, const char *how, conure_error *err)
+static conure_status write_file(const settings *s, const conure_noise_report *r, conure_precision precision, const char *model_sha256, const char *how,
+                                conure_error *err)
 {
     char *text;
     conure_writer *writer;
-    conure_status status = conure_noise_floor_dump(r, s->name, conure_precision_name(precision), (double)s->factor, how, &text, err);
+    conure_status status = conure_noise_floor_dump(r, s->name, conure_precision_name(precision), (double)s->factor, model_sha256, how, &text, err);
     if (status != CONURE_OK)
         return status;
     status = conure_writer_open(&writer, s->out, err);
@@ -150,7 +152,7 @@ static conure_status measure(measured *m, const settings *s, const char *contrac
         status = measure_both(m, s, files, n_files, err);
     conure_progress_clear();
     if (status == CONURE_OK && s->out)
-        status = write_file(s, &m->report, m->candidate.precision, m->how, err);
+        status = write_file(s, &m->report, m->candidate.precision, m->model_sha256, m->how, err);
     if (status == CONURE_OK)
         print(&m->report, m->candidate.engine->describe(m->candidate.self), m->how);
     return status;

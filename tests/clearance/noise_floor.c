@@ -43,7 +43,7 @@ static void file_says(const conure_noise_report *r, bool flows, double factor)
     char *text = NULL;
     conure_error err = {""};
     conure_tolerance t;
-    test_int(conure_noise_floor_dump(r, "test", "f32", factor, "made-up \"features\", seed 42", &text, &err), CONURE_OK);
+    test_int(conure_noise_floor_dump(r, "test", "f32", factor, NULL, "made-up \"features\", seed 42", &text, &err), CONURE_OK);
     test_int(conure_tolerance_parse(&t, text ? text : "", text ? strlen(text) : 0, flows, "f32", "test", &err), CONURE_OK);
     for (conure_measured m = 0; m < CONURE_MEASURED; m++) {
         const conure_noise *n = &r->tensors[m]; /* in the same order */
@@ -108,12 +108,12 @@ int main(void)
     f32.tensors[0].max = INFINITY;
     char *text;
     conure_error err = {""};
-    test_int(conure_noise_floor_dump(&f32, "test", "f32", 4, "x", &text, &err), CONURE_BACKEND);
+    test_int(conure_noise_floor_dump(&f32, "test", "f32", 4, NULL, "x", &text, &err), CONURE_BACKEND);
     test_contains(err.text, "not finite");
     char longer[513];
     memset(longer, 'x', 512);
     longer[512] = 0;
-    test_int(conure_noise_floor_dump(&reset, "test", "f32", 4, longer, &text, &err), CONURE_BAD_ARG);
+    test_int(conure_noise_floor_dump(&reset, "test", "f32", 4, NULL, longer, &text, &err), CONURE_BAD_ARG);
     close_engine(&ref);
     return test_end();
 }
