@@ -169,6 +169,10 @@ void conure_judge_parity(conure_judging *j, conure_stage stage)
                           "features hold it to what NeMo stored");
     if (chunks < usual)
         conure_judge_risk(j, "%s: %llu chunks were compared; %llu are usual", r.name, (unsigned long long)chunks, (unsigned long long)usual);
+    const char *contract = json_string_value(json_object_get(json_object_get(r.stage, "contract"), "precision"));
+    const char *precision = json_string_value(json_object_get(json_object_get(r.stage, "candidate"), "precision"));
+    if (stage == CONURE_STAGE_FUNCTIONAL && contract && precision && strcmp(contract, precision) != 0)
+        conure_judge_risk(j, "the contract is for %s, and the candidate computes in %s", contract, precision);
     const json_t *tolerances = json_object_get(r.stage, "tolerances");
     const char *file = json_string_value(json_object_get(tolerances, "file"));
     if (stage == CONURE_STAGE_FUNCTIONAL && file && strcmp(file, "note-2026-01") == 0)

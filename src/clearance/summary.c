@@ -93,17 +93,18 @@ static json_t *reasons(const conure_parity_report *r)
 json_t *conure_parity_summary(const conure_parity_report *r, const conure_source *source, const conure_candidate *candidate,
                               const conure_tolerance *t, const char *tolerance_sha256, const char *error)
 {
+    char switches[32];
     json_t *tolerance = json_pack("{s:s, s:s, s:s, s:s, s:s?}", "file", t->file, "entry", t->name, "why", t->why, "source", t->source, "sha256",
                                   tolerance_sha256);
     json_t *reference = json_pack("{s:s, s:s?, s:o}", "what", source->what, "sha256", source->sha256[0] ? source->sha256 : NULL, "chunks",
                                   count(source->n_chunks));
     json_t *who = json_pack("{s:s?, s:s?}", "what", candidate ? candidate->description : NULL, "precision",
                             candidate ? candidate->precision : NULL);
-    return json_pack("{s:s, s:s, s:o, s:s?, s:o, s:o, s:o, s:{s:s, s:s?, s:s}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verdict",
+    return json_pack("{s:s, s:s, s:o, s:s?, s:o, s:o, s:o, s:{s:s, s:s?, s:s, s:s}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "verdict",
                      conure_verdict_name(r->verdict), "mode", r->mode == CONURE_PARITY_FUNCTIONAL ? "functional" : "closed_loop", "reasons",
                      reasons(r), "error", error, "candidate", who, "reference", reference, "tolerances", tolerance, "contract", "model",
                      source->contract->model, "model_sha256", source->contract->model_sha256[0] ? source->contract->model_sha256 : NULL,
-                     "config_sha256", source->contract->config_sha256, "chunks", count(r->n_chunks), "skipped", count(r->n_skipped), "tensors",
+                     "config_sha256", source->contract->config_sha256, "precision", conure_contract_precision(source->contract, switches), "chunks", count(r->n_chunks), "skipped", count(r->n_skipped), "tensors",
                      tensors(r, t), "drift", drift(r, t), "flow", flow(r), "assertions", assertions(r), "seconds", number(r->seconds),
                      "candidate_seconds", number(r->candidate_seconds));
 }

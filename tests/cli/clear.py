@@ -29,6 +29,40 @@ def run(*arguments, code=0):
     return done
 
 
+# An engine of ours behind a pipe that does one thing wrong: SPOIL KIND CONURE ENGINE.
+SPOIL = f"""
+import array, json, subprocess, struct, sys
+sys.path.insert(0, {str(SOURCE / "scripts")!r})
+from candidate_example import answer, frames
+kind, command, *engine = sys.argv[1:]
+honest = subprocess.Popen([command, "candidate", *engine], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+answers = frames(honest.stdout)
+types = dict(f32="f", i64="q")
+for record, tensors in frames(sys.stdin.buffer):
+    answer(honest.stdin, record, b"".join(tensors.values()))
+    reply, given = next(answers)
+    out = {{name: array.array(types[reply["tensors"][name]["type"]], data) for name, data in given.items()}}
+    if out:
+        names, inputs = list(out), list(tensors.values())
+        encoder, channel = out[names[0]], out[names[2]]
+        shape = reply["tensors"][names[2]]["shape"]
+        length = struct.unpack("<q", inputs[4])[0]
+        if kind == "gain":
+            for i in range(len(encoder)): encoder[i] *= 1.05
+        if kind == "masked_nan" and struct.unpack("<q", given[names[4]])[0] < shape[2]:
+            channel[0] = float("nan")
+        if kind == "leaks" and length < shape[2] and any(array.array("f", inputs[2])[: shape[3]]):
+            encoder[0] += 0.5
+        if kind == "short_slices" and record["tensors"]["audio_signal"]["shape"][2] < 110:
+            for i in range(len(encoder)): encoder[i] = 0
+        if kind == "other_model":
+            pass
+    elif kind == "other_model":
+        reply["model_sha256"] = "0" * 64
+    answer(sys.stdout.buffer, reply, b"".join(a.tobytes() for a in out.values()))
+"""
+
+
 class Clear(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -93,6 +127,13 @@ class Clear(unittest.TestCase):
             out = run("clear", "--verify", folder, code=1).stdout
             self.assertIn(f"{name}: is not as it was written", out)
             self.assertEqual("its evidence gives another result" in out, name != "report.html", out)
+        folder = self.copy("unlisted")
+        sums = (folder / "SHA256SUMS").read_text().splitlines(keepends=True)
+        (folder / "SHA256SUMS").write_text("".join(line for line in sums if "report.html" not in line))
+        (folder / "report.html").write_text("Yes: cleared")
+        out = run("clear", "--verify", folder, code=1).stdout
+        self.assertIn("report.html: SHA256SUMS does not name it", out)
+        self.assertIn("report.html: is not what the evidence gives", out)
         run("clear", "--verify", self.root, code=2)
         run("clear", "--verify", code=2)
         folder = self.copy("escapes")
@@ -160,6 +201,74 @@ class Clear(unittest.TestCase):
                 for secret in ("meters", "goforward", "clubs", "said.tsv"):
                     self.assertNotIn(secret, file.read_text(), file)
 
+    def test_engines_that_are_wrong_in_one_way(self):
+        (self.root / "spoil.py").write_text(SPOIL)
+        run("contract", "derive", "-m", TINY, "--cache", 64, "--chunk", 15, "--shift", 1, "--schedule", "export", "--profiles", "range=60..121", "-o",
+            self.root / "range.json")
+        int8 = {"precision": "int8", "tolerances": str(SOURCE / "tolerances/tiny-v3-int8.json")}
+        for kind, engine, gates, changes in (
+            ("gain", "cpu:int8", {"functional", "closed_loop"}, int8),
+            ("masked_nan", "cpu:f32", {"finite", "functional", "noise", "closed_loop"}, {}),
+            ("leaks", "cpu:f32", {"flow"}, {}),
+            ("short_slices", "cpu:f32", {"functional"}, {"contract": "range.json"}),
+            ("other_model", "cpu:f32", {"provenance"}, {}),
+            ("nothing", "cpu:f32", set(), {"contract": "range.json"}),
+        ):
+            with self.subTest(kind=kind):
+                words = f"exec:{sys.executable} {self.root}/spoil.py {kind} {CONURE} -m {TINY} --engine {engine}"
+                config = self.write(f"{kind}.json", candidate=words, not_applicable={"audio": "not here"}, **changes)
+                out = self.root / f"spoil-{kind}"
+                run("clear", config, "-o", out, "--only", "finite,functional,closed_loop,flow,provenance,contract", code=1)
+                failed = {g["gate"] for g in self.report(out)["gates"] if g["verdict"] == "fail"}
+                self.assertEqual(failed, gates)
+
+    def test_evidence_of_other_inputs_is_not_taken(self):
+        for name in ("said.tsv", "clip.flac"):
+            with self.subTest(changed=name):
+                folder = self.root / f"inputs-{name}"
+                folder.mkdir()
+                shutil.copy(AUDIO / "cards_001.flac", folder / "clip.flac")
+                (folder / "said.tsv").write_text("file\ttext\nclip.flac\tten of clubs\n")
+                words = ["clear", "--candidate", "cpu:int8", "--contract", self.root / "speech.json", "--manifest", folder / "said.tsv", "-o", folder / "out"]
+                run(*words, "--only", "audio", code=1)
+                run("clear", "--verify", folder / "out", code=1)
+                if name == "said.tsv":
+                    (folder / name).write_text("file\ttext\nclip.flac\tsomething else was said\n")
+                else:
+                    shutil.copy(AUDIO / "cards_003.flac", folder / name)
+                self.assertIn("has changed since", run("clear", "--verify", folder / "out", code=1).stdout)
+                run(*words, "--only", "latency", code=1)
+                gates = {g["gate"]: g["verdict"] for g in self.report(folder / "out")["gates"]}
+                self.assertEqual(gates["audio"], "not_run")
+                self.assertFalse((folder / "out/evidence/audio.json").exists())
+
+    def test_redaction_leaves_nothing_of_a_run_before(self):
+        words = ["clear", "--candidate", "cpu:int8", "--contract", self.root / "speech.json", "--manifest", self.root / "said.tsv", "-o", self.root / "both",
+                 "--only", "audio"]
+        run(*words, code=1)
+        self.assertIn("meters", (self.root / "both/evidence/audio.json").read_text())
+        run(*words[:-1], "latency", "--redact", code=1)
+        for file in (self.root / "both").rglob("*"):
+            if file.is_file():
+                self.assertNotIn("meters", file.read_text(), file)
+
+    def test_tolerances_of_another_model(self):
+        out = self.root / "foreign"
+        run("clear", self.write("foreign.json", tolerances=str(SOURCE / "tolerances/embedded-f32.json")), "-o", out, "--only", "provenance", code=1)
+        gate = next(g for g in self.report(out)["gates"] if g["gate"] == "provenance")
+        self.assertEqual(gate["verdict"], "fail")
+        self.assertIn("the tolerances were measured with this model", " ".join(gate["why"]))
+
+    def test_excuses_excuse_no_failure(self):
+        typed = self.copy("excused")
+        report = self.report(typed)
+        report["config"]["not_applicable"]["functional"] = "because"
+        report["stages"]["functional"]["assertions"]["bad_steps"] = 1
+        (typed / "report.json").write_text(json.dumps(report))
+        clip = AUDIO / "cards_001.flac"
+        done = run("transcribe", "-m", TINY, "--engine", "cpu:f32@isa=c", "--clearance", typed, "--strict", clip, code=3)
+        self.assertIn("its evidence says not_cleared", done.stderr)
+
     def test_what_runs_is_what_was_cleared(self):
         clip = AUDIO / "cards_001.flac"
         same = ["transcribe", "-m", TINY, "--engine", "cpu:f32@isa=c", "--clearance", self.out]
@@ -195,6 +304,9 @@ class Clear(unittest.TestCase):
             self.assertIn(needle, run("clear", self.root / "bad.json", "-o", self.root / "bad", code=2).stderr)
         self.assertIn("which candidate", run("clear", "-o", self.root / "bad", code=2).stderr)
         self.assertIn("which contract", run("clear", "--candidate", "cpu", "-o", self.root / "bad", code=2).stderr)
+        missing = run("clear", "--candidate", "gpu:f32", "--contract", self.root / "k.json", "-o", self.root / "none", code=2).stderr
+        self.assertIn("is not in this build", missing)
+        self.assertFalse((self.root / "none").exists())
         self.assertIn("where to?", run("clear", "--candidate", "cpu", code=2).stderr)
         # A contract of another model, a pin that does not hold: said by provenance.
         for changes, needle in (({"contract": "speech.json"}, "contract"), ({"pins": {"model": "0" * 64}}, "pinned")):
