@@ -115,6 +115,9 @@ void conure_judge_audio(conure_judging *j)
         return;
     judge_way(j, stage, "offline");
     judge_way(j, stage, "live");
+    judge_way(j, stage, "cached");
+    if (!json_is_string(json_object_get(stage, "cached")))
+        conure_judge_risk(j, "audio: no session makes the contract's steps, or no state flows in them: text was heard from whole files and windows only");
     judge_degeneracy(j, stage);
 }
 

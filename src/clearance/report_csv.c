@@ -71,14 +71,14 @@ static void audio(conure_buffer *out, const json_t *stage)
     static const char *const of_clip[] = {"clip", "seconds", "words"}, *const texts[] = {"reference_text", "candidate_text"};
     static const char *const of_way[] = {"reference_tokens", "candidate_tokens", "edits", "moved", "reference_blanks", "candidate_blanks",
                                          "reference_errors", "candidate_errors", "confidence_difference", "confidence_pairs"};
-    static const char *const ways[] = {"offline", "live"};
+    static const char *const ways[] = {"offline", "live", "cached"};
     const bool redacted = json_is_true(json_object_get(stage, "redacted"));
     size_t i;
     json_t *clip;
     head(out, of_clip, 3, ",name,heard,");
     head(out, of_way, 10, redacted ? "\n" : ",text,reference_text,candidate_text\n");
     json_array_foreach(json_object_get(stage, "clips"), i, clip) {
-        for (int w = 0; w < 2; w++) {
+        for (int w = 0; w < 3; w++) {
             const json_t *one = json_object_get(clip, ways[w]);
             if (!json_is_object(one))
                 continue;

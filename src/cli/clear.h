@@ -30,7 +30,6 @@ typedef struct conure_clear_audio {
     const json_t *config;
     bool redact;              /* keep no texts and no names */
     uint32_t n_clips_max;     /* 0: all */
-    bool live_only_buffered;  /* (of trials) */
 } conure_clear_audio;
 
 /* conure_clearing.audio; user is a conure_clear_audio. */

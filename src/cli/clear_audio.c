@@ -109,10 +109,14 @@ conure_status conure_clear_clips_hash(const conure_clear_clips *clips, char hex[
 
 /* ---- hearing a clip --------------------------------------------------------------------------- */
 
+/* Whole files; live in windows, each encoded anew; live with caches, as the contract's steps have them. */
+enum { WHOLE = 0, WINDOWS, CACHES, WAYS };
+static const char *const ways[WAYS] = {"offline", "live", "cached"};
+
 typedef struct hearing {
     conure_recognizer *recognizers[2]; /* reference, candidate */
-    conure_session_options live;
-    bool has_live;
+    conure_session_options sessions[WAYS]; /* [0] is not used: whole files */
+    bool has[WAYS];
     const conure_model *model;
     conure_normaliser normaliser;
     conure_fault fault;       /* in what the candidate says */
@@ -156,12 +160,12 @@ static conure_status step_all(conure_session *s, tokens *t, conure_error *err)
     }
 }
 
-static conure_status live(const hearing *h, conure_recognizer *r, const float *pcm, size_t n, conure_result **out, conure_error *err)
+static conure_status live(const hearing *h, int way, conure_recognizer *r, const float *pcm, size_t n, conure_result **out, conure_error *err)
 {
     conure_session *s = NULL;
     conure_session_stats stats;
     tokens t = {0};
-    conure_status status = conure_session_open(&s, r, &h->live, err);
+    conure_status status = conure_session_open(&s, r, &h->sessions[way], err);
     for (size_t done = 0, used = 0; done < n && status == CONURE_OK; done += used) {
         const size_t now = n - done < FEED_SAMPLES ? n - done : FEED_SAMPLES;
         status = conure_session_feed(s, pcm + done, now, &used, err);
@@ -291,11 +295,13 @@ static conure_status hear(const hearing *h, const char *path, const char *text, 
     const float *pcm = audio.pcm;
     const size_t n = (size_t)audio.n_samples;
     json_object_set_new(clip, "seconds", json_real((double)n / options.rate_hz));
-    for (int way = 0; way < 1 + h->has_live && status == CONURE_OK; way++) {
+    for (int way = 0; way < WAYS && status == CONURE_OK; way++) {
+        if (!h->has[way])
+            continue;
         for (int i = 0; i < 2 && status == CONURE_OK; i++) {
             if (i == 1 && h->inject)
                 h->inject(true);
-            status = way ? live(h, h->recognizers[i], pcm, n, &results[i], err)
+            status = way ? live(h, way, h->recognizers[i], pcm, n, &results[i], err)
                          : conure_transcribe(h->recognizers[i], &pcm, &n, 1, &results[i], err);
             if (i == 1 && h->inject)
                 h->inject(false);
@@ -305,7 +311,7 @@ static conure_status hear(const hearing *h, const char *path, const char *text, 
         if (status == CONURE_OK && way == 0)
             note_seen(h, results[0]);
         if (status == CONURE_OK)
-            status = one_way(h, results, text, redact, clip, way ? "live" : "offline", err);
+            status = one_way(h, results, text, redact, clip, ways[way], err);
         conure_result_free(&results[0]);
         conure_result_free(&results[1]);
     }
@@ -326,20 +332,37 @@ static conure_status open_recognizer(conure_recognizer **out, const char *spec, 
     return conure_recognizer_open(out, c->model, &o, err);
 }
 
+/* The contract's steps as a session has them: a shift is a chunk, what a slice sees beyond it is look-ahead. */
+static void set_caches(conure_session_options *o, const conure_contract *k)
+{
+    const double hop_s = 0.01; /* of every model that is loaded */
+    const conure_streaming *s = &k->streaming;
+    o->mode = CONURE_STREAM_CACHED;
+    o->chunk_s = s->shift_frames[1] * hop_s;
+    o->right_s = s->chunk_frames[1] > s->shift_frames[1] ? (s->chunk_frames[1] - s->shift_frames[1]) * hop_s : 0;
+    o->left_s = (double)s->cache_rows * s->factor * hop_s;
+    o->time_cache = k->time_cache_aligned ? CONURE_TIME_CACHE_ALIGNED : CONURE_TIME_CACHE_NEMO;
+    o->keep_negative = k->keep_negative;
+}
+
 static conure_status open_hearing(hearing *h, const conure_clear_audio *a, const conure_clearing *c, conure_error *err)
 {
     const char *live_text = conure_clear_text(a->config, "audio.live", "2-1-0.5");
     const char *normaliser = conure_clear_text(a->config, "audio.normaliser", "basic");
-    conure_session_options_init(&h->live);
+    for (int way = WINDOWS; way < WAYS; way++) {
+        conure_session_options_init(&h->sessions[way]);
+        h->sessions[way].endpoint = false; /* one utterance a clip, as the reference */
+        h->sessions[way].tentative = false;
+    }
     h->model = c->model;
-    h->has_live = strcmp(live_text, "none") != 0;
+    h->has[WHOLE] = true;
+    h->has[WINDOWS] = strcmp(live_text, "none") != 0;
+    set_caches(&h->sessions[CACHES], c->contract);
     h->durations = conure_calloc(c->model->config.n_durations + 1, sizeof *h->durations);
     h->tokens = conure_calloc(c->model->config.vocab_size + 1, sizeof *h->tokens);
     if (!h->durations || !h->tokens)
         return conure_fail_memory(err, "tokens", c->model->config.vocab_size);
-    conure_status status = h->has_live ? conure_session_options_preset(&h->live, live_text, err) : CONURE_OK;
-    h->live.endpoint = false; /* one utterance a clip, as the reference */
-    h->live.tentative = false;
+    conure_status status = h->has[WINDOWS] ? conure_session_options_preset(&h->sessions[WINDOWS], live_text, err) : CONURE_OK;
     for (int i = 0; conure_normaliser_names[i]; i++)
         if (strcmp(conure_normaliser_names[i], normaliser) == 0)
             h->normaliser = (conure_normaliser)i;
@@ -347,7 +370,14 @@ static conure_status open_hearing(hearing *h, const conure_clear_audio *a, const
         status = conure_fail(err, CONURE_BAD_ARG, "audio.normaliser is \"%.64s\", possible are none and basic", normaliser);
     if (status == CONURE_OK)
         status = open_recognizer(&h->recognizers[0], c->reference, c, err);
-    return status == CONURE_OK ? open_recognizer(&h->recognizers[1], c->candidate, c, err) : status;
+    if (status == CONURE_OK)
+        status = open_recognizer(&h->recognizers[1], c->candidate, c, err);
+    /* A contract may be for steps that no session makes; the report says so then. */
+    conure_session *session = NULL;
+    h->has[CACHES] = status == CONURE_OK && conure_contract_state_flows(c->contract) &&
+                     conure_session_open(&session, h->recognizers[1], &h->sessions[CACHES], NULL) == CONURE_OK;
+    conure_session_close(&session);
+    return status;
 }
 
 /* Limits that are no tolerance of tensors; the configuration may set others. */
@@ -416,7 +446,10 @@ json_t *conure_clear_audio_stage(void *user, const conure_clearing *c, conure_fa
         json_object_set_new(out, "limits", limits_of(a->config, precision, tolerance.token_agreement));
         json_object_set_new(out, "normaliser", json_string(conure_normaliser_names[h.normaliser]));
         json_object_set_new(out, "redacted", json_boolean(a->redact));
-        json_object_set_new(out, "live", json_string(conure_clear_text(a->config, "audio.live", "2-1-0.5")));
+        json_object_set_new(out, "live", h.has[WINDOWS] ? json_sprintf("%g-%g-%g", h.sessions[WINDOWS].left_s, h.sessions[WINDOWS].chunk_s,
+                                                                       h.sessions[WINDOWS].right_s) : json_null());
+        json_object_set_new(out, "cached", h.has[CACHES] ? json_sprintf("%g-%g-%g", h.sessions[CACHES].left_s, h.sessions[CACHES].chunk_s,
+                                                                        h.sessions[CACHES].right_s) : json_null());
         json_object_set_new(out, "durations_unseen", json_integer((json_int_t)unseen));
         json_object_set_new(out, "distinct_tokens", json_integer((json_int_t)distinct));
     }

@@ -41,8 +41,22 @@ static bool changed(const char *path, const char *then)
     return strcmp(now, then) != 0;
 }
 
+/* A session whose mode and contexts the clearance turned no speech into text with. */
+static bool unheard(char *why, size_t cap, const json_t *audio, const conure_session_options *o)
+{
+    const char *heard = json_string_value(json_object_get(audio, o->mode == CONURE_STREAM_BUFFERED ? "live" : "cached"));
+    char asked[64];
+    snprintf(asked, sizeof asked, "%g-%g-%g", o->left_s, o->chunk_s, o->right_s);
+    if (heard && o->mode != CONURE_STREAM_RESET && strcmp(heard, asked) == 0)
+        return false;
+    snprintf(why, cap, "it heard %s in %.60s, and this stream is %s in %s", o->mode == CONURE_STREAM_BUFFERED ? "windows" : "cached steps",
+             heard ? heard : "nothing", o->mode == CONURE_STREAM_RESET ? "reset slices" : o->mode == CONURE_STREAM_CACHED ? "cached" : "windows", asked);
+    return true;
+}
+
 /* What differs, in words; false: nothing. */
-static bool differs(char *why, size_t cap, const json_t *report, const conure_model *model, const conure_recognizer *recognizer)
+static bool differs(char *why, size_t cap, const json_t *report, const conure_model *model, const conure_recognizer *recognizer,
+                    const conure_session_options *session)
 {
     const json_t *inputs = json_object_get(json_object_get(report, "stages"), "inputs");
     const char *verdict = json_string_value(json_object_get(report, "verdict")), *what = text_at(inputs, "candidate", "what");
@@ -64,6 +78,8 @@ static bool differs(char *why, size_t cap, const json_t *report, const conure_mo
         snprintf(why, cap, "it is about \"%s\", and this is \"%s\"", cleared, runs);
         return true;
     }
+    if (session && unheard(why, cap, json_object_get(json_object_get(report, "stages"), "audio"), session))
+        return true;
     const char *name;
     json_t *file;
     json_object_foreach(json_object_get(inputs, "files"), name, file) {
@@ -81,7 +97,7 @@ static bool differs(char *why, size_t cap, const json_t *report, const conure_mo
 }
 
 conure_status conure_cleared_check(const char *folder, bool strict, const conure_model *model, const conure_recognizer *recognizer,
-                                   conure_error *err)
+                                   const conure_session_options *session, conure_error *err)
 {
     char path[4096], why[512];
     char *text = NULL;
@@ -99,7 +115,7 @@ conure_status conure_cleared_check(const char *folder, bool strict, const conure
     json_t *report = typed ? conure_clear_judge(typed) : NULL; /* what was typed into it counts for nothing */
     if (typed && !report)
         status = conure_fail_memory(err, "a report", 65536);
-    if (report && differs(why, sizeof why, report, model, recognizer)) {
+    if (report && differs(why, sizeof why, report, model, recognizer, session)) {
         if (strict)
             status = conure_fail(err, CONURE_UNSUPPORTED, "the clearance in %.100s does not hold here: %.300s; run  conure clear  for what is to be deployed",
                                  folder, why);

@@ -97,7 +97,8 @@ static void set_audio(const settings *s, uint32_t rate_hz, conure_audio_options 
     audio->end = &conure_input_ended;
 }
 
-static conure_status open_recognizer(const settings *s, const conure_model *model, conure_recognizer **out, conure_error *err)
+static conure_status open_recognizer(const settings *s, const conure_model *model, const conure_session_options *session, conure_recognizer **out,
+                                     conure_error *err)
 {
     conure_recognizer_options o;
     conure_recognizer_options_init(&o);
@@ -111,7 +112,7 @@ static conure_status open_recognizer(const settings *s, const conure_model *mode
     o.cancel = &conure_interrupted;
     conure_engines_warn(&o);
     const conure_status status = conure_recognizer_open(out, model, &o, err);
-    return status == CONURE_OK ? conure_cleared_check(s->clearance, s->strict, model, *out, err) : status;
+    return status == CONURE_OK ? conure_cleared_check(s->clearance, s->strict, model, *out, session, err) : status;
 }
 
 /* What came out, as an exit status, with its message. */
@@ -186,7 +187,7 @@ static int run(const void *settings_, int n, char *const *files)
         status = conure_hotword_settings_open(&hotwords, &s->hotwords, model, &err);
     job.session.hotwords = hotwords;
     if (status == CONURE_OK)
-        status = open_recognizer(s, model, &job.recognizer, &err);
+        status = open_recognizer(s, model, &job.session, &job.recognizer, &err);
     if (status == CONURE_OK) {
         code = stream(s, model, &job);
     } else if (status == CONURE_CANCELLED) {

@@ -90,7 +90,7 @@ static conure_status open_recognizer(const settings *s, const conure_model *mode
     }
     conure_engines_warn(&o);
     const conure_status status = conure_recognizer_open(out, model, &o, err);
-    return status == CONURE_OK ? conure_cleared_check(s->clearance, s->strict, model, *out, err) : status;
+    return status == CONURE_OK ? conure_cleared_check(s->clearance, s->strict, model, *out, NULL, err) : status;
 }
 
 static void set_audio(const settings *s, uint32_t rate_hz, conure_audio_options *audio)
