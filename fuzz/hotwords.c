@@ -9,7 +9,7 @@
 #include "decode/trial.h"
 #include "model/synthetic.h"
 
-enum { STEPS_MAX = 2000, STATE = 3, JOINT = 2, OFFSET = 40 };
+enum { STEPS_MAX = 2000, STATE = 3, JOINT = 2, OFFSET = 40, SYMBOLS = 10 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -28,7 +28,7 @@ static void walk(const conure_hotwords *list, const uint8_t *data, size_t bytes)
         assert(id == plain || (id < N_SYNTHETIC && conure_hotwords_spells(list, id)));
         node = conure_hotwords_next(list, node, id < N_SYNTHETIC ? id : data[i] % N_SYNTHETIC, &n);
         assert(node < conure_hotwords_nodes(list) && conure_hotwords_depth(list, node) <= depth + n);
-        (void)conure_hotwords_ended(list, node, n);
+        (void)conure_hotwords_ended(list, node, n, data[i] % 8);
     }
 }
 
@@ -41,7 +41,7 @@ static void load(const conure_tokenizer *tokenizer, const uint8_t *data, size_t 
     conure_buffer saved = {0};
     conure_reader in = {.data = data, .bytes = bytes};
     if (conure_hotwords_build(&list, tokenizer, text, sizeof text - 1, 5, NULL) == CONURE_OK &&
-        conure_trial_open(&trial, list, &config, STATE, NULL) == CONURE_OK && conure_trial_load(trial, &in, OFFSET)) {
+        conure_trial_open(&trial, list, &config, STATE, NULL) == CONURE_OK && conure_trial_load(trial, &in, OFFSET, SYMBOLS)) {
         conure_trial_save(trial, &saved);
         assert(saved.failed || (saved.bytes == in.at && memcmp(saved.data, data, saved.bytes) == 0));
     }

@@ -194,14 +194,14 @@ typedef struct conure_hotwords_options {
 CONURE_API void conure_hotwords_options_init(conure_hotwords_options *options);
 
 /* Read a list: UTF-8, a phrase on each line, written as the model writes it: case counts, and so do marks.  A phrase is
- * whole words from their beginning; runs of spaces are one.  Behind a tab a line may have a score of its own.  Empty lines
- * and those that begin with # are skipped.
+ * whole words from their beginning; runs of spaces are one.  Behind a tab a line may have a score of its own; of a phrase that
+ * comes more than once the highest counts.  Empty lines and those that begin with # are skipped.
  *
  *   text     [bytes]; not kept
  *   options  NULL: the defaults
  *
- * Returns OK; BAD_FILE (not UTF-8, a bad score, a character that no piece of the vocabulary has, no phrase at all), LIMIT:
- * both name the line; BAD_ARG (a score out of range, or not a number), NO_MEMORY.
+ * Returns OK; BAD_FILE (not UTF-8, a bad score or one without a phrase, a character that no piece of the vocabulary has, no
+ * phrase at all), LIMIT: both name the line; BAD_ARG (a score out of range, or not a number), NO_MEMORY.
  * Cost: O(bytes) steps, each with a search of the vocabulary; some 40 bytes of memory for one of the text. */
 CONURE_API conure_status conure_hotwords_open(conure_hotwords **out, const conure_model *model, const char *text, size_t bytes,
                                               const conure_hotwords_options *options, conure_error *err);

@@ -3,13 +3,14 @@
 # there are arguments for it.  Synthesis and training go on after this returns.
 # usage: device.sh FOLDER WORK_DIR SYNTH_WORKERS SYNTH_SECONDS TRAIN_ARGUMENTS...
 # FOLDER holds the scripts, tts.tar.xz (libraries and voices), hibari.tar.xz, text.tsv.xz, real.tsv, tokenizer.model, whl/,
-# and perhaps part.tar.
+# and perhaps part.tar, and weights to begin with (*.npz, for --init).
 # PYTHON names the interpreter.
 set -e
-from=$(realpath "$1") work=$2 workers=$3 seconds=$4
+from=$(realpath "$1") work=$(realpath -m "$2") workers=$3 seconds=$4
 shift 4
 mkdir -p "$work/shards" "$work/site"
 cp "$from"/*.py "$from"/*.sh "$from/real.tsv" "$from/tokenizer.model" "$work/"
+for w in "$from"/*.npz; do [ ! -f "$w" ] || cp "$w" "$work/"; done
 tar -xJf "$from/tts.tar.xz" -C "$work"
 tar -xJf "$from/hibari.tar.xz" -C "$work/site"
 xz -dc "$from/text.tsv.xz" > "$work/text.tsv"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # One training process a GPU.  If one dies, all are begun again without graphs, from the last checkpoint.
 # usage: processes.sh WORK_DIR TRAIN_ARGUMENTS...
-work=$1
+work=$(realpath "$1")
 shift
 export WORLD_SIZE=$(nvidia-smi -L 2> /dev/null | wc -l) MASTER_ADDR=127.0.0.1 OMP_NUM_THREADS=2
 [ "$WORLD_SIZE" -gt 0 ] || WORLD_SIZE=${PROCESSES:-1}

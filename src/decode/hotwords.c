@@ -155,6 +155,7 @@ static void add_word(conure_hotwords *tree, const char *text, uint32_t bytes, fl
             tree->nodes[node].score = score;
     }
     tree->nodes[node].end = true;
+    tree->nodes[node].own = fmaxf(tree->nodes[node].own, score);
 }
 
 static conure_status add_words(builder *b)
@@ -392,12 +393,13 @@ uint32_t conure_hotwords_next(const conure_hotwords *hotwords, uint32_t node, ui
     return node;
 }
 
-bool conure_hotwords_ended(const conure_hotwords *hotwords, uint32_t node, uint32_t covered)
+bool conure_hotwords_ended(const conure_hotwords *hotwords, uint32_t node, uint32_t covered, float spent)
 {
     const conure_hotwords_node *nodes = hotwords->nodes;
-    while (nodes[node].depth >= covered && !nodes[node].end && node != CONURE_HOTWORDS_ROOT)
-        node = nodes[node].fail;
-    return nodes[node].end && nodes[node].depth >= covered;
+    for (; node != CONURE_HOTWORDS_ROOT && nodes[node].depth >= covered; node = nodes[node].fail)
+        if (nodes[node].end && spent <= nodes[node].own)
+            return true;
+    return false;
 }
 
 uint32_t conure_hotwords_depth(const conure_hotwords *hotwords, uint32_t node)

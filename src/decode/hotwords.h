@@ -19,7 +19,8 @@ typedef struct conure_hotwords_node {
     uint32_t child, sibling; /* child: the first; 0: none */
     uint32_t fail;
     uint32_t edge, n_edges; /* tokens that lead from here deeper into a phrase: edges[edge ...] */
-    float score;            /* of the phrases through here the largest */
+    float score;            /* of the phrases through here the largest: what may be spent on the way */
+    float own;              /* of the phrase that ends here: what may have been spent when it is taken */
     uint16_t depth;         /* bytes from the root */
     uint8_t byte;
     bool end;               /* of a phrase */
@@ -69,8 +70,8 @@ uint32_t conure_hotwords_choose(const conure_hotwords *hotwords, uint32_t node, 
 /* The node after a token, and the bytes that it spells.  Its depth is what of the text so far begins a phrase. */
 uint32_t conure_hotwords_next(const conure_hotwords *hotwords, uint32_t node, uint32_t token, uint32_t *bytes);
 uint32_t conure_hotwords_depth(const conure_hotwords *hotwords, uint32_t node);
-/* A phrase that has the last `covered` bytes of the text ends here. */
-bool conure_hotwords_ended(const conure_hotwords *hotwords, uint32_t node, uint32_t covered);
+/* A phrase that has the last `covered` bytes of the text ends here, and its own score allows what was spent. */
+bool conure_hotwords_ended(const conure_hotwords *hotwords, uint32_t node, uint32_t covered, float spent);
 bool conure_hotwords_spells(const conure_hotwords *hotwords, uint32_t token); /* id in range, and not nothing */
 
 #endif

@@ -28,7 +28,8 @@ static bool read_score(const char *text, size_t bytes, double *out)
     return n_digits > 0;
 }
 
-static conure_status add(conure_hotwords_text *out, uint32_t line, const char *text, size_t bytes, double score, conure_error *err)
+static conure_status add(conure_hotwords_text *out, uint32_t line, const char *text, size_t bytes, double score, bool scored,
+                         conure_error *err)
 {
     const size_t before = out->spelled.bytes;
     conure_error why = {""};
@@ -38,6 +39,8 @@ static conure_status add(conure_hotwords_text *out, uint32_t line, const char *t
         return conure_fail(err, status, "%s", why.text);
     if (status != CONURE_OK)
         return conure_fail(err, status, "hotwords, line %u: %s", line, why.text);
+    if (!spelled && scored)
+        return conure_fail(err, CONURE_BAD_FILE, "hotwords, line %u: a score without a phrase: write the phrase before the tab", line);
     if (!spelled) /* of spaces that are no ASCII ones */
         return CONURE_OK;
     if (spelled > CONURE_HOTWORD_BYTES_MAX)
@@ -55,11 +58,10 @@ static conure_status read_line(conure_hotwords_text *out, uint32_t line, const c
 {
     while (bytes && blank(text[bytes - 1]))
         bytes--;
-    while (bytes && blank(*text)) {
-        text++;
-        bytes--;
-    }
-    if (!bytes || *text == '#')
+    size_t first = 0;
+    while (first < bytes && blank(text[first]))
+        first++;
+    if (first == bytes || text[first] == '#')
         return CONURE_OK;
     if (memchr(text, '\0', bytes))
         return conure_fail(err, CONURE_BAD_FILE, "hotwords, line %u: has a NUL byte: this is no text", line);
@@ -74,7 +76,7 @@ static conure_status read_line(conure_hotwords_text *out, uint32_t line, const c
                                CONURE_HOTWORD_SCORE_MAX);
         bytes = (size_t)(tab - text);
     }
-    return add(out, line, text, bytes, score, err);
+    return add(out, line, text, bytes, score, tab != NULL, err);
 }
 
 conure_status conure_hotwords_read(conure_hotwords_text *out, const char *text, size_t bytes, double score, conure_error *err)

@@ -236,7 +236,7 @@ static conure_status follow(conure_tdt *tdt, struct conure_tdt_cursor *at, conur
     if (!t->covered && !preferred)
         return add_token(tdt, token, err);
     t->covered += bytes;
-    const bool ended = conure_hotwords_ended(t->hotwords, t->node, t->covered);
+    const bool ended = conure_hotwords_ended(t->hotwords, t->node, t->covered, t->spent);
     *back = !ended && (!bytes || conure_hotwords_depth(t->hotwords, t->node) < t->covered || too_long(tdt, at));
     if (*back) {
         go_back(tdt, at);

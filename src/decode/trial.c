@@ -87,13 +87,28 @@ void conure_trial_save(const conure_trial *t, conure_buffer *out)
     conure_buffer_add(out, t->frames, t->n_frames * t->joint_hidden * sizeof(float));
 }
 
-static bool token_possible(const conure_trial *t, const conure_tdt_token *token, uint64_t offset)
+static bool token_possible(const conure_trial *t, const conure_tdt_token *token, uint64_t first, uint64_t offset)
 {
-    return conure_hotwords_spells(t->hotwords, token->id) && token->frame >= t->from_frame && token->frame < offset &&
+    return conure_hotwords_spells(t->hotwords, token->id) && token->frame >= first && token->frame < offset &&
            (uint64_t)token->frame + token->duration <= t->from_frame + CONURE_TRIAL_FRAMES_MAX;
 }
 
-bool conure_trial_load(conure_trial *t, conure_reader *in, uint64_t offset)
+/* Tokens in order, that lead from where it goes back to to where it stands. */
+static bool tokens_possible(const conure_trial *t, uint64_t offset)
+{
+    uint32_t node = t->from_node, covered = 0, bytes;
+    uint64_t first = t->from_frame;
+    for (uint32_t i = 0; i < t->n_tokens; i++) {
+        if (!token_possible(t, &t->tokens[i], first, offset))
+            return false;
+        first = (uint64_t)t->tokens[i].frame + t->tokens[i].duration;
+        node = conure_hotwords_next(t->hotwords, node, t->tokens[i].id, &bytes);
+        covered += bytes;
+    }
+    return node == t->node && covered == t->covered;
+}
+
+bool conure_trial_load(conure_trial *t, conure_reader *in, uint64_t offset, uint32_t max_symbols)
 {
     conure_trial_reset(t);
     GET(in, t->node);
@@ -109,14 +124,12 @@ bool conure_trial_load(conure_trial *t, conure_reader *in, uint64_t offset)
     GET(in, t->n_blanks);
     GET(in, t->n_tokens);
     if (in->failed || t->from_node >= conure_hotwords_nodes(t->hotwords) || t->from_frame > offset ||
-        offset - t->from_frame > CONURE_TRIAL_FRAMES_MAX || t->n_blanks > CONURE_TRIAL_FRAMES_MAX || t->n_tokens == 0 || t->n_tokens > t->covered)
+        offset - t->from_frame > CONURE_TRIAL_FRAMES_MAX || t->n_blanks > CONURE_TRIAL_FRAMES_MAX || t->n_tokens == 0 || t->n_tokens > t->covered ||
+        t->from_symbols >= max_symbols || !(t->spent >= 0 && t->spent <= CONURE_HOTWORD_SCORE_MAX))
         return false;
     t->n_frames = (uint32_t)(offset - t->from_frame);
     conure_read(in, t->tokens, t->n_tokens * sizeof *t->tokens);
     conure_read(in, t->from_state, t->state_floats * sizeof(float));
     conure_read(in, t->frames, t->n_frames * t->joint_hidden * sizeof(float));
-    bool possible = !in->failed;
-    for (uint32_t i = 0; i < t->n_tokens; i++)
-        possible = possible && token_possible(t, &t->tokens[i], offset);
-    return possible;
+    return !in->failed && tokens_possible(t, offset);
 }

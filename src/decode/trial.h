@@ -47,8 +47,9 @@ uint64_t conure_trial_bytes(const conure_trial *trial);
 /* Keep the frames of a chunk that a trial may go back to; frame: of the chunk's first. */
 void conure_trial_hold(conure_trial *trial, const float *frames, uint32_t n_frames, uint64_t frame);
 
-/* For snapshots.  offset: frames of the stream so far.  Load gives false for what no save has written. */
+/* For snapshots.  offset: frames of the stream so far; max_symbols: as tdt.h has it.  Load gives false for what no save has
+ * written. */
 void conure_trial_save(const conure_trial *trial, conure_buffer *buffer);
-bool conure_trial_load(conure_trial *trial, conure_reader *reader, uint64_t offset);
+bool conure_trial_load(conure_trial *trial, conure_reader *reader, uint64_t offset, uint32_t max_symbols);
 
 #endif

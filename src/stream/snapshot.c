@@ -356,7 +356,8 @@ static conure_status load_decoder(conure_session *s, conure_reader *in, conure_e
     GET(in, s->tdt.offset);
     GET(in, s->tdt.n_blanks);
     s->tdt.n_tokens = 0;
-    if (in->failed || s->tdt.jump > 1u << 20 || (s->tdt.trial && !conure_trial_load(s->tdt.trial, in, s->tdt.offset)))
+    if (in->failed || s->tdt.jump > 1u << 20 ||
+        (s->tdt.trial && !conure_trial_load(s->tdt.trial, in, s->tdt.offset, s->recognizer->decoding.max_symbols)))
         return damaged("its decoder", err);
     const conure_status status = conure_live_text_load(s->text, in, err);
     if (status != CONURE_OK)

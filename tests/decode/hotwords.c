@@ -56,15 +56,27 @@ static bool spellable(const world *w, const char *text)
     return can;
 }
 
-/* The longest end of the text, of at least `least` bytes, that begins a phrase, or is one; -1: none. */
-static int longest(const world *w, bool whole, size_t least)
+/* The longest end of the text that begins a phrase; none is 0 bytes long, and begins them all. */
+static size_t longest(const world *w)
 {
     const size_t n = strlen(w->text);
-    for (size_t from = 0; from <= n && n - from >= least; from++)
+    for (size_t from = 0; from < n; from++)
         for (uint32_t i = 0; i < w->n_phrases; i++)
-            if (whole ? from < n && strcmp(w->phrases[i].text, w->text + from) == 0 : begins(w->phrases[i].text, w->text + from))
-                return (int)(n - from);
-    return -1;
+            if (begins(w->phrases[i].text, w->text + from))
+                return n - from;
+    return 0;
+}
+
+/* An end of the text, of at least `least` bytes, is a phrase whose own score allows what was spent. */
+static bool ended(const world *w, size_t least, float spent)
+{
+    const size_t n = strlen(w->text);
+    for (uint32_t i = 0; i < w->n_phrases; i++) {
+        const size_t bytes = strlen(w->phrases[i].text);
+        if (bytes >= least && bytes <= n && strcmp(w->phrases[i].text, w->text + n - bytes) == 0 && spent <= (float)w->phrases[i].score)
+            return true;
+    }
+    return false;
 }
 
 /* A phrase goes on with this token, in some way that can be spelled to its end; the score of those that do is *score. */
@@ -119,7 +131,7 @@ static void random_phrase(phrase *p, char *line, uint64_t *seed)
     sprintf(to, "\t%g\n", p->score);
 }
 
-static int n_preferred; /* else the comparison would prove nothing */
+static int n_preferred, n_refused; /* else the comparison would prove nothing: tokens; phrases that cost too much */
 
 static void walk(world *w, const conure_hotwords *list, uint64_t *seed)
 {
@@ -139,8 +151,9 @@ static void walk(world *w, const conure_hotwords *list, uint64_t *seed)
         const uint32_t id = conure_hotwords_choose(list, node, covered, spent, logits, plain);
         n_preferred += id != plain;
         test_int(id, choose(w, covered, spent, logits, plain));
-        test_int(depth, longest(w, false, 0));
-        test_int(conure_hotwords_ended(list, node, covered), longest(w, true, covered ? covered : 1) > 0);
+        test_int(depth, longest(w));
+        test_int(conure_hotwords_ended(list, node, covered, spent), ended(w, covered, spent));
+        n_refused += ended(w, covered, 0) && !ended(w, covered, spent);
         /* The next token: the one chosen, or another, so that phrases break off. */
         const uint32_t next = id < N_PIECES && id && test_random(seed) % 4 ? id : 1 + (uint32_t)(test_random(seed) % (N_PIECES - 1));
         node = conure_hotwords_next(list, node, next, &bytes);
@@ -200,13 +213,17 @@ static void lists(const conure_tokenizer *tokenizer)
 #define TEXT(text) text, sizeof(text) - 1
     good(TEXT("a"), SP "a|", 5);
     good(TEXT("\xEF\xBB\xBF" "ab  c \r\n\r\n# ab\n  ba\t \n"), SP "ab" SP "c|" SP "ba|", 5);
+    good(TEXT("\t# a\n  b \n"), SP "b|", 5);
     good(TEXT("a b\t7.25\nc\t0"), SP "a" SP "b|" SP "c|", 7.25);
     good(TEXT("e\xCC\x81\xC2\xA0\xEF\xBD\x81"), SP "\xC3\xA9" SP "a|", 5); /* combining accent, hard space, full-width letter */
     bad(tokenizer, TEXT(""), 5, CONURE_BAD_FILE, "no phrase");
     bad(tokenizer, TEXT("# nothing\n\n \t\n"), 5, CONURE_BAD_FILE, "no phrase");
-    bad(tokenizer, TEXT("\xE3\x80\x80\n\xC2\xA0\t5\n"), 5, CONURE_BAD_FILE, "no phrase"); /* spaces of other kinds */
+    bad(tokenizer, TEXT("\xE3\x80\x80\n\xC2\xA0\n"), 5, CONURE_BAD_FILE, "no phrase"); /* spaces of other kinds */
     bad(tokenizer, TEXT("a\nab\0c\n"), 5, CONURE_BAD_FILE, "line 2: has a NUL");
     bad(tokenizer, TEXT("a\n\nb\xFFz\n"), 5, CONURE_BAD_FILE, "line 3: not UTF-8");
+    bad(tokenizer, TEXT("a\n\t9\nb\n"), 5, CONURE_BAD_FILE, "line 2: a score without a phrase");
+    bad(tokenizer, TEXT(" \tb\n"), 5, CONURE_BAD_FILE, "line 1: the score behind the tab is 'b'");
+    bad(tokenizer, TEXT("a\n\xC2\xA0\t5\n"), 5, CONURE_BAD_FILE, "line 2: a score without a phrase");
     bad(tokenizer, TEXT("a\tnan"), 5, CONURE_BAD_FILE, "line 1: the score behind the tab is 'nan'");
     bad(tokenizer, TEXT("a\t-1"), 5, CONURE_BAD_FILE, "'-1'");
     bad(tokenizer, TEXT("a\t100.5"), 5, CONURE_BAD_FILE, "from 0 to 100");
@@ -249,7 +266,7 @@ int main(void)
     test_begin("hotwords");
     conure_tokenizer *tokenizer = vocabulary(N_PIECES), *letters = vocabulary(4);
     against_texts(tokenizer);
-    test_true(n_preferred > N_LISTS);
+    test_true(n_preferred > N_LISTS && n_refused > 50);
     lists(tokenizer);
     hashes(tokenizer);
     bad(letters, "a", 1, 5, CONURE_BAD_FILE, "line 1: '" SP "'"); /* no piece begins a word */

@@ -78,6 +78,28 @@ static void whole(void)
     conure_result_free(&pair[1]);
 }
 
+static void gives(const char *list_text, const char *text)
+{
+    conure_hotwords *list = list_text ? list_of(list_text, CONURE_HOTWORD_SCORE) : NULL;
+    conure_recognizer *r = recognizer_of(list);
+    const float *pcm = clip.pcm;
+    conure_result *got;
+    test_int(conure_transcribe(r, &pcm, &clip.n_samples, 1, &got, NULL), CONURE_OK);
+    test_text(got->text, text);
+    conure_result_free(&got);
+    conure_recognizer_close(&r);
+    conure_hotwords_close(&list);
+}
+
+/* What docs/hotwords.md shows; and a phrase is not bought with the score of a longer one that begins with it. */
+static void texts(void)
+{
+    gives(NULL, "the eggption back the bound");
+    gives("egyptian\nbondage\n", "the egyptian back of the bondage");
+    gives("egyptian\t0\negyptianqq\t20\n", "the eggption back the bound");
+    gives("egyptian\t0\negyptian\t20\negyptian\t0\n", "egyptian back of the boundage"); /* of the same phrase the highest */
+}
+
 /* ---- chunks of one stream --------------------------------------------------------------------- */
 
 typedef struct frames {
@@ -112,19 +134,55 @@ static void decode(const frames *f, conure_tdt *tdt, uint32_t from, uint32_t n, 
     conure_tdt_room_free(&room);
 }
 
-/* Over a save and a load of what is on trial; forged positions are refused. */
-static void through_snapshot(conure_trial *trial, uint64_t offset)
+static void one_forged(conure_trial *trial, uint64_t offset)
 {
     conure_buffer saved = {0};
     conure_trial_save(trial, &saved);
+    conure_reader in = {.data = (const uint8_t *)saved.data, .bytes = saved.bytes};
+    test_true(!conure_trial_load(trial, &in, offset, model->config.max_symbols));
+    conure_buffer_free(&saved);
+}
+
+/* Values that no save has written, one at a time; the trial is as it was in the end. */
+static void forged(conure_trial *trial, uint64_t offset)
+{
+    static const float spent[] = {-1, CONURE_HOTWORD_SCORE_MAX + 1, INFINITY, NAN};
+    conure_trial was = *trial;
+    for (int i = 0; i < 4; i++) {
+        trial->spent = spent[i];
+        one_forged(trial, offset);
+        *trial = was;
+    }
+    trial->from_symbols = model->config.max_symbols;
+    one_forged(trial, offset);
+    *trial = was;
+    trial->covered += trial->covered > 1 ? -1u : 1u; /* 0 is no trial, and possible */
+    one_forged(trial, offset);
+    *trial = was;
+    if (trial->n_tokens > 1 && trial->tokens[1].frame > trial->tokens[0].frame) {
+        trial->tokens[0].frame = trial->tokens[1].frame;
+        trial->tokens[0].duration = 1;
+        one_forged(trial, offset);
+        *trial = was;
+    }
+}
+
+/* Over a save and a load of what is on trial; forged positions are refused. */
+static void through_snapshot(conure_trial *trial, uint64_t offset)
+{
+    const uint32_t symbols = model->config.max_symbols;
+    conure_buffer saved = {0};
+    if (trial->covered)
+        forged(trial, offset);
+    conure_trial_save(trial, &saved);
     for (size_t cut = 0; cut < saved.bytes; cut += 1 + saved.bytes / 7) {
         conure_reader part = {.data = (const uint8_t *)saved.data, .bytes = cut};
-        test_true(!conure_trial_load(trial, &part, offset));
+        test_true(!conure_trial_load(trial, &part, offset, symbols));
     }
     conure_reader far = {.data = (const uint8_t *)saved.data, .bytes = saved.bytes};
-    test_true(!trial->covered || !conure_trial_load(trial, &far, offset + 2 * CONURE_TRIAL_FRAMES_MAX));
+    test_true(!trial->covered || !conure_trial_load(trial, &far, offset + 2 * CONURE_TRIAL_FRAMES_MAX, symbols));
     conure_reader in = {.data = (const uint8_t *)saved.data, .bytes = saved.bytes};
-    test_true(conure_trial_load(trial, &in, offset));
+    test_true(conure_trial_load(trial, &in, offset, symbols));
     test_int(in.at, saved.bytes);
     conure_buffer_free(&saved);
 }
@@ -325,6 +383,7 @@ int main(void)
     test_int(conure_audio_load(&clip, TEST_DATA "/audio/librispeech_7c95f9febc.flac", NULL, &err), CONURE_OK);
     if (model) {
         whole();
+        texts();
         for (int score = 4; score <= 32; score *= 2)
             chunks(score, &seed, &n_open);
         test_true(n_open > 100); /* chunks that ended with a phrase on trial */
