@@ -79,13 +79,14 @@ static void latency(report_page *p)
 
 /* ---- speech ----------------------------------------------------------------------------------- */
 
-static const char *const ways[] = {"offline", "live", "cached"};
+enum { WAYS = 3 };
+static const char *const ways[WAYS] = {"offline", "live", "cached"};
 
 /* How bad a clip is: what the candidate gets wrong, or does otherwise, in any way. */
 static double badness(const json_t *clip)
 {
     double sum = 0;
-    for (int w = 0; w < 3; w++) {
+    for (int w = 0; w < WAYS; w++) {
         const json_t *one = json_object_get(clip, ways[w]);
         const double edits = report_number_at(one, "edits"), moved = report_number_at(one, "moved");
         const double more = report_number_at(one, "candidate_errors") - report_number_at(one, "reference_errors");
@@ -190,10 +191,10 @@ static void totals(report_page *p, const json_t *clips)
                                              "On another frame, or of another duration", "Blanks of the candidate, %",
                                              "Blanks of the reference, %", "Words", "Word errors of the candidate, %",
                                              "Word errors of the reference, %"};
-    double values[2][TOTALS];
-    const char *columns[3] = {"All clips"};
+    double values[WAYS][TOTALS];
+    const char *columns[1 + WAYS] = {"All clips"};
     report_table table = {.caption = "Speech, all clips", .columns = columns, .n_columns = 1};
-    for (int w = 0; w < 3; w++)
+    for (int w = 0; w < WAYS; w++)
         if (totals_of(clips, ways[w], values[table.n_columns - 1]) > 0)
             columns[table.n_columns++] = ways[w];
     if (table.n_columns == 1)
@@ -217,7 +218,7 @@ static void clip_rows(report_page *p, const ranked *clips, size_t n, bool texts)
     p->format->heading(p, 4, NULL, table.caption);
     report_open_table(p, &table);
     for (size_t i = 0; i < n && i < CLIPS_MAX; i++) {
-        for (int w = 0; w < 3; w++) {
+        for (int w = 0; w < WAYS; w++) {
             const json_t *clip = clips[i].clip, *one = json_object_get(clip, ways[w]);
             if (!json_is_object(one))
                 continue;

@@ -47,6 +47,8 @@ static bool unheard(char *why, size_t cap, const json_t *audio, const conure_ses
     const char *heard = json_string_value(json_object_get(audio, o->mode == CONURE_STREAM_BUFFERED ? "live" : "cached"));
     char asked[64];
     snprintf(asked, sizeof asked, "%g-%g-%g", o->left_s, o->chunk_s, o->right_s);
+    if (!audio) /* tensors alone were cleared, and the report says so */
+        return false;
     if (heard && o->mode != CONURE_STREAM_RESET && strcmp(heard, asked) == 0)
         return false;
     snprintf(why, cap, "it heard %s in %.60s, and this stream is %s in %s", o->mode == CONURE_STREAM_BUFFERED ? "windows" : "cached steps",
