@@ -347,7 +347,7 @@ static void set_caches(conure_session_options *o, const conure_contract *k)
 
 static conure_status open_hearing(hearing *h, const conure_clear_audio *a, const conure_clearing *c, conure_error *err)
 {
-    const char *live_text = conure_clear_text(a->config, "audio.live", "2-1-0.5");
+    const char *live_text = conure_clear_text(a->config, "audio.live", "10-2-2");
     const char *normaliser = conure_clear_text(a->config, "audio.normaliser", "basic");
     for (int way = WINDOWS; way < WAYS; way++) {
         conure_session_options_init(&h->sessions[way]);
