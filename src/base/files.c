@@ -173,6 +173,20 @@ void conure_sha256_hex(conure_sha256 *sha, char hex[65])
     hex[64] = '\0';
 }
 
+conure_status conure_file_sha256(char hex[65], const char *path, conure_error *err)
+{
+    conure_map map;
+    conure_sha256 sha;
+    const conure_status status = conure_map_open(&map, path, err);
+    if (status != CONURE_OK)
+        return status;
+    conure_sha256_init(&sha);
+    conure_sha256_add(&sha, map.data, (size_t)map.bytes);
+    conure_sha256_hex(&sha, hex);
+    conure_map_close(&map);
+    return CONURE_OK;
+}
+
 /* ---- paths ----------------------------------------------------------------------------------- */
 
 bool conure_path_join(char *out, size_t cap, const char *folder, const char *name)

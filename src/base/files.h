@@ -33,6 +33,8 @@ typedef struct conure_sha256 {
 void conure_sha256_init(conure_sha256 *sha);
 void conure_sha256_add(conure_sha256 *sha, const void *data, size_t bytes);
 void conure_sha256_hex(conure_sha256 *sha, char hex[65]); /* ends it */
+/* Of a file's bytes.  hex is written only when it returns OK; else what conure_map_open() says. */
+conure_status conure_file_sha256(char hex[65], const char *path, conure_error *err);
 
 bool conure_path_join(char *out, size_t cap, const char *folder, const char *name);
 bool conure_path_is_folder(const char *path);

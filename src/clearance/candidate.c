@@ -6,11 +6,16 @@
 #include <assert.h>
 #include <string.h>
 
+bool conure_candidate_is_command(const char *spec)
+{
+    return strncmp(spec, "exec:", 5) == 0;
+}
+
 conure_status conure_candidate_open(conure_candidate **out, const char *spec, const conure_contract *contract, const conure_model *model,
                                     const conure_candidate_options *options, conure_error *err)
 {
     *out = NULL;
-    if (strncmp(spec, "exec:", 5) == 0)
+    if (conure_candidate_is_command(spec))
         return conure_candidate_exec_open(out, spec + 5, contract, options, err);
     return conure_candidate_engine_open(out, spec, contract, model, options, err);
 }

@@ -18,6 +18,8 @@ typedef struct conure_candidate_options {
     conure_log log;
 } conure_candidate_options;
 
+bool conure_candidate_is_command(const char *spec); /* "exec:COMMAND" */
+
 /* spec: what conure_engine_spec_parse() takes, or "exec:COMMAND", which is run by /bin/sh.
  *   model  what the engine runs; NULL is allowed for a command
  * The engine gets the contract's mask; the model must be the contract's (conure_contract_matches(), but for its precision).

@@ -147,14 +147,12 @@ static conure_status open_parts(engine_candidate *c, const char *words, const co
         status = conure_chunk_open(&c->given, k, err);
     if (status != CONURE_OK)
         return status;
-    const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : o->n_threads;
     const conure_precision own = c->engine->precision ? c->engine->precision : CONURE_PRECISION_F32;
-    const conure_precision precision = spec.precision ? spec.precision : own;
-    const conure_engine_options options = {
-        .isa = spec.isa[0] ? spec.isa : NULL, .device = spec.device, .library = spec.library[0] ? spec.library : NULL,
-        .precision = precision,
-        .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX,
-        .mask = k->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, .cancel = o->cancel, .log = o->log};
+    conure_engine_options options = conure_engine_spec_options(&spec, o->n_threads);
+    options.precision = spec.precision ? spec.precision : own;
+    options.mask = k->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO;
+    options.cancel = o->cancel;
+    options.log = o->log;
     snprintf(c->base.precision, sizeof c->base.precision, "%s", conure_precision_name(options.precision));
     c->frames_cap = c->given.frames_cap;
     c->rows_cap = c->frames_cap / k->streaming.factor + 1;

@@ -88,6 +88,14 @@ void conure_chunk_copy(conure_chunk *to, conure_role to_role, const conure_chunk
     to->has[to_role] = from->has[from_role];
 }
 
+void conure_chunk_take_inputs(conure_chunk *to, const conure_chunk *from)
+{
+    for (conure_role role = 0; role < CONURE_ROLE_INPUTS; role++)
+        conure_chunk_copy(to, role, from, role);
+    to->index = from->index;
+    to->step = from->step;
+}
+
 void conure_chunk_zero_state(conure_chunk *c)
 {
     memset(c->channel[0], 0, c->channel_floats * sizeof(float));

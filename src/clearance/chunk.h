@@ -45,6 +45,7 @@ conure_chunk_tensor conure_chunk_view(const conure_chunk *chunk, conure_role rol
 
 /* Take over one role's values, or all of a state: from an output of the chunk before to an input. */
 void conure_chunk_copy(conure_chunk *to, conure_role to_role, const conure_chunk *from, conure_role from_role);
+void conure_chunk_take_inputs(conure_chunk *to, const conure_chunk *from);      /* all of them, with index and step */
 void conure_chunk_zero_state(conure_chunk *chunk);                              /* inputs: a new stream */
 void conure_chunk_carry_state(conure_chunk *to, const conure_chunk *from);      /* outputs to inputs; may be the same chunk */
 

@@ -189,24 +189,16 @@ static void turn_positions(diagnosing *g, const conure_chunk *c)
 
 /* ---- what outputs depend on ------------------------------------------------------------------- */
 
-static void copy_inputs(conure_chunk *to, const conure_chunk *from)
-{
-    for (conure_role role = 0; role < CONURE_ROLE_INPUTS; role++)
-        conure_chunk_copy(to, role, from, role);
-    to->index = from->index;
-    to->step = from->step;
-}
-
 /* The step is made once more to compare with: an engine may hold its own state more precisely than the tensors that it gave. */
 static conure_status sensitivity_of(diagnosing *g, conure_candidate *engine, const conure_chunk *inputs, json_t **out)
 {
     conure_chunk *base = &g->base;
-    copy_inputs(base, inputs);
+    conure_chunk_take_inputs(base, inputs);
     conure_status status = conure_candidate_step(engine, base, g->err);
     *out = json_array();
     for (conure_probe probe = 0; probe < CONURE_PROBES && status == CONURE_OK; probe++) {
         json_t *outputs = json_object();
-        copy_inputs(&g->probed, base);
+        conure_chunk_take_inputs(&g->probed, base);
         const bool changed = conure_probe_change(&g->probed, probe, g->o->size, g->o->seed + probe);
         if (changed)
             status = conure_candidate_step(engine, &g->probed, g->err);
@@ -243,7 +235,7 @@ static conure_status follow(diagnosing *g, follower *f, const conure_chunk *base
 {
     conure_chunk *p = &f->perturbed;
     if (first) {
-        copy_inputs(p, base);
+        conure_chunk_take_inputs(p, base);
         (void)conure_probe_change(p, CONURE_PROBE_CHANNEL, g->o->size, g->o->seed + CONURE_PROBE_CHANNEL);
         (void)conure_probe_change(p, CONURE_PROBE_TIME, g->o->size, g->o->seed + CONURE_PROBE_TIME);
     } else {

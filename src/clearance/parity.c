@@ -255,10 +255,7 @@ static conure_status change_rows(run *p, const conure_chunk *step, conure_chunk 
 {
     const conure_contract *k = p->contract;
     const size_t rows = k->streaming.cache_rows, d = k->d_model;
-    for (conure_role role = 0; role < CONURE_ROLE_INPUTS; role++)
-        conure_chunk_copy(other, role, step, role);
-    other->index = step->index;
-    other->step = step->step;
+    conure_chunk_take_inputs(other, step);
     for (size_t layer = 0; layer < k->n_layers; layer++)
         for (size_t i = (layer * rows + from) * d; i < (layer * rows + to) * d; i++)
             other->channel[0][i] = value;

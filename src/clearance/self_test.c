@@ -195,7 +195,7 @@ static bool vary(char *out, size_t cap, const char *spec, const char *part)
 {
     const char *at = strchr(spec, '@');
     conure_engine_spec parsed;
-    if (strncmp(spec, "exec:", 5) == 0 || conure_engine_spec_parse(&parsed, spec, NULL) != CONURE_OK)
+    if (conure_candidate_is_command(spec) || conure_engine_spec_parse(&parsed, spec, NULL) != CONURE_OK)
         return false;
     const bool isa = strncmp(part, "isa=", 4) == 0;
     if (isa && strncmp(spec, "cpu", 3) != 0)

@@ -11,20 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static conure_status hash_file(char hex[65], const char *path, conure_error *err)
-{
-    conure_map map;
-    conure_sha256 sha;
-    const conure_status status = conure_map_open(&map, path, err);
-    if (status != CONURE_OK)
-        return status;
-    conure_sha256_init(&sha);
-    conure_sha256_add(&sha, map.data, map.bytes);
-    conure_sha256_hex(&sha, hex);
-    conure_map_close(&map);
-    return CONURE_OK;
-}
-
 static void provenance(json_t *out, const char *what, bool right, const char *where)
 {
     conure_evidence_check(out, CONURE_GATE_PROVENANCE, what, right, "==", 1, CONURE_GATE_FAIL, where);
@@ -45,7 +31,7 @@ static void add_file(json_t *out, const char *name, const char *path, char hex[6
     conure_error err = {""};
     char what[160];
     hex[0] = '\0';
-    const conure_status status = hash_file(hex, path, &err);
+    const conure_status status = conure_file_sha256(hex, path, &err);
     snprintf(what, sizeof what, "%s: can be read", name);
     conure_evidence_check(out, CONURE_GATE_INTEGRITY, what, status == CONURE_OK, "==", 1, CONURE_GATE_FAIL, status == CONURE_OK ? NULL : err.text);
     json_object_set_new(json_object_get(out, "files"), name, json_pack("{s:s, s:s}", "path", path, "sha256", hex));

@@ -136,13 +136,12 @@ static conure_status encoder(json_t *out, const stored *s, const conure_clearing
         status = conure_engine_spec_parse(&spec, c->reference, s->err);
     if (status == CONURE_OK)
         status = conure_engine_find(&engine, spec.engine, s->err);
-    const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : c->options.n_threads;
     if (status == CONURE_OK) {
-        const conure_engine_options options = {
-            .isa = spec.isa[0] ? spec.isa : NULL, .device = spec.device, .library = spec.library[0] ? spec.library : NULL,
-            .precision = conure_engine_precision(engine, model, spec.precision),
-            .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX, .mask = CONURE_MASK_NEMO,
-            .cancel = c->options.cancel, .log = c->options.log};
+        conure_engine_options options = conure_engine_spec_options(&spec, c->options.n_threads);
+        options.precision = conure_engine_precision(engine, model, spec.precision);
+        options.mask = CONURE_MASK_NEMO;
+        options.cancel = c->options.cancel;
+        options.log = c->options.log;
         status = engine->open(&self, model, &options, s->err);
     }
     conure_encode_row row = {.mel = mel, .n_frames = (uint32_t)n, .n_valid = (uint32_t)n, .out = got, .n_out_cap = rows};

@@ -17,11 +17,6 @@
 #define HOP_S 0.01 /* of every model that is loaded */
 enum { BATCH_ROWS = 3, BATCH_STEPS = 3, WARM_UP = 3 };
 
-static bool is_command(const char *spec)
-{
-    return strncmp(spec, "exec:", 5) == 0;
-}
-
 /* ---- contract --------------------------------------------------------------------------------- */
 
 static conure_status check_engine(conure_check_report *report, const conure_clearing *c, conure_error *err)
@@ -34,13 +29,12 @@ static conure_status check_engine(conure_check_report *report, const conure_clea
         status = conure_engine_find(&engine, spec.engine, err);
     if (status != CONURE_OK)
         return status;
-    const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : c->options.n_threads;
     const conure_precision own = engine->precision ? engine->precision : CONURE_PRECISION_F32;
-    const conure_engine_options options = {
-        .isa = spec.isa[0] ? spec.isa : NULL, .device = spec.device, .library = spec.library[0] ? spec.library : NULL,
-        .precision = spec.precision ? spec.precision : own,
-        .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX,
-        .mask = c->contract->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, .cancel = c->options.cancel, .log = c->options.log};
+    conure_engine_options options = conure_engine_spec_options(&spec, c->options.n_threads);
+    options.precision = spec.precision ? spec.precision : own;
+    options.mask = c->contract->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO;
+    options.cancel = c->options.cancel;
+    options.log = c->options.log;
     const conure_check_options check = {.seed = c->seed, .cancel = c->options.cancel};
     status = engine->open(&self, c->model, &options, err);
     if (status == CONURE_OK)
@@ -83,7 +77,7 @@ static conure_status repeat_step(json_t *out, const conure_clearing *c, conure_e
 
 conure_status conure_stage_contract(json_t *out, const conure_clearing *c, conure_error *err)
 {
-    if (is_command(c->candidate)) { /* its steps are held to the contract in the stages that follow */
+    if (conure_candidate_is_command(c->candidate)) { /* its steps are held to the contract in the stages that follow */
         return repeat_step(out, c, err);
     }
     conure_check_report *report = calloc(1, sizeof *report);
@@ -107,14 +101,6 @@ typedef struct measured {
     conure_errors errors;
     double largest;
 } measured;
-
-static void take_inputs(conure_chunk *to, const conure_chunk *from)
-{
-    for (conure_role role = 0; role < CONURE_ROLE_INPUTS; role++)
-        conure_chunk_copy(to, role, from, role);
-    to->index = from->index;
-    to->step = from->step;
-}
 
 static void measure(measured *m, const float *truth, const float *got, size_t n)
 {
@@ -182,7 +168,7 @@ static conure_status noise_steps(noise_run *r, const conure_clearing *c, conure_
     while (status == CONURE_OK) {
         status = r->source->next(r->source, &truth, err);
         for (int i = 0; i < 2 && status == CONURE_OK; i++) {
-            take_inputs(&r->chunk, truth);
+            conure_chunk_take_inputs(&r->chunk, truth);
             status = conure_candidate_step(r->engines[i], &r->chunk, err);
             if (status == CONURE_OK)
                 measure_chunk(r->m + i * CONURE_MEASURED, truth, &r->chunk);
@@ -266,7 +252,7 @@ static conure_status padding_step(batch_run *b, const conure_clearing *c, conure
     conure_status status = conure_candidate_step(b->candidate, row, err);
     if (status != CONURE_OK)
         return status;
-    take_inputs(&b->alone, row);
+    conure_chunk_take_inputs(&b->alone, row);
     const uint32_t bins = row->contract->mel_bins, n = (uint32_t)row->length;
     b->alone.n_frames = n;
     for (uint32_t m = 0; m < bins; m++)
@@ -291,7 +277,7 @@ static conure_status batch_step(batch_run *b, uint64_t step, const conure_cleari
     conure_status status = conure_candidate_step_batch(b->candidate, rows, BATCH_ROWS, err);
     for (uint32_t i = 0; i < BATCH_ROWS && status == CONURE_OK; i++) {
         const conure_chunk *row = rows[i];
-        take_inputs(&b->alone, row);
+        conure_chunk_take_inputs(&b->alone, row);
         status = conure_candidate_step(b->candidate, &b->alone, err);
         if (status != CONURE_OK)
             return status;
@@ -312,7 +298,7 @@ conure_status conure_stage_batch(json_t *out, const conure_clearing *c, conure_e
 {
     batch_run b = {0};
     json_t *rows = json_array();
-    if (is_command(c->candidate)) {
+    if (conure_candidate_is_command(c->candidate)) {
         json_decref(rows);
         json_object_set_new(out, "not_applicable", json_string("a command gets one stream at a time"));
         return CONURE_OK;

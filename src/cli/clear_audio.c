@@ -426,7 +426,7 @@ json_t *conure_clear_audio_stage(void *user, const conure_clearing *c, conure_fa
     conure_engine_spec spec;
     conure_tolerance tolerance;
     uint64_t unseen = 0, distinct = 0;
-    if (strncmp(c->candidate, "exec:", 5) == 0 || !c->model) {
+    if (conure_candidate_is_command(c->candidate) || !c->model) {
         json_object_set_new(out, "not_applicable", json_string("a command gets encoder steps only: text would not be its own"));
         return out;
     }

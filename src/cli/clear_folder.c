@@ -183,18 +183,8 @@ static uint32_t list_files(const char *folder, char *names[FILES_MAX])
 static conure_status hash_file(char hex[65], const char *folder, const char *name, conure_error *err)
 {
     char path[4096];
-    conure_map map;
-    conure_sha256 sha;
-    conure_status status = join(path, sizeof path, folder, name, err);
-    if (status == CONURE_OK)
-        status = conure_map_open(&map, path, err);
-    if (status != CONURE_OK)
-        return status;
-    conure_sha256_init(&sha);
-    conure_sha256_add(&sha, map.data, map.bytes);
-    conure_sha256_hex(&sha, hex);
-    conure_map_close(&map);
-    return CONURE_OK;
+    const conure_status status = join(path, sizeof path, folder, name, err);
+    return status == CONURE_OK ? conure_file_sha256(hex, path, err) : status;
 }
 
 /* As `sha256sum --check` reads it. */
@@ -382,7 +372,7 @@ static int check_files(const json_t *report)
             if (conure_clear_text(json_object_get(report, "config"), "audio.manifest", NULL) == NULL && !json_object_get(json_object_get(json_object_get(report, "config"), "audio"), "files"))
                 continue; /* redacted: nobody knows where they were */
         } else {
-            status = hash_file(now, "", path, &err);
+            status = conure_file_sha256(now, path, &err);
         }
         if (status != CONURE_OK)
             bad = say_changed(bad, "%s: %s\n", name, err.text);

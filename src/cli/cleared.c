@@ -29,16 +29,8 @@ static void essence(char *out, size_t cap, const char *described)
 /* A file that the clearance rests on is another now. */
 static bool changed(const char *path, const char *then)
 {
-    conure_map map;
-    conure_sha256 sha;
     char now[65];
-    if (conure_map_open(&map, path, NULL) != CONURE_OK)
-        return true;
-    conure_sha256_init(&sha);
-    conure_sha256_add(&sha, map.data, (size_t)map.bytes);
-    conure_sha256_hex(&sha, now);
-    conure_map_close(&map);
-    return strcmp(now, then) != 0;
+    return conure_file_sha256(now, path, NULL) != CONURE_OK || strcmp(now, then) != 0;
 }
 
 /* A session whose mode and contexts the clearance turned no speech into text with. */

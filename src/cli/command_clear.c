@@ -75,21 +75,12 @@ static conure_status read_config(clearance *c, const char *path, conure_error *e
     return CONURE_OK;
 }
 
-static bool is_command(const char *spec)
-{
-    return strncmp(spec, "exec:", 5) == 0;
-}
-
 static conure_status open_model(clearance *c, conure_error *err)
 {
-    conure_model_options options;
-    conure_model_options_init(&options);
-    options.log = conure_log_to_terminal;
-    if (is_command(conure_clear_text(c->config, "candidate", "")) && conure_clear_text(c->config, "reference_file", NULL) &&
+    if (conure_candidate_is_command(conure_clear_text(c->config, "candidate", "")) && conure_clear_text(c->config, "reference_file", NULL) &&
         !conure_clear_text(c->config, "model", NULL))
         return CONURE_OK; /* somebody else's engine on somebody else's model */
-    conure_progress("loading the model");
-    return conure_models_open(&c->model, conure_clear_text(c->config, "model", NULL), &options, err);
+    return conure_models_load(&c->model, conure_clear_text(c->config, "model", NULL), err);
 }
 
 /* Features of the first clips, as many as the chunks take. */
@@ -242,7 +233,7 @@ static conure_status make_key(clearance *c, conure_error *err)
         add_bytes(&sha, c->clearing.reference_file);
         for (uint32_t i = 0; i < c->clearing.n_stored_steps; i++)
             add_bytes(&sha, c->stored_steps[i].file);
-        if (is_command(c->clearing.candidate))
+        if (conure_candidate_is_command(c->clearing.candidate))
             add_command(&sha, c->clearing.candidate);
         conure_sha256_hex(&sha, c->key);
     }
@@ -257,7 +248,7 @@ static conure_status check_spec(const char *words, conure_error *err)
 {
     conure_engine_spec spec;
     const conure_engine *engine;
-    if (is_command(words))
+    if (conure_candidate_is_command(words))
         return CONURE_OK;
     const conure_status status = conure_engine_spec_parse(&spec, words, err);
     return status == CONURE_OK ? conure_engine_find(&engine, spec.engine, err) : status;
@@ -289,7 +280,7 @@ static conure_status prepare(clearance *c, const char *path, conure_error *err)
     if (status == CONURE_OK)
         status = make_key(c, err);
     c->audio = (conure_clear_audio){.config = c->config, .redact = c->s->redact};
-    if (c->clips.n > 0 || is_command(c->clearing.candidate)) { /* of a command the stage says that it does not apply */
+    if (c->clips.n > 0 || conure_candidate_is_command(c->clearing.candidate)) { /* of a command the stage says that it does not apply */
         c->clearing.audio = conure_clear_audio_stage;
         c->clearing.audio_user = &c->audio;
     }

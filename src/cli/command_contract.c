@@ -22,15 +22,6 @@ static int fail(conure_status status, const conure_error *err)
     return status == CONURE_BAD_FILE ? CONURE_EXIT_SOME : CONURE_EXIT_USAGE;
 }
 
-static conure_status open_model(conure_model **model, const char *named, conure_error *err)
-{
-    conure_model_options options;
-    conure_model_options_init(&options);
-    options.log = conure_log_to_terminal;
-    conure_progress("loading the model");
-    return conure_models_open(model, named, &options, err);
-}
-
 /* ---- derive ----------------------------------------------------------------------------------- */
 
 static const char *const schedules[] = {"nemo", "export", NULL};
@@ -84,7 +75,7 @@ static conure_status derive(const derive_settings *s, conure_contract *k, conure
         options = options_of(s, &config);
         return conure_contract_derive(k, &config, s->preset, &options, err);
     }
-    status = open_model(&model, s->model, err);
+    status = conure_models_load(&model, s->model, err);
     if (status == CONURE_OK) {
         options = options_of(s, &model->config);
         status = s->any_weights ? conure_contract_derive(k, &model->config, model->name, &options, err)
@@ -171,16 +162,13 @@ static conure_status open_engine(const check_settings *s, const conure_contract 
                                "--engine", wanted);
         spec.precision = asked.precision;
     }
-    status = open_model(&r->model, s->model, err);
+    status = conure_models_load(&r->model, s->model, err);
     if (status != CONURE_OK)
         return status;
-    const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : (uint32_t)s->n_threads;
-    const conure_engine_options options = {
-        .isa = spec.isa[0] ? spec.isa : NULL, .device = spec.device, .library = spec.library[0] ? spec.library : NULL,
-        .precision = spec.precision,
-        .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX,
-        .mask = k->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, .cancel = &conure_interrupted,
-        .log = {conure_log_to_terminal, NULL}};
+    conure_engine_options options = conure_engine_spec_options(&spec, (uint32_t)s->n_threads);
+    options.mask = k->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO;
+    options.cancel = &conure_interrupted;
+    options.log = (conure_log){conure_log_to_terminal, NULL};
     status = conure_contract_matches(k, r->model, err);
     if (status == CONURE_OK && !precision_is(k, spec.precision))
         status = conure_fail(err, CONURE_BAD_FILE, "the contract is for precision %s, and the engine runs at %s: derive one for it with "

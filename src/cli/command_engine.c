@@ -26,15 +26,6 @@ static int fail(conure_status status, const conure_error *err)
     return status == CONURE_BAD_ARG ? CONURE_EXIT_USAGE : CONURE_EXIT_CANNOT;
 }
 
-static conure_status open_model(conure_model **model, const char *name, conure_error *err)
-{
-    conure_model_options options;
-    conure_model_options_init(&options);
-    options.log = conure_log_to_terminal;
-    conure_progress("loading the model");
-    return conure_models_open(model, name, &options, err);
-}
-
 /* ---- build ------------------------------------------------------------------------------------ */
 
 #ifdef CONURE_HAVE_PLANS
@@ -102,7 +93,7 @@ static int run_build(const void *settings, int n, char *const *arguments)
     else if (status == CONURE_OK)
         status = conure_plan_folder(folder, &err);
     if (status == CONURE_OK)
-        status = open_model(&model, s->model, &err);
+        status = conure_models_load(&model, s->model, &err);
     if (status == CONURE_OK)
         status = conure_plans_build(made, &n_made, model, &wish, folder, s->timing, s->force, (conure_log){conure_log_to_terminal, NULL}, &err);
     conure_progress_clear();
@@ -267,17 +258,16 @@ static conure_status prepare(timing *t, const time_settings *s, conure_error *er
         t->frames[t->n_frames++] = t->contract.profiles[i].t_opt;
     }
     if (status == CONURE_OK)
-        status = open_model(&t->model, s->model, err);
+        status = conure_models_load(&t->model, s->model, err);
     if (status == CONURE_OK && t->has_contract)
         status = conure_contract_matches(&t->contract, t->model, err);
     if (status != CONURE_OK)
         return status;
-    const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : (uint32_t)s->n_threads;
-    const conure_engine_options options = {
-        .isa = spec.isa[0] ? spec.isa : NULL, .precision = conure_engine_precision(t->engine, t->model, spec.precision),
-        .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX,
-        .mask = t->has_contract ? t->contract.mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO : t->model->config.mask,
-        .cancel = &conure_interrupted, .log = {conure_log_to_terminal, NULL}};
+    conure_engine_options options = conure_engine_spec_options(&spec, (uint32_t)s->n_threads);
+    options.precision = conure_engine_precision(t->engine, t->model, spec.precision);
+    options.mask = t->has_contract ? t->contract.mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO : t->model->config.mask;
+    options.cancel = &conure_interrupted;
+    options.log = (conure_log){conure_log_to_terminal, NULL};
     return t->engine->open(&t->self, t->model, &options, err);
 }
 

@@ -123,19 +123,14 @@ static conure_status export_model(const onnx_settings *s, char *const *files, in
                                   conure_export_report *report, conure_error *err)
 {
     conure_model *model = NULL;
-    conure_model_options opening;
     conure_contract contract;
     conure_status status = CONURE_OK;
     if (s->contract) {
         status = conure_contract_read(&contract, s->contract, NULL, err);
         options->contract = &contract;
     }
-    conure_model_options_init(&opening);
-    opening.log = conure_log_to_terminal;
-    if (status == CONURE_OK) {
-        conure_progress("loading the model");
-        status = conure_models_open(&model, s->model, &opening, err);
-    }
+    if (status == CONURE_OK)
+        status = conure_models_load(&model, s->model, err);
     if (status == CONURE_OK && n)
         status = load_speech(model, files, n, options, err);
     if (status == CONURE_OK)

@@ -31,13 +31,9 @@ static int fail(conure_status status, const conure_error *err)
 static conure_status open_model(conure_model **model, const char *named, int n,
                                 char *const *arguments, conure_error *err)
 {
-    conure_model_options options;
     if (named && n)
         return conure_fail(err, CONURE_BAD_ARG, "two models are named: %s and %s", named, arguments[0]);
-    conure_model_options_init(&options);
-    options.log = conure_log_to_terminal;
-    conure_progress("loading the model");
-    return conure_models_open(model, n ? arguments[0] : named, &options, err);
+    return conure_models_load(model, n ? arguments[0] : named, err);
 }
 
 static uint64_t file_bytes(const char *path)

@@ -45,14 +45,12 @@ static conure_status open_engine(running *r, const settings *s, const char *word
         status = conure_engine_find(&r->engine, spec.engine, err);
     if (status != CONURE_OK)
         return status;
-    const uint32_t processors = conure_processors(), n_threads = spec.n_threads ? spec.n_threads : (uint32_t)s->n_threads;
     r->precision = conure_engine_precision(r->engine, model, spec.precision);
-    const conure_engine_options options = {
-        .isa = spec.isa[0] ? spec.isa : NULL, .device = spec.device, .library = spec.library[0] ? spec.library : NULL,
-        .precision = r->precision,
-        .n_threads = n_threads ? n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX,
-        .mask = k->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, .cancel = &conure_interrupted,
-        .log = {conure_log_to_terminal, NULL}};
+    conure_engine_options options = conure_engine_spec_options(&spec, (uint32_t)s->n_threads);
+    options.precision = r->precision;
+    options.mask = k->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO;
+    options.cancel = &conure_interrupted;
+    options.log = (conure_log){conure_log_to_terminal, NULL};
     return r->engine->open(&r->self, model, &options, err);
 }
 

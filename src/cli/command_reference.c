@@ -42,15 +42,11 @@ typedef struct making {
 static conure_status prepare(making *m, char *const *files, int n_files, conure_error *err)
 {
     const settings *s = m->s;
-    conure_model_options options;
-    conure_model_options_init(&options);
-    options.log = conure_log_to_terminal;
     const conure_candidate_options engine = {.n_threads = (uint32_t)s->n_threads, .cancel = &conure_interrupted,
                                              .log = {conure_log_to_terminal, NULL}};
     conure_status status = conure_contract_read(&m->contract, s->contract, NULL, err);
-    conure_progress("loading the model");
     if (status == CONURE_OK)
-        status = conure_models_open(&m->model, s->model, &options, err);
+        status = conure_models_load(&m->model, s->model, err);
     if (status == CONURE_OK)
         status = conure_candidate_open(&m->engine, s->engine ? s->engine : "cpu:f32", &m->contract, m->model, &engine, err);
     m->feed = (conure_feed){.seed = s->seed, .n_chunks = s->n_chunks, .n_frames = (uint32_t)s->n_frames};

@@ -164,7 +164,6 @@ static int run(const void *settings_, int n, char *const *files)
     const settings *s = settings_;
     conure_model *model = NULL;
     conure_hotwords *hotwords = NULL;
-    conure_model_options options;
     conure_stream_job job = {.file = files[0]};
     conure_error err = {""};
     int32_t channel;
@@ -179,10 +178,7 @@ static int run(const void *settings_, int n, char *const *files)
     if (set_session(s, &job.session, &err) != CONURE_OK)
         return usage(err.text);
     conure_terminal_quiet(s->quiet);
-    conure_model_options_init(&options);
-    options.log = conure_log_to_terminal;
-    conure_progress("loading the model");
-    conure_status status = conure_models_open(&model, s->model, &options, &err);
+    conure_status status = conure_models_load(&model, s->model, &err);
     if (status == CONURE_OK)
         status = conure_hotword_settings_open(&hotwords, &s->hotwords, model, &err);
     job.session.hotwords = hotwords;

@@ -195,7 +195,6 @@ static int run(const void *settings_, int n, char *const *files)
     conure_model *model = NULL;
     conure_recognizer *recognizer = NULL;
     conure_hotwords *hotwords = NULL;
-    conure_model_options options;
     conure_transcribe_progress progress = {.label = ""};
     conure_error err = {""};
     conure_status status;
@@ -206,11 +205,8 @@ static int run(const void *settings_, int n, char *const *files)
     status = conure_sink_prepare(&sink, files, n, &err);
     if (status == CONURE_BAD_ARG)
         return usage(err.text);
-    conure_model_options_init(&options);
-    options.log = conure_log_to_terminal;
-    conure_progress("loading the model");
     if (status == CONURE_OK)
-        status = conure_models_open(&model, s->model, &options, &err);
+        status = conure_models_load(&model, s->model, &err);
     if (status == CONURE_OK)
         status = conure_hotword_settings_open(&hotwords, &s->hotwords, model, &err);
     if (status == CONURE_OK)

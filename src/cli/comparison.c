@@ -21,21 +21,12 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static bool is_command(const char *spec)
-{
-    return strncmp(spec, "exec:", 5) == 0;
-}
-
 conure_status conure_comparison_begin(conure_comparison *c, const conure_comparison_settings *s, conure_error *err)
 {
-    conure_model_options options;
     c->s = s;
-    if (is_command(s->candidate) && s->reference && !ends_with(s->reference, ".safetensors"))
+    if (conure_candidate_is_command(s->candidate) && s->reference && !ends_with(s->reference, ".safetensors"))
         return CONURE_OK;
-    conure_model_options_init(&options);
-    options.log = conure_log_to_terminal;
-    conure_progress("loading the model");
-    return conure_models_open(&c->model, s->model, &options, err);
+    return conure_models_load(&c->model, s->model, err);
 }
 
 static conure_status open_candidate(conure_comparison *c, const char *spec, const conure_contract *contract, conure_candidate **out,

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/known.h"
+#include "cli/terminal.h"
 
 conure_status conure_cache_models(char *out, size_t cap, conure_error *err)
 {
@@ -137,6 +138,15 @@ conure_status conure_models_open(conure_model **out, const char *given,
     if (status != CONURE_OK && source == CONURE_MODEL_ENVIRONMENT)
         conure_error_prefix(err, "CONURE_MODEL");
     return status;
+}
+
+conure_status conure_models_load(conure_model **out, const char *given, conure_error *err)
+{
+    conure_model_options options;
+    conure_model_options_init(&options);
+    options.log = conure_log_to_terminal;
+    conure_progress("loading the model");
+    return conure_models_open(out, given, &options, err);
 }
 
 conure_status conure_make_folders(const char *path, conure_error *err)

@@ -32,6 +32,9 @@ conure_model_source conure_models_choose(const char *given, const char **name);
 conure_status conure_models_open(conure_model **out, const char *given,
                                  const conure_model_options *options, conure_error *err);
 
+/* The same with what a command shows meanwhile: progress, and warnings on standard error. */
+conure_status conure_models_load(conure_model **out, const char *given, conure_error *err);
+
 /* The model that is part of this program; false when the build has none.  Aligned to 64 bytes. */
 bool conure_embedded_model(const void **data, size_t *bytes);
 #define CONURE_EMBEDDED_NAME "embedded"

@@ -29,7 +29,7 @@ static conure_status open_one(conure_recognizer **out, const conure_model *model
 static conure_status open_both(listening *l, const conure_parity_settings *s, const conure_model *model, conure_error *err)
 {
     conure_engine_spec spec;
-    if (strncmp(s->compared.candidate, "exec:", 5) == 0)
+    if (conure_candidate_is_command(s->compared.candidate))
         return conure_fail(err, CONURE_UNSUPPORTED, "a command gets encoder steps only: mode audio needs an engine of this build");
     conure_status status = conure_engine_spec_parse(&spec, s->compared.candidate, err);
     const char *precision = s->precision ? s->precision : conure_precision_name(spec.precision ? spec.precision : CONURE_PRECISION_F32);

@@ -185,21 +185,17 @@ conure_status conure_contract_derive_model(conure_contract *out, const conure_mo
 conure_status conure_contract_add_file(conure_contract *k, const char *path, conure_error *err)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    conure_map map;
-    conure_sha256 sha;
+    char sha256[65];
     if (k->n_files == CONURE_CONTRACT_FILES_MAX)
         return conure_fail(err, CONURE_LIMIT, "%s: a contract names at most %d files", path, CONURE_CONTRACT_FILES_MAX);
     if (!conure_contract_is_name(name) || strlen(name) >= CONURE_CONTRACT_NAME_CAP)
         return conure_fail(err, CONURE_BAD_ARG, "%s: a contract cannot hold this name: letters, digits and _ . : / - are possible, at most "
                            "%d of them", path, CONURE_CONTRACT_NAME_CAP - 1);
-    const conure_status status = conure_map_open(&map, path, err);
+    const conure_status status = conure_file_sha256(sha256, path, err);
     if (status != CONURE_OK)
         return status;
     conure_contract_file *f = &k->files[k->n_files++];
     snprintf(f->name, sizeof f->name, "%s", name);
-    conure_sha256_init(&sha);
-    conure_sha256_add(&sha, map.data, map.bytes);
-    conure_sha256_hex(&sha, f->sha256);
-    conure_map_close(&map);
+    memcpy(f->sha256, sha256, sizeof sha256);
     return CONURE_OK;
 }

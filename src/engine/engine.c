@@ -1,6 +1,8 @@
 /* engine.c - the list of engines, and the words that choose one. */
 #include "engine/engine.h"
 
+#include "base/threads.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,4 +143,12 @@ conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *tex
         at += n;
     }
     return CONURE_OK;
+}
+
+conure_engine_options conure_engine_spec_options(const conure_engine_spec *spec, uint32_t n_threads)
+{
+    const uint32_t processors = conure_processors(), asked = spec->n_threads ? spec->n_threads : n_threads;
+    return (conure_engine_options){
+        .isa = spec->isa[0] ? spec->isa : NULL, .device = spec->device, .library = spec->library[0] ? spec->library : NULL,
+        .precision = spec->precision, .n_threads = asked ? asked : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX};
 }

@@ -97,6 +97,10 @@ typedef struct conure_engine_spec {
 /* BAD_ARG names the part that is wrong and what is accepted there.  A path that holds a comma cannot be given. */
 conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *text, conure_error *err);
 
+/* Where and on what a spec says to run: isa, device, library, precision (DEFAULT where it names none) and threads, else n_threads, else one per
+ * processor that the process may use; the rest is zeros.  The options keep pointers into *spec. */
+conure_engine_options conure_engine_spec_options(const conure_engine_spec *spec, uint32_t n_threads);
+
 /* "f32", "bf16", "int8", "f64", "tf32", "f16"; NULL for DEFAULT and what is none. */
 const char *conure_precision_name(conure_precision precision);
 
