@@ -1,14 +1,12 @@
-/* runtime.cpp - runtime.h on TensorRT 8.6, 10 or 11 and the CUDA driver, both opened with dlopen(): what is built here links neither, so
- * that one program runs with and without them.
+/* runtime.cpp - runtime.h on TensorRT 8.6, 10 or 11, opened with dlopen(), so that one program runs with and without it.  The GPU itself is
+ * in device.c.
  *
- * The driver's interface is used and not the runtime library's: libcuda comes with the driver and has had the same entries since CUDA 12,
- * whichever CUDA runtime TensorRT brings along.  TensorRT uses the same primary context.  TensorRT's interfaces are tables of virtual
- * functions, so that the headers must be of the library's major version, and of its minor one or an older.
+ * TensorRT's interfaces are tables of virtual functions, so that the headers must be of the library's major version, and of its minor one
+ * or an older.
  *
  * Nothing that is called here throws: TensorRT's functions are noexcept, and memory is asked for with nothrow. */
 #include <NvInfer.h>
 #include <NvOnnxParser.h>
-#include <cuda.h>
 
 #include <chrono>
 #include <cstdio>
@@ -20,7 +18,7 @@
 #include <pthread.h>
 
 extern "C" {
-#include "engine/trt/runtime.h"
+#include "engine/trt/device.h"
 }
 
 /* Flags of precision are deprecated from 10 on and gone in 11; 8.6 deprecates what makes its builds quick. */
@@ -33,22 +31,6 @@ namespace {
 #define VERSION TEXT(NV_TENSORRT_MAJOR) "." TEXT(NV_TENSORRT_MINOR) "." TEXT(NV_TENSORRT_PATCH)
 
 /* ---- libraries -------------------------------------------------------------------------------- */
-
-/* cuda.h calls some of these name_v2 by a macro: the names are expanded before they are looked up. */
-#define CUDA_LIST(X)                                                                                                          \
-    X(cuInit) X(cuDriverGetVersion) X(cuDeviceGetCount) X(cuDeviceGet) X(cuDeviceGetName) X(cuDeviceGetAttribute)             \
-    X(cuDeviceTotalMem) X(cuDevicePrimaryCtxRetain) X(cuDevicePrimaryCtxRelease) X(cuCtxPushCurrent) X(cuCtxPopCurrent)       \
-    X(cuMemGetInfo) X(cuMemAlloc) X(cuMemFree) X(cuMemHostAlloc) X(cuMemFreeHost) X(cuMemcpyAsync) X(cuMemcpy2DAsync)         \
-    X(cuMemsetD8Async) X(cuStreamCreate) X(cuStreamDestroy) X(cuStreamSynchronize) X(cuStreamBeginCapture)                    \
-    X(cuStreamEndCapture) X(cuGraphInstantiateWithFlags) X(cuGraphLaunch) X(cuGraphExecDestroy) X(cuGraphDestroy) X(cuGetErrorName)
-
-struct Cuda {
-#define MEMBER_(name) decltype(&name) p_##name;
-#define MEMBER(name) MEMBER_(name)
-    CUDA_LIST(MEMBER)
-};
-#define CU_(name) p_##name
-#define CU(name) CU_(name)
 
 /* TensorRT's messages: the last error goes into ours, warnings into the log.  Its threads log too. */
 class Logger : public nvinfer1::ILogger {
@@ -84,15 +66,11 @@ private:
 struct conure_trt {
     explicit conure_trt(conure_log log) : logger(log) {}
     Logger logger;
-    Cuda cuda{};
-    void *libcuda = nullptr, *libnvinfer = nullptr, *libparser = nullptr;
+    conure_gpu gpu{};
+    void *libnvinfer = nullptr, *libparser = nullptr;
     void *(*create_builder)(void *, int32_t) = nullptr;
     void *(*create_runtime)(void *, int32_t) = nullptr;
     std::unique_ptr<nvinfer1::IRuntime> runtime;
-    CUdevice device = 0;
-    CUcontext context = nullptr;
-    CUstream stream = nullptr;
-    conure_trt_facts facts{};
 };
 
 struct conure_trt_plan {
@@ -105,22 +83,13 @@ struct conure_trt_context {
     std::unique_ptr<nvinfer1::IExecutionContext> context;
 };
 
-struct conure_trt_graph {
-    conure_trt *trt;
-    CUgraphExec exec;
-};
-
 namespace {
 
 /* The GPU is current in the calling thread while this lives, and what was current before it afterwards. */
 class Current {
 public:
-    explicit Current(conure_trt *t) : t_(t) { t->cuda.CU(cuCtxPushCurrent)(t->context); }
-    ~Current()
-    {
-        CUcontext was;
-        t_->cuda.CU(cuCtxPopCurrent)(&was);
-    }
+    explicit Current(conure_trt *t) : t_(t) { conure_gpu_enter(&t->gpu); }
+    ~Current() { conure_gpu_leave(&t_->gpu); }
     Current(const Current &) = delete;
     Current &operator=(const Current &) = delete;
 
@@ -128,68 +97,10 @@ private:
     conure_trt *t_;
 };
 
-conure_status cuda_failed(const conure_trt *t, CUresult result, const char *what, conure_error *err)
-{
-    const char *name = nullptr;
-    if (t->cuda.CU(cuGetErrorName)(result, &name) != CUDA_SUCCESS || !name)
-        name = "an unknown error";
-    return conure_fail(err, result == CUDA_ERROR_OUT_OF_MEMORY ? CONURE_NO_MEMORY : CONURE_BACKEND, "GPU: %s: %s", what, name);
-}
-
-#define TRY_CUDA(t, what, name, ...)                               \
-    do {                                                           \
-        const CUresult result_ = (t)->cuda.CU(name)(__VA_ARGS__);  \
-        if (result_ != CUDA_SUCCESS)                               \
-            return cuda_failed((t), result_, (what), err);         \
-    } while (0)
-
 conure_status trt_failed(conure_trt *t, const char *what, conure_error *err)
 {
     char why[360];
     return conure_fail(err, CONURE_BACKEND, "TensorRT: %s: %s", what, t->logger.last(why, sizeof why));
-}
-
-conure_status open_library(void **out, const char *name, const char *way_out, conure_error *err)
-{
-    *out = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-    if (*out)
-        return CONURE_OK;
-    return conure_fail(err, CONURE_BACKEND, "engine trt: %s; %s", dlerror(), way_out);
-}
-
-conure_status open_cuda(conure_trt *t, conure_error *err)
-{
-    const conure_status status = open_library(&t->libcuda, "libcuda.so.1", "it comes with NVIDIA's driver", err);
-    if (status != CONURE_OK)
-        return status;
-#define LOAD_(name)                                                                                            \
-    t->cuda.p_##name = reinterpret_cast<decltype(t->cuda.p_##name)>(dlsym(t->libcuda, #name));                 \
-    if (!t->cuda.p_##name)                                                                                     \
-        return conure_fail(err, CONURE_BACKEND, "engine trt: this driver has no %s: 525 or a later one does", #name);
-#define LOAD(name) LOAD_(name)
-    CUDA_LIST(LOAD)
-    int n = 0, driver = 0, major = 0, minor = 0;
-    size_t total = 0, spare = 0;
-    TRY_CUDA(t, "starting", cuInit, 0);
-    TRY_CUDA(t, "counting", cuDeviceGetCount, &n);
-    if (n < 1)
-        return conure_fail(err, CONURE_BACKEND, "engine trt: there is no GPU");
-    TRY_CUDA(t, "choosing the first one", cuDeviceGet, &t->device, 0);
-    TRY_CUDA(t, "its name", cuDeviceGetName, t->facts.gpu, static_cast<int>(sizeof t->facts.gpu), t->device);
-    TRY_CUDA(t, "its driver", cuDriverGetVersion, &driver);
-    TRY_CUDA(t, "its capability", cuDeviceGetAttribute, &major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, t->device);
-    TRY_CUDA(t, "its capability", cuDeviceGetAttribute, &minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, t->device);
-    TRY_CUDA(t, "its memory", cuDeviceTotalMem, &total, t->device);
-    TRY_CUDA(t, "its context", cuDevicePrimaryCtxRetain, &t->context, t->device);
-    Current current(t);
-    TRY_CUDA(t, "its free memory", cuMemGetInfo, &spare, &total);
-    TRY_CUDA(t, "a stream", cuStreamCreate, &t->stream, CU_STREAM_NON_BLOCKING);
-    t->facts.compute[0] = static_cast<uint32_t>(major);
-    t->facts.compute[1] = static_cast<uint32_t>(minor);
-    t->facts.driver = static_cast<uint32_t>(driver);
-    t->facts.memory_bytes = total;
-    t->facts.free_bytes = spare;
-    return CONURE_OK;
 }
 
 /* 8601 is 8.6.1; from 10 on 100100 is 10.1.0. */
@@ -203,7 +114,7 @@ void split_version(int32_t v, int32_t out[3])
 
 conure_status open_tensorrt(conure_trt *t, conure_error *err)
 {
-    conure_status status = open_library(&t->libnvinfer, "libnvinfer.so." TEXT(NV_TENSORRT_MAJOR), "install TensorRT " TEXT(NV_TENSORRT_MAJOR)
+    conure_status status = conure_gpu_library(&t->libnvinfer, "libnvinfer.so." TEXT(NV_TENSORRT_MAJOR), "install TensorRT " TEXT(NV_TENSORRT_MAJOR)
                                         ", or name its folder in LD_LIBRARY_PATH", err);
     if (status != CONURE_OK)
         return status;
@@ -214,10 +125,10 @@ conure_status open_tensorrt(conure_trt *t, conure_error *err)
         return conure_fail(err, CONURE_BACKEND, "engine trt: libnvinfer.so." TEXT(NV_TENSORRT_MAJOR) " is not TensorRT");
     int32_t v[3];
     split_version(version(), v);
-    snprintf(t->facts.version, sizeof t->facts.version, "%d.%d.%d", v[0], v[1], v[2]);
+    snprintf(t->gpu.facts.version, sizeof t->gpu.facts.version, "%d.%d.%d", v[0], v[1], v[2]);
     if (v[0] != NV_TENSORRT_MAJOR || v[1] < NV_TENSORRT_MINOR)
         return conure_fail(err, CONURE_BACKEND, "engine trt: TensorRT %s was found, and this program was built for %s: build it with headers of "
-                           "that version or an older one of the same major number", t->facts.version, VERSION);
+                           "that version or an older one of the same major number", t->gpu.facts.version, VERSION);
     Current current(t);
     t->runtime.reset(static_cast<nvinfer1::IRuntime *>(t->create_runtime(&t->logger, NV_TENSORRT_VERSION)));
     return t->runtime ? CONURE_OK : trt_failed(t, "its runtime did not start", err);
@@ -247,7 +158,7 @@ extern "C" conure_status conure_trt_open(conure_trt **out, conure_log log, conur
     conure_trt *t = new (std::nothrow) conure_trt(log);
     if (!t)
         return conure_fail_memory(err, "an engine", sizeof *t);
-    conure_status status = open_cuda(t, err);
+    conure_status status = conure_gpu_open(&t->gpu, err);
     if (status == CONURE_OK)
         status = open_tensorrt(t, err);
     if (status != CONURE_OK) {
@@ -263,23 +174,24 @@ extern "C" void conure_trt_close(conure_trt **trt)
     conure_trt *t = *trt;
     if (!t)
         return;
-    if (t->context) {
-        {
-            Current current(t);
-            t->runtime.reset();
-            if (t->stream)
-                t->cuda.CU(cuStreamDestroy)(t->stream);
-        }
-        t->cuda.CU(cuDevicePrimaryCtxRelease)(t->device);
+    if (t->gpu.context) {
+        Current current(t);
+        t->runtime.reset();
     }
+    conure_gpu_close(&t->gpu);
     /* The libraries stay loaded: TensorRT and CUDA keep threads and handlers that must not lose their code. */
     delete t;
     *trt = nullptr;
 }
 
+extern "C" conure_gpu *conure_trt_gpu(conure_trt *trt)
+{
+    return &trt->gpu;
+}
+
 extern "C" const conure_trt_facts *conure_trt_get_facts(const conure_trt *trt)
 {
-    return &trt->facts;
+    return &trt->gpu.facts;
 }
 
 /* ---- building --------------------------------------------------------------------------------- */
@@ -314,7 +226,7 @@ conure_status open_parser(conure_trt *t, conure_error *err)
 {
     if (t->libparser)
         return CONURE_OK;
-    return open_library(&t->libparser, "libnvonnxparser.so." TEXT(NV_TENSORRT_MAJOR),
+    return conure_gpu_library(&t->libparser, "libnvonnxparser.so." TEXT(NV_TENSORRT_MAJOR),
                         "it comes with TensorRT and needs libnvinfer_plugin beside it", err);
 }
 
@@ -435,7 +347,7 @@ conure_status set_profile(IBuilder &builder, IBuilderConfig &config, INetworkDef
 /* What a version needs told so that it builds on a bare machine, and quickly. */
 void set_habits(conure_trt *t, IBuilderConfig &config, uint32_t level)
 {
-    const uint64_t quarter = t->facts.free_bytes / 4, most = 8ull << 30;
+    const uint64_t quarter = t->gpu.facts.free_bytes / 4, most = 8ull << 30;
     config.setMemoryPoolLimit(MemoryPoolType::kWORKSPACE, quarter < most ? quarter : most);
     config.setBuilderOptimizationLevel(static_cast<int32_t>(level));
 #if NV_TENSORRT_MAJOR < 9
@@ -608,7 +520,7 @@ extern "C" conure_status conure_trt_run(conure_trt_context *c, const conure_trt_
     const conure_status status = bind(c, tensors, n, err);
     if (status != CONURE_OK)
         return status;
-    return c->context->enqueueV3(reinterpret_cast<cudaStream_t>(c->trt->stream)) ? CONURE_OK : trt_failed(c->trt, "a step did not start", err);
+    return c->context->enqueueV3(c->trt->gpu.stream) ? CONURE_OK : trt_failed(c->trt, "a step did not start", err);
 }
 
 extern "C" conure_status conure_trt_record(conure_trt_context *c, const conure_trt_tensor *tensors, uint32_t n, conure_trt_graph **out,
@@ -616,125 +528,16 @@ extern "C" conure_status conure_trt_record(conure_trt_context *c, const conure_t
 {
     conure_trt *t = c->trt;
     Current current(t);
-    CUgraph graph = nullptr;
-    CUgraphExec exec = nullptr;
     char why[360];
     *out = nullptr;
-    const conure_status status = bind(c, tensors, n, err);
+    conure_status status = bind(c, tensors, n, err);
+    if (status == CONURE_OK)
+        status = conure_gpu_record_begin(&t->gpu, err);
     if (status != CONURE_OK)
         return status;
-    TRY_CUDA(t, "recording a step", cuStreamBeginCapture, t->stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
-    const bool started = c->context->enqueueV3(reinterpret_cast<cudaStream_t>(t->stream));
-    const CUresult ended = t->cuda.CU(cuStreamEndCapture)(t->stream, &graph);
+    const bool started = c->context->enqueueV3(t->gpu.stream);
+    conure_gpu_record_end(&t->gpu, started, out);
     if (!started)
         (void)conure_fail(err, CONURE_OK, "%s", t->logger.last(why, sizeof why));
-    if (started && ended == CUDA_SUCCESS && graph && t->cuda.CU(cuGraphInstantiateWithFlags)(&exec, graph, 0) == CUDA_SUCCESS) {
-        *out = new (std::nothrow) conure_trt_graph{t, exec};
-        if (!*out)
-            t->cuda.CU(cuGraphExecDestroy)(exec);
-    }
-    if (graph)
-        t->cuda.CU(cuGraphDestroy)(graph);
-    return CONURE_OK;
-}
-
-extern "C" conure_status conure_trt_replay(conure_trt_graph *graph, conure_error *err)
-{
-    Current current(graph->trt);
-    TRY_CUDA(graph->trt, "replaying a step", cuGraphLaunch, graph->exec, graph->trt->stream);
-    return CONURE_OK;
-}
-
-extern "C" void conure_trt_graph_free(conure_trt_graph **graph)
-{
-    if (*graph) {
-        Current current((*graph)->trt);
-        (*graph)->trt->cuda.CU(cuGraphExecDestroy)((*graph)->exec);
-        delete *graph;
-    }
-    *graph = nullptr;
-}
-
-/* ---- memory ----------------------------------------------------------------------------------- */
-
-namespace {
-
-CUdeviceptr address(const void *p)
-{
-    return reinterpret_cast<CUdeviceptr>(p);
-}
-
-} // namespace
-
-extern "C" conure_status conure_trt_alloc(conure_trt *t, void **out, size_t bytes, conure_error *err)
-{
-    Current current(t);
-    CUdeviceptr p = 0;
-    *out = nullptr;
-    TRY_CUDA(t, "memory", cuMemAlloc, &p, bytes ? bytes : 1);
-    *out = reinterpret_cast<void *>(p);
-    return CONURE_OK;
-}
-
-extern "C" conure_status conure_trt_alloc_host(conure_trt *t, void **out, size_t bytes, conure_error *err)
-{
-    Current current(t);
-    *out = nullptr;
-    TRY_CUDA(t, "pinned memory", cuMemHostAlloc, out, bytes ? bytes : 1, 0);
-    return CONURE_OK;
-}
-
-extern "C" void conure_trt_free(conure_trt *t, void *memory)
-{
-    Current current(t);
-    if (memory)
-        t->cuda.CU(cuMemFree)(address(memory));
-}
-
-extern "C" void conure_trt_free_host(conure_trt *t, void *memory)
-{
-    Current current(t);
-    if (memory)
-        t->cuda.CU(cuMemFreeHost)(memory);
-}
-
-extern "C" conure_status conure_trt_copy(conure_trt *t, void *to, const void *from, size_t bytes, conure_error *err)
-{
-    Current current(t);
-    if (bytes)
-        TRY_CUDA(t, "a copy", cuMemcpyAsync, address(to), address(from), bytes, t->stream);
-    return CONURE_OK;
-}
-
-extern "C" conure_status conure_trt_copy_rows(conure_trt *t, void *to, size_t to_stride, const void *from, size_t from_stride, size_t row_bytes,
-                                              size_t n_rows, conure_error *err)
-{
-    Current current(t);
-    CUDA_MEMCPY2D copy{};
-    copy.srcMemoryType = CU_MEMORYTYPE_UNIFIED;
-    copy.srcDevice = address(from);
-    copy.srcPitch = from_stride;
-    copy.dstMemoryType = CU_MEMORYTYPE_UNIFIED;
-    copy.dstDevice = address(to);
-    copy.dstPitch = to_stride;
-    copy.WidthInBytes = row_bytes;
-    copy.Height = n_rows;
-    if (row_bytes && n_rows)
-        TRY_CUDA(t, "a copy of rows", cuMemcpy2DAsync, &copy, t->stream);
-    return CONURE_OK;
-}
-
-extern "C" conure_status conure_trt_zero(conure_trt *t, void *to, size_t bytes, conure_error *err)
-{
-    Current current(t);
-    if (bytes)
-        TRY_CUDA(t, "zeros", cuMemsetD8Async, address(to), 0, bytes, t->stream);
-    return CONURE_OK;
-}
-
-extern "C" conure_status conure_trt_wait(conure_trt *t, conure_error *err)
-{
-    Current current(t);
-    TRY_CUDA(t, "a step", cuStreamSynchronize, t->stream);
     return CONURE_OK;
 }

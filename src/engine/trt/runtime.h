@@ -1,5 +1,5 @@
 /* runtime.h - TensorRT and the CUDA driver behind plain C: libraries that are opened when they are asked for, plans, device memory, runs.
- * runtime.cpp fills it, in builds that are pointed at an SDK's headers (CONURE_TENSORRT_INCLUDE); a test does on the host.
+ * runtime.cpp and device.c fill it, in builds that are pointed at an SDK's headers (CONURE_TENSORRT_INCLUDE); a test does on the host.
  *
  * One conure_trt is one GPU (the first that CUDA shows; CUDA_VISIBLE_DEVICES chooses) with one stream, on which everything happens in
  * order and nothing waits but conure_trt_wait().  Used from one thread at a time, any thread.  No exception leaves it. */
@@ -115,5 +115,7 @@ conure_status conure_trt_copy_rows(conure_trt *trt, void *to, size_t to_stride, 
                                    size_t n_rows, conure_error *err);
 conure_status conure_trt_zero(conure_trt *trt, void *to, size_t bytes, conure_error *err);
 conure_status conure_trt_wait(conure_trt *trt, conure_error *err); /* for all that was asked for; reports what failed of it */
+/* Bytes of the GPU's memory that are taken more than when it was opened: plans, activations, states, and whatever others took since. */
+conure_status conure_trt_memory(conure_trt *trt, uint64_t *used, conure_error *err);
 
 #endif
