@@ -34,7 +34,7 @@ typedef struct build_settings {
     const char *model, *contract, *profile, *timing, *plans;
     uint64_t batch_max, frames_max, level;
     int precision, mask;
-    bool force;
+    bool fixed, force;
 } build_settings;
 
 static const char *const precision_names[] = {"f32", "tf32", "f16", "bf16", "int8", NULL};
@@ -77,7 +77,7 @@ static int run_build(const void *settings, int n, char *const *arguments)
     conure_model *model = NULL;
     char folder[PATH_MAX];
     conure_plan_wish wish = {.profile = s->profile, .frames_max = (uint32_t)s->frames_max, .batch_max = (uint32_t)s->batch_max,
-                             .mask = (conure_mask)s->mask, .precision = precisions[s->precision], .level = (uint32_t)s->level};
+                             .fixed = s->fixed, .mask = (conure_mask)s->mask, .precision = precisions[s->precision], .level = (uint32_t)s->level};
     (void)n;
     (void)arguments;
     conure_status status = made ? CONURE_OK : conure_fail_memory(&err, "a list of plans", sizeof *made);
@@ -127,6 +127,9 @@ static const conure_option build_options[] = {
      .help = "offline: masked scores, default what the checkpoint says; of a step the contract says it"},
     {.kind = CONURE_OPTION_COUNT, .name = "level", .value = "N", .min = 0, .max = 5, AT(level),
      .help = "how long better kernels are looked for (default: 3)"},
+    {.kind = CONURE_OPTION_FLAG, .name = "fixed", AT(fixed),
+     .help = "always the largest batch, and offline the longest utterance, missing rows and frames made up: what has one size only is recorded "
+             "as a CUDA graph"},
     {.kind = CONURE_OPTION_FLAG, .name = "force", AT(force), .help = "build again what is there"},
     {0},
 };
@@ -197,7 +200,7 @@ static const conure_command list_command = {
 
 typedef struct time_settings {
     const char *model, *contract, *engine, *batches, *frames;
-    uint64_t n_steps, n_threads;
+    uint64_t n_steps, n_threads, n_parts;
     bool json;
 } time_settings;
 
@@ -271,11 +274,34 @@ static conure_status prepare(timing *t, const time_settings *s, conure_error *er
     return t->engine->open(&t->self, t->model, &options, err);
 }
 
-static json_t *times_json(const conure_step_times *t)
+static json_t *times_json(const conure_step_times *t, const conure_parts *parts)
 {
-    return json_pack("{s:b, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I}", "offline", t->shape.offline, "frames", (json_int_t)t->shape.n_frames,
-                     "drop_first", (json_int_t)t->shape.drop_first, "batch", (json_int_t)t->shape.batch, "p50_s", t->s.p50, "p95_s", t->s.p95,
-                     "p99_s", t->s.p99, "min_s", t->s.min, "warm_up_s", t->warm_up_s, "n", (json_int_t)t->s.n);
+    json_t *json = json_pack("{s:b, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:I}", "offline", t->shape.offline, "frames",
+                             (json_int_t)t->shape.n_frames, "drop_first", (json_int_t)t->shape.drop_first, "batch", (json_int_t)t->shape.batch,
+                             "p50_s", t->s.p50, "p95_s", t->s.p95, "p99_s", t->s.p99, "min_s", t->s.min, "warm_up_s", t->warm_up_s, "n",
+                             (json_int_t)t->s.n);
+    json_t *list = t->n_profiled ? json_array() : NULL;
+    if (t->device_bytes)
+        json_object_set_new(json, "device_bytes", json_integer((json_int_t)t->device_bytes));
+    for (uint32_t i = 0; list && i < parts->n; i++)
+        json_array_append_new(list, json_pack("{s:s, s:f}", "name", parts->list[i].name, "seconds", parts->list[i].seconds / t->n_profiled));
+    if (list)
+        json_object_set_new(json, "parts", list);
+    return json;
+}
+
+static void print_times(const conure_step_times *t, const conure_parts *parts, uint32_t n_parts)
+{
+    char bytes[32] = "";
+    const double sum = conure_parts_seconds(parts);
+    printf("  %-8s %7u %6u %10.3f %10.3f %10.3f %10.1f %14.0f", t->shape.offline ? "offline" : "step", t->shape.n_frames, t->shape.batch,
+           1e3 * t->s.p50, 1e3 * t->s.p95, 1e3 * t->s.p99, 1e3 * t->warm_up_s, t->shape.batch * t->shape.n_frames * 0.01 / t->s.p50);
+    printf("  %s\n", t->device_bytes ? conure_text_bytes(t->device_bytes, bytes) : "");
+    for (uint32_t i = 0; i < parts->n && i < n_parts; i++)
+        printf("           %10.4f ms %5.1f %%  %s\n", 1e3 * parts->list[i].seconds / t->n_profiled, 100 * parts->list[i].seconds / sum,
+               parts->list[i].name);
+    if (parts->n > n_parts && n_parts)
+        printf("           %10.4f ms in all %u parts, timed one by one\n", 1e3 * sum / t->n_profiled, parts->n);
 }
 
 static conure_status time_all(timing *t, const time_settings *s, json_t *results, conure_error *err)
@@ -284,22 +310,24 @@ static conure_status time_all(timing *t, const time_settings *s, json_t *results
     if (!s->json)
         printf("%s\n  %-8s %7s %6s %10s %10s %10s %10s %14s\n", t->engine->describe(t->self), "", "frames", "batch", "p50 ms",
                "p95 ms", "p99 ms", "first ms", "audio s / s");
+    if (s->n_parts && !t->engine->profile)
+        conure_say(CONURE_SAY_NOTE, "engine %s does not say what its parts take", t->engine->name);
     for (uint32_t i = 0; i < t->n_frames; i++)
         for (uint32_t j = 0; j < t->n_batches && status == CONURE_OK; j++) {
             conure_step_times times;
+            conure_parts parts = {0};
             const conure_step_shape shape = {.n_frames = t->frames[i], .batch = t->batches[j], .offline = !t->has_contract,
                                              .drop_first = t->drops[i]};
             conure_progress("timing %u frames, batch %u", shape.n_frames, shape.batch);
             status = conure_time_steps(&times, t->engine, t->self, &t->model->config, t->has_contract ? &t->contract : NULL, &shape,
-                                       (uint32_t)s->n_steps, &conure_interrupted, err);
+                                       (uint32_t)s->n_steps, s->n_parts ? &parts : NULL, &conure_interrupted, err);
             conure_progress_clear();
-            if (status != CONURE_OK)
-                break;
-            json_array_append_new(results, times_json(&times));
-            if (!s->json)
-                printf("  %-8s %7u %6u %10.3f %10.3f %10.3f %10.1f %14.0f\n", shape.offline ? "offline" : "step", shape.n_frames, shape.batch,
-                       1e3 * times.s.p50, 1e3 * times.s.p95, 1e3 * times.s.p99, 1e3 * times.warm_up_s,
-                       shape.batch * shape.n_frames * 0.01 / times.s.p50);
+            conure_parts_sort(&parts);
+            if (status == CONURE_OK)
+                json_array_append_new(results, times_json(&times, &parts));
+            if (status == CONURE_OK && !s->json)
+                print_times(&times, &parts, (uint32_t)s->n_parts);
+            conure_parts_free(&parts);
         }
     return status;
 }
@@ -350,6 +378,8 @@ static const conure_option time_options[] = {
     {.kind = CONURE_OPTION_COUNT, .name = "steps", .value = "N", .min = 1, .max = 100000, AT(n_steps), .help = "calls that are timed (default: 200)"},
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = 64, AT(n_threads),
      .help = "threads to compute with (default: the processors this process may use)"},
+    {.kind = CONURE_OPTION_COUNT, .name = "parts", .value = "N", .max = CONURE_PARTS_MAX, AT(n_parts),
+     .help = "print the N parts that take longest, of an engine that knows them (TensorRT: layers); JSON has all"},
     {.kind = CONURE_OPTION_FLAG, .name = "json", AT(json), .help = "print JSON"},
     {0},
 };

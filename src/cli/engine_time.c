@@ -7,7 +7,7 @@
 #include "base/system.h"
 #include "base/threads.h"
 
-enum { WARM_UP = 8 };
+enum { WARM_UP = 8, PROFILED = 10 };
 
 /* Streams that are stepped together, and what they read and write. */
 typedef struct crew {
@@ -57,8 +57,8 @@ static conure_status crew_open(crew *c, const conure_engine *engine, void *self,
 }
 
 conure_status conure_time_steps(conure_step_times *out, const conure_engine *engine, void *self, const conure_config *config,
-                                const conure_contract *contract, const conure_step_shape *shape, uint32_t n_steps, const volatile int *cancel,
-                                conure_error *err)
+                                const conure_contract *contract, const conure_step_shape *shape, uint32_t n_steps, conure_parts *parts,
+                                const volatile int *cancel, conure_error *err)
 {
     crew c = {0};
     double *times = conure_calloc(n_steps, sizeof *times);
@@ -78,6 +78,10 @@ conure_status conure_time_steps(conure_step_times *out, const conure_engine *eng
     }
     if (status == CONURE_OK)
         conure_stats_of(times, n_steps, &out->s);
+    if (status == CONURE_OK && engine->device_bytes)
+        status = engine->device_bytes(self, &out->device_bytes, err);
+    for (; parts && engine->profile && out->n_profiled < PROFILED && status == CONURE_OK; out->n_profiled++)
+        status = engine->profile(self, c.rows, shape->batch, conure_parts_add, parts, err);
     crew_close(&c, engine, self, shape->batch);
     free(times);
     return status;

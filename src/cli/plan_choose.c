@@ -143,5 +143,10 @@ conure_status conure_plans_choose(conure_plan_side out[CONURE_PLANS_OF_CONTRACT]
         out[i].b[0] = 1;
         out[i].b[1] = out[i].b[2] = w->batch_max;
     }
+    for (uint32_t i = 0; i < *n && w->fixed; i++) {
+        out[i].b[0] = out[i].b[1] = out[i].b[2];
+        if (!out[i].streaming)
+            out[i].t[0] = out[i].t[2];
+    }
     return status;
 }

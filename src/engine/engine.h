@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "conure.h"
 #include "encoder/step.h"
+#include "engine/parts.h"
 #include "model/model.h"
 
 typedef struct conure_engine_options {
@@ -40,6 +41,10 @@ typedef struct conure_engine {
 
     /* One step of n rows; each comes out as it would alone.  On failure no state has changed. */
     conure_status (*encode)(void *self, conure_encode_row *rows, uint32_t n, conure_error *err);
+    /* (optional) The same, slower, and what its parts took, by the names that the engine has for them. */
+    conure_status (*profile)(void *self, conure_encode_row *rows, uint32_t n, conure_part_fn fn, void *user, conure_error *err);
+    /* (optional) Bytes of the device's memory that this instance takes, as the device counts. */
+    conure_status (*device_bytes)(void *self, uint64_t *bytes, conure_error *err);
 
     conure_status (*state_open)(void *self, conure_state **out, const conure_cache_options *options,
                                 conure_error *err);

@@ -1,6 +1,7 @@
 target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/engine.c
     ${CMAKE_CURRENT_LIST_DIR}/native.c
+    ${CMAKE_CURRENT_LIST_DIR}/parts.c
     ${CMAKE_CURRENT_LIST_DIR}/snapshot.c
     ${CMAKE_CURRENT_LIST_DIR}/reference/attention.c
     ${CMAKE_CURRENT_LIST_DIR}/reference/decoder.c

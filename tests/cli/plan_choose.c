@@ -29,6 +29,28 @@ static void is(const conure_plan_side *s, uint32_t drop, uint32_t t_min, uint32_
     test_true(s->t[0] <= s->t[1] && s->t[1] <= s->t[2] && s->b[0] <= s->b[1] && s->b[1] <= s->b[2]);
 }
 
+/* One size of everything: the largest. */
+static void fixed_sizes(void)
+{
+    const conure_contract k = contract(NULL, false);
+    conure_plan_wish wish = {.contract = &k, .profile = "all", .precision = CONURE_PRECISION_F32, .frames_max = 700, .batch_max = 3, .fixed = true};
+    conure_plan_side s[2];
+    uint32_t n;
+    conure_error err = {""};
+    test_int(conure_plans_choose(s, &n, model, &wish, &err), CONURE_OK);
+    test_int(n, 2);
+    is(&s[1], 2, 57, 57);
+    test_int(s[1].b[0], 3);
+    test_int(s[1].b[2], 3);
+    wish.batch_max = 0;
+    test_int(conure_plans_choose(s, &n, model, &wish, &err), CONURE_OK);
+    test_int(s[1].b[0], 4); /* the contract's */
+    wish.contract = NULL;
+    test_int(conure_plans_choose(s, &n, model, &wish, &err), CONURE_OK);
+    is(&s[0], 0, 700, 700);
+    test_int(s[0].b[0], 1);
+}
+
 /* NeMo's schedule drops nothing of the first step and two of later ones: two graphs. */
 static void two_kinds(void)
 {
@@ -110,6 +132,7 @@ int main(void)
     test_begin("cli.plan_choose");
     test_int(conure_model_open(&model, TEST_DATA "/models/tiny-v3.nemo", NULL, &err), CONURE_OK);
     two_kinds();
+    fixed_sizes();
     one_kind();
     offline();
     another_model();

@@ -343,6 +343,65 @@ static void refusals(void)
     store(&s, "a-step");
 }
 
+/* The parts of a step, which moves the stream as any other. */
+static void profile(void *self)
+{
+    stream a = begin(&conure_engine_trt, self), b = begin(&conure_engine_trt, self);
+    conure_error err = {""};
+    conure_parts parts = {0};
+    uint64_t bytes = 0;
+    for (int k = 0; k < 3; k++) {
+        conure_encode_row row = row_of(&a, mel[0]);
+        test_int(conure_engine_trt.profile(self, &row, 1, conure_parts_add, &parts, &err), CONURE_OK);
+        a.k++;
+        test_int(step(&b, mel[0], &err), CONURE_OK);
+    }
+    test_true(same_caches(&a, &b));
+    test_int(parts.n, 2);
+    test_int(parts.list[0].n, 3);
+    test_near(parts.list[0].seconds, 6e-3, 1e-9);
+    test_near(conure_parts_seconds(&parts), 9e-3, 1e-9);
+    test_int(conure_engine_trt.device_bytes(self, &bytes, &err), CONURE_OK);
+    test_int(bytes, 4096);
+    conure_parts_free(&parts);
+    conure_engine_trt.state_close(self, &a.state);
+    conure_engine_trt.state_close(self, &b.state);
+}
+
+/* Plans of one size only, beside one for a single row: what is missing is made up, and what is there comes out as it does alone. */
+static void fixed(void)
+{
+    conure_plan_side s = side_of(true), whole = side_of(false), one = s;
+    const conure_engine_options options = {.precision = CONURE_PRECISION_F32, .mask = model->config.mask, .n_threads = 1};
+    void *self = NULL, *cpu = NULL;
+    conure_error err = {""};
+    s.b[0] = 4;
+    one.b[1] = one.b[2] = 1;
+    whole.t[0] = whole.t[1] = 900;
+    store(&s, "a-step");
+    store(&one, "a-step-one");
+    store(&whole, "b-offline");
+    trt_host_machine.no_graphs = false;
+    test_int(open_trt(&self, CONURE_PRECISION_F32, &err), CONURE_OK);
+    test_int(conure_engine_native_cpu.open(&cpu, model, &options, &err), CONURE_OK);
+    if (self && cpu) {
+        one_stream(self, cpu, true);
+        batches(self, cpu);
+        test_int(trt_host_machine.last_batch, 4);
+        snapshots(self);
+        test_int(trt_host_machine.last_batch, 1);
+        offline(self, cpu);
+    }
+    conure_engine_trt.close(&self);
+    unstore("a-step-one");
+    test_int(open_trt(&self, CONURE_PRECISION_F32, &err), CONURE_OK);
+    snapshots(self); /* a single row in a batch of four */
+    test_int(trt_host_machine.last_batch, 4);
+    conure_engine_trt.close(&self);
+    conure_engine_native_cpu.close(&cpu);
+    test_int(trt_host_machine.n_live, 0);
+}
+
 static void all(bool layer_first, uint32_t integer_bytes, bool graphs)
 {
     conure_plan_side s = side_of(true), whole = side_of(false);
@@ -361,6 +420,7 @@ static void all(bool layer_first, uint32_t integer_bytes, bool graphs)
         batches(self, cpu);
         failures(self);
         snapshots(self);
+        profile(self);
         offline(self, cpu);
         decoder(self, cpu);
     }
@@ -387,6 +447,7 @@ int main(void)
     all(true, 8, true);
     all(false, 8, false);
     refusals();
+    fixed();
     unstore("a-step");
     unstore("b-offline");
     rmdir(folder);

@@ -14,6 +14,7 @@ typedef struct trt_host {
     uint32_t integer_bytes;  /* 4 as in TensorRT 8, or 8 */
     bool no_graphs;          /* nothing can be recorded */
     int64_t fail_after;      /* runs until one fails; negative: none does */
+    uint32_t last_batch;     /* rows of the last run */
     uint32_t n_runs, n_records, n_replays, n_contexts, n_live; /* seen; live: memory and objects that are open */
 } trt_host;
 extern trt_host trt_host_machine;

@@ -158,6 +158,11 @@ static uint64_t trt_encode_bytes(const void *self, const uint32_t *mel_frames, u
     return floats * sizeof(float);
 }
 
+static conure_status trt_device_bytes(void *self, uint64_t *bytes, conure_error *err)
+{
+    return conure_trt_memory(((conure_trt_engine *)self)->trt, bytes, err);
+}
+
 /* ---- the decoder, on the host ----------------------------------------------------------------- */
 
 static conure_status trt_project(void *self, const float *encoder, uint32_t n, float *out, conure_error *err)
@@ -183,6 +188,8 @@ const conure_engine conure_engine_trt = {
     .describe = trt_describe,
     .encode_bytes = trt_encode_bytes,
     .encode = conure_trt_encode,
+    .profile = conure_trt_encode_profiled,
+    .device_bytes = trt_device_bytes,
     .state_open = conure_trt_state_open,
     .state_close = conure_trt_state_close,
     .state_reset = conure_trt_state_reset,

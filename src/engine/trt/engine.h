@@ -44,6 +44,8 @@ typedef struct conure_trt_engine {
     conure_trt_slot slots[CONURE_TRT_SLOTS];
     uint64_t n_serials, n_used;
     bool said_no_graphs; /* once is enough */
+    conure_part_fn part; /* while a step is profiled, else NULL */
+    void *part_user;
     char folder[PATH_MAX];
     char precision[16];
     char description[320];
@@ -70,6 +72,7 @@ struct conure_state {
 
 /* step.c */
 conure_status conure_trt_encode(void *self, conure_encode_row *rows, uint32_t n, conure_error *err);
+conure_status conure_trt_encode_profiled(void *self, conure_encode_row *rows, uint32_t n, conure_part_fn fn, void *user, conure_error *err);
 void conure_trt_slots_close(conure_trt_engine *e);
 /* The longest offline slice that a plan takes; 0: there is no offline plan. */
 uint32_t conure_trt_offline_max(const conure_trt_engine *e);

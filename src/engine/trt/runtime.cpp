@@ -523,6 +523,34 @@ extern "C" conure_status conure_trt_run(conure_trt_context *c, const conure_trt_
     return c->context->enqueueV3(c->trt->gpu.stream) ? CONURE_OK : trt_failed(c->trt, "a step did not start", err);
 }
 
+namespace {
+
+class Profiler : public nvinfer1::IProfiler {
+public:
+    Profiler(conure_part_fn fn, void *user) : fn_(fn), user_(user) {}
+    void reportLayerTime(char const *name, float ms) noexcept override { fn_(user_, name, 1e-3 * static_cast<double>(ms)); }
+
+private:
+    conure_part_fn fn_;
+    void *user_;
+};
+
+} // namespace
+
+extern "C" conure_status conure_trt_profile(conure_trt_context *c, const conure_trt_tensor *tensors, uint32_t n, conure_part_fn fn, void *user,
+                                            conure_error *err)
+{
+    Profiler profiler(fn, user);
+    Current current(c->trt);
+    const conure_status status = bind(c, tensors, n, err);
+    if (status != CONURE_OK)
+        return status;
+    c->context->setProfiler(&profiler);
+    const bool ran = c->context->enqueueV3(c->trt->gpu.stream); /* waits, and reports, as long as there is a profiler */
+    c->context->setProfiler(nullptr);
+    return ran ? CONURE_OK : trt_failed(c->trt, "a step did not start", err);
+}
+
 extern "C" conure_status conure_trt_record(conure_trt_context *c, const conure_trt_tensor *tensors, uint32_t n, conure_trt_graph **out,
                                            conure_error *err)
 {

@@ -7,6 +7,7 @@
 #define CONURE_ENGINE_TRT_RUNTIME_H
 
 #include "base/error.h"
+#include "engine/parts.h"
 
 typedef struct conure_trt conure_trt;                 /* libraries, a GPU, a stream */
 typedef struct conure_trt_plan conure_trt_plan;       /* a plan on the GPU */
@@ -100,6 +101,9 @@ conure_status conure_trt_record(conure_trt_context *context, const conure_trt_te
                                 conure_error *err);
 conure_status conure_trt_replay(conure_trt_graph *graph, conure_error *err);
 void conure_trt_graph_free(conure_trt_graph **graph); /* NULL-safe */
+/* conure_trt_run(), waiting for each layer of the plan to time it; what TensorRT fused is one layer. */
+conure_status conure_trt_profile(conure_trt_context *context, const conure_trt_tensor *tensors, uint32_t n, conure_part_fn fn, void *user,
+                                 conure_error *err);
 
 /* ---- memory ----------------------------------------------------------------------------------- */
 

@@ -42,15 +42,27 @@ static bool of_kind(const conure_plan_side *s, const conure_encode_row *row)
     return !row->state || same_caches(&s->caches, &row->state->options);
 }
 
-/* The plan with the narrowest range that takes the row. */
-static conure_trt_ready *plan_for(conure_trt_engine *e, const conure_encode_row *row)
+/* Of two plans that take a row of a call with n of them: the narrower range of frames, then the batch that n fit into with the least left
+ * over, or the largest. */
+static bool suits_better(const conure_plan_side *a, const conure_plan_side *b, uint32_t n)
+{
+    const uint32_t range_a = a->t[2] - a->t[0], range_b = b->t[2] - b->t[0];
+    const bool fits_a = a->b[2] >= n, fits_b = b->b[2] >= n;
+    if (range_a != range_b)
+        return range_a < range_b;
+    if (fits_a != fits_b)
+        return fits_a;
+    return fits_a ? a->b[2] < b->b[2] : a->b[2] > b->b[2];
+}
+
+static conure_trt_ready *plan_for(conure_trt_engine *e, const conure_encode_row *row, uint32_t n)
 {
     conure_trt_ready *best = NULL;
     for (uint32_t i = 0; i < e->n_ready; i++) {
         const conure_plan_side *s = &e->ready[i].found.side;
         if (!of_kind(s, row) || row->n_frames > s->t[2] || (s->streaming && row->n_frames < s->t[0]))
             continue;
-        if (!best || s->t[2] - s->t[0] < best->found.side.t[2] - best->found.side.t[0])
+        if (!best || suits_better(s, &best->found.side, n))
             best = &e->ready[i];
     }
     return best;
@@ -182,8 +194,11 @@ static conure_status slot_fill(conure_trt_engine *e, conure_trt_slot *s, conure_
     CONURE_TRT_TRY(take(e, true, &s->host_encoder, encoder, err));
     CONURE_TRT_TRY(take(e, true, &s->host_integers, integers, err));
     for (int i = 0; i < 2 && side->streaming && s->batch > 1; i++) {
-        CONURE_TRT_TRY(take(e, false, &s->channel[i], s->batch * conure_trt_channel_floats(e, &side->caches), err));
-        CONURE_TRT_TRY(take(e, false, &s->time[i], s->batch * conure_trt_time_floats(e), err));
+        const size_t channel = s->batch * conure_trt_channel_floats(e, &side->caches), time = s->batch * conure_trt_time_floats(e);
+        CONURE_TRT_TRY(take(e, false, &s->channel[i], channel, err));
+        CONURE_TRT_TRY(take(e, false, &s->time[i], time, err));
+        CONURE_TRT_TRY(conure_trt_zero(e->trt, s->channel[i], channel * sizeof(float), err)); /* of rows that are made up */
+        CONURE_TRT_TRY(conure_trt_zero(e->trt, s->time[i], time * sizeof(float), err));
     }
     return CONURE_OK;
 }
@@ -238,7 +253,7 @@ static void *integer_address(const conure_trt_slot *s, int which)
 
 /* ---- one run ---------------------------------------------------------------------------------- */
 
-/* Rows of a call that go into one run. */
+/* Rows of a call that go into one run; the plan may want more than there are, which are silence. */
 typedef struct group {
     conure_trt_engine *e;
     conure_trt_slot *slot;
@@ -267,7 +282,12 @@ static conure_status send(const group *g, conure_error *err)
         put_integer(s, LENGTH, i, row->n_valid);
         put_integer(s, CACHE_LENGTH_IN, i, row->state ? row->state->length : 0);
     }
-    CONURE_TRT_TRY(conure_trt_copy(g->e->trt, s->features, s->host_features, g->n * image * sizeof(float), err));
+    memset(s->host_features + g->n * image, 0, (s->batch - g->n) * image * sizeof(float));
+    for (uint32_t i = g->n; i < s->batch; i++) {
+        put_integer(s, LENGTH, i, s->n_frames);
+        put_integer(s, CACHE_LENGTH_IN, i, 0);
+    }
+    CONURE_TRT_TRY(conure_trt_copy(g->e->trt, s->features, s->host_features, s->batch * image * sizeof(float), err));
     return conure_trt_copy(g->e->trt, s->integers, s->host_integers, 2 * (size_t)s->batch * s->ready->integer_bytes, err);
 }
 
@@ -327,6 +347,8 @@ static conure_status launch(const group *g, conure_error *err)
     conure_trt_graph **graph = state ? &state->graphs[state->current] : &s->graph;
     conure_trt_tensor list[CONURE_PLAN_TENSORS];
     const uint32_t n = bind(g, list);
+    if (g->e->part)
+        return conure_trt_profile(s->context, list, n, g->e->part, g->e->part_user, err);
     if (state && state->serials[state->current] != s->serial)
         conure_trt_graph_free(graph);
     if (!*graph && s->has_run && !s->no_graphs) {
@@ -410,21 +432,18 @@ static uint32_t padded(const conure_plan_side *s, uint32_t n_frames)
 static conure_status run_from(conure_trt_engine *e, conure_encode_row *rows, uint32_t n, uint32_t first, bool *done, conure_encode_row **list,
                               conure_error *err)
 {
-    conure_trt_ready *ready = plan_for(e, &rows[first]);
+    conure_trt_ready *ready = plan_for(e, &rows[first], n);
     if (!ready)
         return no_plan(e, first, &rows[first], err);
     const conure_plan_side *side = &ready->found.side;
     const uint32_t n_frames = padded(side, rows[first].n_frames);
     group g = {.e = e, .rows = list};
     for (uint32_t i = first; i < n && g.n < side->b[2]; i++)
-        if (!done[i] && plan_for(e, &rows[i]) == ready && padded(side, rows[i].n_frames) == n_frames) {
+        if (!done[i] && plan_for(e, &rows[i], n) == ready && padded(side, rows[i].n_frames) == n_frames) {
             list[g.n++] = &rows[i];
             done[i] = true;
         }
-    if (g.n < side->b[0])
-        return conure_fail(err, CONURE_LIMIT, "the plan takes batches of %u rows and more, here are %u that can go together: build one with a batch "
-                           "of 1", side->b[0], g.n);
-    CONURE_TRT_TRY(slot_for(e, ready, n_frames, g.n, &g.slot, err));
+    CONURE_TRT_TRY(slot_for(e, ready, n_frames, g.n < side->b[0] ? side->b[0] : g.n, &g.slot, err));
     return run_group(&g, err);
 }
 
@@ -473,5 +492,15 @@ conure_status conure_trt_encode(void *self, conure_encode_row *rows, uint32_t n,
             if (status == CONURE_OK)
                 commit(rows[i].state);
         }
+    return status;
+}
+
+conure_status conure_trt_encode_profiled(void *self, conure_encode_row *rows, uint32_t n, conure_part_fn fn, void *user, conure_error *err)
+{
+    conure_trt_engine *e = self;
+    e->part = fn;
+    e->part_user = user;
+    const conure_status status = conure_trt_encode(e, rows, n, err);
+    e->part = NULL;
     return status;
 }
