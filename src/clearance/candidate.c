@@ -54,6 +54,23 @@ conure_status conure_candidate_step(conure_candidate *c, conure_chunk *chunk, co
     return status == CONURE_OK ? c->step(c, chunk, err) : status;
 }
 
+bool conure_candidate_holds_state(const conure_candidate *c)
+{
+    return c->held_step != NULL;
+}
+
+conure_status conure_candidate_held_step(conure_candidate *c, const conure_chunk *chunk, bool begins, conure_parts *parts, double *seconds,
+                                         conure_error *err)
+{
+    assert(c->held_step);
+    return conure_cancelled(c->cancel) ? conure_fail(err, CONURE_CANCELLED, "cancelled") : c->held_step(c, chunk, begins, parts, seconds, err);
+}
+
+uint64_t conure_candidate_device_bytes(conure_candidate *c)
+{
+    return c->device_bytes ? c->device_bytes(c) : 0;
+}
+
 conure_status conure_candidate_step_batch(conure_candidate *c, conure_chunk *const *chunks, uint32_t n, conure_error *err)
 {
     assert(n >= 1 && n <= CONURE_CANDIDATE_ROWS);

@@ -39,8 +39,20 @@ conure_status conure_candidate_step(conure_candidate *candidate, conure_chunk *c
 #define CONURE_CANDIDATE_ROWS 8
 conure_status conure_candidate_step_batch(conure_candidate *candidate, conure_chunk *const *chunks, uint32_t n, conure_error *err);
 
+/* One step of a stream whose state stays with the engine, as when it is deployed: what a step takes there.  begins: of a new stream; the
+ * chunk's own state is not looked at and nothing comes out but *seconds of the engine's call, or, where parts is given, what its parts take,
+ * of an engine that says (UNSUPPORTED: of none).  Steps of the other kind end such a stream. */
+bool conure_candidate_holds_state(const conure_candidate *candidate); /* false: this cannot be asked of it */
+conure_status conure_candidate_held_step(conure_candidate *candidate, const conure_chunk *chunk, bool begins, conure_parts *parts, double *seconds,
+                                         conure_error *err);
+/* Bytes of the device's memory in use; 0 where there is none. */
+uint64_t conure_candidate_device_bytes(conure_candidate *candidate);
+
 /* What the two kinds fill. */
 struct conure_candidate {
+    conure_status (*held_step)(conure_candidate *self, const conure_chunk *chunk, bool begins, conure_parts *parts, double *seconds,
+                               conure_error *err);       /* (optional) */
+    uint64_t (*device_bytes)(conure_candidate *self);     /* (optional) */
     conure_status (*step)(conure_candidate *self, conure_chunk *chunk, conure_error *err);
     conure_status (*step_batch)(conure_candidate *self, conure_chunk *const *chunks, uint32_t n, conure_error *err); /* (optional) */
     void (*close)(conure_candidate *self); /* frees it */

@@ -2,6 +2,7 @@
 #include "clearance/candidate.h"
 
 #include "base/memory.h"
+#include "base/system.h"
 #include "base/threads.h"
 #include "model/load.h"
 
@@ -76,15 +77,14 @@ static void turn(float *to, const float *from, size_t rows, size_t cols)
             to[j * rows + i] = from[i * cols + j];
 }
 
-static conure_status set_row(engine_candidate *c, uint32_t i, const conure_chunk *chunk, conure_encode_row *row, conure_error *err)
+/* All of a row but its state. */
+static conure_status set_features(engine_candidate *c, uint32_t i, const conure_chunk *chunk, conure_encode_row *row, conure_error *err)
 {
     const conure_contract *k = c->base.contract;
     if (chunk->n_frames > c->frames_cap || chunk->length < 0 || chunk->length > chunk->n_frames)
         return conure_fail(err, CONURE_BAD_ARG, "chunk %llu: %lld valid of %u frames, at most %u are possible", (unsigned long long)chunk->index,
                            (long long)chunk->length, chunk->n_frames, c->frames_cap);
-    conure_status status = open_row(c, i, err);
-    if (status == CONURE_OK)
-        status = set_state(c, i, chunk, err);
+    const conure_status status = open_row(c, i, err);
     if (status != CONURE_OK)
         return status;
     turn(c->mel[i], chunk->features, k->mel_bins, chunk->n_frames);
@@ -92,6 +92,12 @@ static conure_status set_row(engine_candidate *c, uint32_t i, const conure_chunk
                                .drop_first = k->streaming.drop_extra[chunk->step > 0], .state = c->states[i], .out = c->out[i],
                                .n_out_cap = c->rows_cap};
     return CONURE_OK;
+}
+
+static conure_status set_row(engine_candidate *c, uint32_t i, const conure_chunk *chunk, conure_encode_row *row, conure_error *err)
+{
+    const conure_status status = set_features(c, i, chunk, row, err);
+    return status == CONURE_OK ? set_state(c, i, chunk, err) : status;
 }
 
 static conure_status take_row(engine_candidate *c, uint32_t i, conure_chunk *chunk, const conure_encode_row *row, conure_error *err)
@@ -129,6 +135,32 @@ static conure_status engine_step_batch(conure_candidate *base, conure_chunk *con
 static conure_status engine_step(conure_candidate *base, conure_chunk *chunk, conure_error *err)
 {
     return engine_step_batch(base, &chunk, 1, err);
+}
+
+static conure_status engine_held_step(conure_candidate *base, const conure_chunk *chunk, bool begins, conure_parts *parts, double *seconds,
+                                      conure_error *err)
+{
+    engine_candidate *c = (engine_candidate *)base;
+    conure_encode_row row;
+    conure_status status = set_features(c, 0, chunk, &row, err);
+    c->holds_given = false;
+    if (status == CONURE_OK && parts && !c->engine->profile)
+        status = conure_fail(err, CONURE_UNSUPPORTED, "%.200s does not say what the parts of a step take", base->description);
+    if (status != CONURE_OK)
+        return status;
+    if (begins)
+        c->engine->state_reset(c->self, c->states[0]);
+    const double start_s = conure_now_s();
+    status = parts ? c->engine->profile(c->self, &row, 1, conure_parts_add, parts, err) : c->engine->encode(c->self, &row, 1, err);
+    *seconds = conure_now_s() - start_s;
+    return status;
+}
+
+static uint64_t engine_device_bytes(conure_candidate *base)
+{
+    const engine_candidate *c = (const engine_candidate *)base;
+    uint64_t bytes = 0;
+    return c->engine->device_bytes && c->engine->device_bytes(c->self, &bytes, NULL) == CONURE_OK ? bytes : 0;
 }
 
 static conure_status open_parts(engine_candidate *c, const char *words, const conure_model *model, const conure_candidate_options *o,
@@ -172,7 +204,8 @@ conure_status conure_candidate_engine_open(conure_candidate **out, const char *s
     *out = NULL;
     if (!c)
         return conure_fail_memory(err, "a candidate", sizeof *c);
-    c->base = (conure_candidate){.step = engine_step, .step_batch = engine_step_batch, .close = engine_close, .contract = contract,
+    c->base = (conure_candidate){.step = engine_step, .step_batch = engine_step_batch, .held_step = engine_held_step,
+                                 .device_bytes = engine_device_bytes, .close = engine_close, .contract = contract,
                                  .cancel = options->cancel};
     const conure_status status = open_parts(c, spec, model, options, err);
     if (status == CONURE_OK)

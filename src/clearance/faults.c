@@ -187,6 +187,18 @@ void conure_faulty_hand_over(void *user, conure_chunk *next)
     }
 }
 
+/* For its time alone, which no fault of these changes. */
+static conure_status faulty_held_step(conure_candidate *base, const conure_chunk *chunk, bool begins, conure_parts *parts, double *seconds,
+                                      conure_error *err)
+{
+    return conure_candidate_held_step(((faulty *)base)->honest, chunk, begins, parts, seconds, err);
+}
+
+static uint64_t faulty_device_bytes(conure_candidate *base)
+{
+    return conure_candidate_device_bytes(((faulty *)base)->honest);
+}
+
 conure_status conure_faulty_open(conure_candidate **out, conure_candidate *honest, conure_fault fault, void (*inject_fn)(bool on),
                                  conure_error *err)
 {
@@ -197,6 +209,8 @@ conure_status conure_faulty_open(conure_candidate **out, conure_candidate *hones
     f->base = *honest;
     f->base.step = faulty_step;
     f->base.step_batch = honest->step_batch ? faulty_batch : NULL;
+    f->base.held_step = honest->held_step ? faulty_held_step : NULL;
+    f->base.device_bytes = faulty_device_bytes;
     f->base.close = faulty_close;
     f->honest = honest;
     f->fault = fault;

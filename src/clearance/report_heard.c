@@ -46,6 +46,32 @@ static void plot_steps(report_page *p, const json_t *stage, const double *sorted
     free(share);
 }
 
+/* What the layers took, of an engine that says. */
+static void parts(report_page *p, const json_t *list)
+{
+    static const char *const columns[] = {"Part of a step", "Seconds", "Share of all, %"};
+    static const report_table table = {.caption = "What its parts take, timed one by one", .columns = columns, .n_columns = 3};
+    const json_t *longest = json_object_get(list, "longest");
+    const double all = report_number_at(list, "seconds");
+    const size_t n = json_array_size(longest);
+    double shown = 0;
+    if (n == 0)
+        return;
+    report_open_table(p, &table);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *part = json_array_get(longest, i);
+        const double seconds = report_number_at(part, "seconds");
+        report_cell(p, REPORT_CODE, report_text_at(part, "name"));
+        report_cell_number(p, seconds);
+        report_cell_number(p, 100 * seconds / all);
+        shown += seconds;
+    }
+    report_cell(p, REPORT_HEAD, report_line(p, "the other %.0f of %.0f", report_number_at(list, "number") - (double)n, report_number_at(list, "number")));
+    report_cell_number(p, all - shown);
+    report_cell_number(p, 100 * (all - shown) / all);
+    report_close_table(p);
+}
+
 static void latency(report_page *p)
 {
     static const char *const columns[] = {"Of the steps", "Value"};
@@ -60,6 +86,7 @@ static void latency(report_page *p)
     for (size_t i = 0; i < n; i++)
         if (isfinite(sorted[i]))
             sorted[finite++] = sorted[i];
+    const char *state = report_text_at(stage, "state");
     if (finite > 0) {
         qsort(sorted, finite, sizeof *sorted, by_size);
         for (size_t i = 0; i < finite; i++)
@@ -72,7 +99,12 @@ static void latency(report_page *p)
             fact_number(p, asked[i].what, conure_judge_percentile(seconds, asked[i].share));
         fact_number(p, "Audio that a step brings, seconds", report_number_at(stage, "step_s"));
         fact_number(p, "Steps in a second", sum > 0 ? (double)finite / sum : NAN);
+        if (json_object_get(stage, "device_bytes"))
+            fact_number(p, "Memory in use on the device, MiB", report_number_at(stage, "device_bytes") / 1048576);
         report_close_table(p);
+        if (state && strcmp(state, "held") == 0)
+            p->format->paragraph(p, "The state stayed with the engine, as when it is deployed: features go in and the encoder's output comes out.");
+        parts(p, json_object_get(stage, "parts"));
     }
     free(sorted);
 }

@@ -40,6 +40,7 @@ add_library(conure_clearance STATIC
     ${CMAKE_CURRENT_LIST_DIR}/self_test.c
     ${CMAKE_CURRENT_LIST_DIR}/serve.c
     ${CMAKE_CURRENT_LIST_DIR}/stage_inputs.c
+    ${CMAKE_CURRENT_LIST_DIR}/stage_latency.c
     ${CMAKE_CURRENT_LIST_DIR}/stage_parity.c
     ${CMAKE_CURRENT_LIST_DIR}/stage_reference.c
     ${CMAKE_CURRENT_LIST_DIR}/stage_steps.c

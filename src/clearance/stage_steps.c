@@ -1,5 +1,4 @@
-/* stage_steps.c - the stages contract, noise, batch and latency: steps of the candidate by themselves, beside float64, together, and by
- * the clock. */
+/* stage_steps.c - the stages contract, noise and batch: steps of the candidate by themselves, beside float64, and together. */
 #include "clearance/stages.h"
 
 #include "base/error.h"
@@ -14,8 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOP_S 0.01 /* of every model that is loaded */
-enum { BATCH_ROWS = 3, BATCH_STEPS = 3, WARM_UP = 3 };
+enum { BATCH_ROWS = 3, BATCH_STEPS = 3 };
 
 /* ---- contract --------------------------------------------------------------------------------- */
 
@@ -329,42 +327,5 @@ conure_status conure_stage_batch(json_t *out, const conure_clearing *c, conure_e
     conure_chunk_close(&b.alone);
     conure_candidate_close(&b.candidate);
     conure_candidate_close(&b.honest);
-    return status;
-}
-
-/* ---- latency ---------------------------------------------------------------------------------- */
-
-conure_status conure_stage_latency(json_t *out, const conure_clearing *c, conure_error *err)
-{
-    conure_candidate *candidate = NULL, *honest = NULL;
-    conure_chunk chunk = {0};
-    conure_feed feed = {.seed = c->seed, .n_chunks = c->n_latency + WARM_UP, .n_frames = c->n_frames};
-    json_t *seconds = json_array();
-    conure_status status = conure_feed_check(&feed, c->contract, err);
-    if (status == CONURE_OK)
-        status = conure_clearing_candidate(&candidate, &honest, c, err);
-    if (status == CONURE_OK)
-        status = conure_chunk_open(&chunk, c->contract, err);
-    for (uint64_t k = 0; k < feed.n_chunks && status == CONURE_OK; k++) {
-        if (k == 0)
-            conure_chunk_zero_state(&chunk);
-        else
-            conure_chunk_carry_state(&chunk, &chunk);
-        conure_feed_chunk(&feed, k, &chunk);
-        const double start_s = conure_now_s();
-        status = conure_candidate_step(candidate, &chunk, err);
-        if (status == CONURE_OK && k >= WARM_UP)
-            json_array_append_new(seconds, json_real(conure_now_s() - start_s));
-        if (status == CONURE_OK && !conure_clearing_show(c, "latency", k + 1, feed.n_chunks))
-            status = conure_fail(err, CONURE_CANCELLED, "cancelled");
-    }
-    json_object_set_new(out, "seconds", seconds);
-    json_object_set_new(out, "warm_up", json_integer(WARM_UP));
-    json_object_set_new(out, "batch", json_integer(1));
-    json_object_set_new(out, "step_s", json_real(c->contract->streaming.shift_frames[1] * HOP_S));
-    json_object_set_new(out, "limits", json_pack("{s:n, s:n, s:o}", "p50_s", "p95_s", "p99_s", conure_evidence_number(c->latency_p99_s)));
-    conure_chunk_close(&chunk);
-    conure_candidate_close(&candidate);
-    conure_candidate_close(&honest);
     return status;
 }

@@ -71,10 +71,10 @@ conure_status conure_clear_stage(json_t **out, conure_stage stage, const conure_
 json_t *conure_stage_inputs(const conure_clearing *clearing, conure_error *err);     /* stage_inputs.c */
 conure_status conure_stage_reference(json_t *out, const conure_clearing *clearing, conure_error *err); /* stage_reference.c */
 conure_status conure_stage_parity(json_t *out, conure_stage stage, const conure_clearing *clearing, conure_error *err); /* stage_parity.c */
-conure_status conure_stage_contract(json_t *out, const conure_clearing *clearing, conure_error *err); /* stage_steps.c, as the next three */
+conure_status conure_stage_contract(json_t *out, const conure_clearing *clearing, conure_error *err); /* stage_steps.c, as the next two */
 conure_status conure_stage_noise(json_t *out, const conure_clearing *clearing, conure_error *err);
 conure_status conure_stage_batch(json_t *out, const conure_clearing *clearing, conure_error *err);
-conure_status conure_stage_latency(json_t *out, const conure_clearing *clearing, conure_error *err);
+conure_status conure_stage_latency(json_t *out, const conure_clearing *clearing, conure_error *err); /* stage_latency.c */
 conure_status conure_stage_self_test(json_t *out, const conure_clearing *clearing, conure_error *err); /* self_test.c */
 
 /* The candidate with the fault of the clearing; *honest is what is under it and is to be closed after it. */

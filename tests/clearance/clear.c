@@ -58,6 +58,15 @@ static void gate_is(const json_t *evidence, conure_gate gate, const char *verdic
     json_decref(report);
 }
 
+/* An engine of this build keeps its state while it is timed; this one does not say what its parts take. */
+static void times_are_of_held_states(const json_t *evidence)
+{
+    const json_t *latency = json_object_get(json_object_get(evidence, "stages"), "latency");
+    test_text(json_string_value(json_object_get(latency, "state")), "held");
+    test_int(json_array_size(json_object_get(latency, "seconds")), 10);
+    test_true(json_object_get(latency, "parts") == NULL && json_object_get(latency, "device_bytes") == NULL);
+}
+
 static void verdict_is(const json_t *evidence, const char *verdict, int code)
 {
     json_t *report = judge(evidence);
@@ -202,6 +211,7 @@ int main(void)
     small_open(&s, true);
     const conure_clearing c = clearing_of(&s, "cpu:f32@isa=c");
     json_t *evidence = measure(&c, TENSORS);
+    times_are_of_held_states(evidence);
     excuse_others(evidence);
     honest(evidence);
     changed(evidence);

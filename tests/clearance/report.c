@@ -364,6 +364,31 @@ static void large(void)
     json_decref(evidence);
 }
 
+/* What a step's parts took, with what is not listed; a report that has none, or nonsense, has no such table. */
+static void parts_of_a_step(void)
+{
+    json_t *evidence = sample();
+    conure_buffer page = render(conure_report_markdown, evidence);
+    test_contains(page.data, "layers.0/ff1/linear1");
+    test_contains(page.data, "the other 410 of 412");
+    test_contains(page.data, "3072");
+    conure_buffer_free(&page);
+    page = render(conure_report_html, evidence);
+    test_contains(page.data, "&lt;norm&gt;");
+    conure_buffer_free(&page);
+    json_object_set_new(stage_of(evidence, "latency"), "parts", json_pack("{s:s, s:[i, s, {s:i}]}", "seconds", "x", "longest", 1, "y", "name", 3));
+    json_object_set_new(stage_of(evidence, "latency"), "state", json_integer(1));
+    for (int i = 0; i < 2; i++) {
+        page = render(renderers[i], evidence);
+        conure_buffer_free(&page);
+    }
+    json_object_del(stage_of(evidence, "latency"), "parts");
+    page = render(conure_report_markdown, evidence);
+    test_true(!strstr(page.data, "Part of a step"));
+    conure_buffer_free(&page);
+    json_decref(evidence);
+}
+
 /* ---- for readers ------------------------------------------------------------------------------ */
 
 static void write_file(const char *folder, const char *name, const char *ending, conure_buffer *content)
@@ -427,5 +452,6 @@ int main(int argc, char **argv)
     broken();
     cut_within_a_character();
     large();
+    parts_of_a_step();
     return test_end();
 }
