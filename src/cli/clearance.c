@@ -92,11 +92,6 @@ conure_status conure_clearance_write(const json_t *json, bool print, const char 
 
 int conure_clearance_fail(conure_status status, const conure_error *err)
 {
-    conure_progress_clear();
-    if (status == CONURE_CANCELLED) {
-        conure_say(CONURE_SAY_PLAIN, "conure: interrupted");
-        return CONURE_EXIT_INTERRUPTED;
-    }
-    conure_say(CONURE_SAY_ERROR, "%s", err->text[0] ? err->text : conure_status_text(status));
-    return CONURE_EXIT_USAGE;
+    const int code = conure_command_fail(status, err);
+    return code == CONURE_EXIT_INTERRUPTED ? code : CONURE_EXIT_USAGE;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/threads.h"
+#include "cli/clearance.h"
 #include "cli/command.h"
 #include "cli/contract_print.h"
 #include "cli/models.h"
@@ -11,15 +12,10 @@
 #include "model/random.h"
 
 /* 0: kept, 1: not kept or not valid, 2: could not be judged.  What could not run must never look like a verdict. */
+/* A file that breaks the rules is an answer; anything else is none. */
 static int fail(conure_status status, const conure_error *err)
 {
-    conure_progress_clear();
-    if (status == CONURE_CANCELLED) {
-        conure_say(CONURE_SAY_PLAIN, "conure: interrupted");
-        return CONURE_EXIT_INTERRUPTED;
-    }
-    conure_say(CONURE_SAY_ERROR, "%s", err->text[0] ? err->text : conure_status_text(status));
-    return status == CONURE_BAD_FILE ? CONURE_EXIT_SOME : CONURE_EXIT_USAGE;
+    return status == CONURE_BAD_FILE ? conure_command_fail(status, err) : conure_clearance_fail(status, err);
 }
 
 /* ---- derive ----------------------------------------------------------------------------------- */

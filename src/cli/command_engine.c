@@ -15,17 +15,6 @@
 #include "cli/plan_build.h"
 #endif
 
-static int fail(conure_status status, const conure_error *err)
-{
-    conure_progress_clear();
-    if (status == CONURE_CANCELLED) {
-        conure_say(CONURE_SAY_PLAIN, "conure: interrupted");
-        return CONURE_EXIT_INTERRUPTED;
-    }
-    conure_say(CONURE_SAY_ERROR, "%s", err->text[0] ? err->text : conure_status_text(status));
-    return status == CONURE_BAD_ARG ? CONURE_EXIT_USAGE : CONURE_EXIT_CANNOT;
-}
-
 /* ---- build ------------------------------------------------------------------------------------ */
 
 #ifdef CONURE_HAVE_PLANS
@@ -101,7 +90,7 @@ static int run_build(const void *settings, int n, char *const *arguments)
         print_made(&made[i]);
     free(made);
     conure_model_close(&model);
-    return status == CONURE_OK ? CONURE_EXIT_GOOD : fail(status, &err);
+    return status == CONURE_OK ? CONURE_EXIT_GOOD : conure_command_fail(status, &err);
 }
 
 #define AT(member) .offset = offsetof(build_settings, member)
@@ -172,7 +161,7 @@ static int run_list(const void *settings, int n, char *const *arguments)
     if (status == CONURE_OK)
         status = conure_plan_list(&list, &n_plans, folder, &log, &err);
     if (status != CONURE_OK)
-        return fail(status, &err);
+        return conure_command_fail(status, &err);
     for (uint32_t i = 0; i < n_plans; i++) {
         const conure_plan_side *s = &list[i].side;
         printf("%s.plan\n  %s (%.12s), %s, mask %s, %s T %u..%u B %u..%u", list[i].path, s->model, s->model_sha256, s->precision,
@@ -360,7 +349,7 @@ static int run_time(const void *settings, int n, char *const *arguments)
         conure_model_close(&t->model);
     json_decref(results);
     free(t);
-    return status == CONURE_OK ? CONURE_EXIT_GOOD : fail(status, &err);
+    return status == CONURE_OK ? CONURE_EXIT_GOOD : conure_command_fail(status, &err);
 }
 
 #define AT(member) .offset = offsetof(time_settings, member)

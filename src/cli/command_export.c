@@ -39,19 +39,6 @@ static void onnx_defaults(void *settings)
     s->opset = 17;
 }
 
-static int fail(conure_status status, const conure_error *err)
-{
-    conure_progress_clear();
-    if (status == CONURE_CANCELLED) {
-        conure_say(CONURE_SAY_PLAIN, "conure: interrupted");
-        return CONURE_EXIT_INTERRUPTED;
-    }
-    conure_say(CONURE_SAY_ERROR, "%s", err->text[0] ? err->text : conure_status_text(status));
-    if (status == CONURE_BAD_ARG)
-        return CONURE_EXIT_USAGE;
-    return status == CONURE_BAD_FILE ? CONURE_EXIT_SOME : CONURE_EXIT_CANNOT;
-}
-
 /* "encoder,decoder" to bits. */
 static conure_status parse_graphs(const char *text, uint32_t *out, conure_error *err)
 {
@@ -171,7 +158,7 @@ static int run_onnx(const void *settings, int n, char *const *arguments)
     if (report.n_wide)
         conure_say(CONURE_SAY_NOTE, "%u part%s of the encoder (subsampling, layers) stay float32: values there come near to what float16 holds",
                    report.n_wide, report.n_wide == 1 ? "" : "s");
-    return status == CONURE_OK ? CONURE_EXIT_GOOD : fail(status, &err);
+    return status == CONURE_OK ? CONURE_EXIT_GOOD : conure_command_fail(status, &err);
 }
 
 #define AT(member) .offset = offsetof(onnx_settings, member)

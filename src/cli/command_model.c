@@ -15,19 +15,6 @@
 static const char *const format_names[] = {"", "nemo", "huggingface", "conure", "graphs"};
 static const char *const mask_names[] = {"", "nemo", "exact"};
 
-static int fail(conure_status status, const conure_error *err)
-{
-    conure_progress_clear();
-    if (status == CONURE_CANCELLED) {
-        conure_say(CONURE_SAY_PLAIN, "conure: interrupted");
-        return CONURE_EXIT_INTERRUPTED;
-    }
-    conure_say(CONURE_SAY_ERROR, "%s", err->text[0] ? err->text : conure_status_text(status));
-    if (status == CONURE_BAD_ARG)
-        return CONURE_EXIT_USAGE;
-    return status == CONURE_BAD_FILE ? CONURE_EXIT_SOME : CONURE_EXIT_CANNOT;
-}
-
 static conure_status open_model(conure_model **model, const char *named, int n,
                                 char *const *arguments, conure_error *err)
 {
@@ -98,11 +85,11 @@ static int run_info(const void *settings, int n, char *const *arguments)
         status = conure_model_get_info(model, &info);
     conure_progress_clear();
     if (status != CONURE_OK)
-        code = fail(status, &err);
+        code = conure_command_fail(status, &err);
     else if (!s->json)
         print_text(&info);
     else if (!print_json(&info))
-        code = fail(CONURE_NO_MEMORY, &err);
+        code = conure_command_fail(CONURE_NO_MEMORY, &err);
     conure_model_close(&model);
     return code;
 }
@@ -123,7 +110,7 @@ static int run_verify(const void *settings, int n, char *const *arguments)
     if (status == CONURE_OK)
         printf("good\n");
     else
-        code = fail(status, &err);
+        code = conure_command_fail(status, &err);
     conure_model_close(&model);
     return code;
 }
@@ -170,7 +157,7 @@ static int run_convert(const void *settings, int n, char *const *arguments)
     if (status == CONURE_OK)
         tell_written(s->out);
     else
-        code = fail(status, &err);
+        code = conure_command_fail(status, &err);
     conure_model_close(&model);
     return code;
 }
@@ -197,7 +184,7 @@ static int run_random(const void *settings, int n, char *const *arguments)
     status = conure_model_random(s->out, s->preset ? s->preset : "parakeet-tdt-0.6b-v3", s->seed,
                                  weight_names[s->weights], conure_progress_fraction, words, &err);
     if (status != CONURE_OK)
-        return fail(status, &err);
+        return conure_command_fail(status, &err);
     tell_written(s->out);
     return CONURE_EXIT_GOOD;
 }

@@ -1,5 +1,6 @@
 /* terminal.c - standard error and standard output of the command; see terminal.h. */
 #include "base/system.h"
+#include "cli/exit.h"
 #include "cli/terminal.h"
 
 #include <errno.h>
@@ -145,6 +146,17 @@ static void show(const char *format, va_list args)
     state.line_shown = true;
     state.line_s = conure_now_s();
     pthread_mutex_unlock(&state.lock);
+}
+
+int conure_command_fail(conure_status status, const conure_error *err)
+{
+    conure_progress_clear();
+    if (status == CONURE_CANCELLED) {
+        conure_say(CONURE_SAY_PLAIN, "conure: interrupted");
+        return CONURE_EXIT_INTERRUPTED;
+    }
+    conure_say(CONURE_SAY_ERROR, "%s", err->text[0] ? err->text : conure_status_text(status));
+    return status == CONURE_BAD_ARG ? CONURE_EXIT_USAGE : status == CONURE_BAD_FILE ? CONURE_EXIT_SOME : CONURE_EXIT_CANNOT;
 }
 
 void conure_progress(const char *format, ...)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/error.h"
 #include "conure.h"
 
 typedef enum conure_say_kind {
@@ -26,6 +27,9 @@ void conure_terminal_quiet(bool quiet); /* no notes and no progress; warnings an
  * may carry (C1 too) come out as '?', so that they cannot drive the terminal, and bytes that are no
  * UTF-8 as U+FFFD. */
 __attribute__((format(printf, 2, 3))) void conure_say(conure_say_kind kind, const char *format, ...);
+
+/* Says why a command ends before it is done; its exit status: USAGE for BAD_ARG, SOME for BAD_FILE, INTERRUPTED, else CANNOT. */
+int conure_command_fail(conure_status status, const conure_error *err);
 
 /* Replace the progress line (only on a terminal, not when quiet); conure_progress_clear() wipes it.
  * conure_progress() is for what is going on now and always shows; conure_progress_more() for how far it
