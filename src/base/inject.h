@@ -1,5 +1,5 @@
 /* inject.h - mistakes inside the engine, for one test program that plants them to see whether a clearance notices
- * (tests/clearance/inner.c).  In every other build CONURE_INJECTED() is 0 and nothing is left of it. */
+ * (tests/clearance/self_test.c).  In every other build CONURE_INJECTED() is 0 and nothing is left of it. */
 #ifndef CONURE_BASE_INJECT_H
 #define CONURE_BASE_INJECT_H
 
@@ -21,6 +21,12 @@ enum {
     CONURE_INJECT_CHANNEL_SCALE,
     CONURE_INJECT_WEIGHT_TURNED,
     CONURE_INJECT_POSITION_SIGN,
+    CONURE_INJECT_TF32_ON,
+    CONURE_INJECT_NORM_OVERFLOW,
+    CONURE_INJECT_PLAN_OF_OTHER,
+    CONURE_INJECT_HALF_KEPT,
+    CONURE_INJECT_GRAPH_STALE,
+    CONURE_INJECT_CACHES_CROSSED,
 };
 extern volatile int conure_injected; /* which; the test's */
 #define CONURE_INJECTED(name) (conure_injected == CONURE_INJECT_##name)

@@ -1,7 +1,7 @@
 /* faults.h - what an engine, its driver or its files can get wrong, planted in an otherwise honest candidate: the harness on trial.
  *
  * Boundary faults change tensors, state or files from outside and are part of the program.  Inner faults are mistakes inside the
- * engine; they are listed here and planted in the test build only (tests/clearance/inner.c). */
+ * engine; they are listed here and planted in the test build only (tests/clearance/self_test.c). */
 #ifndef CONURE_CLEARANCE_FAULTS_H
 #define CONURE_CLEARANCE_FAULTS_H
 
@@ -49,7 +49,13 @@ typedef enum conure_fault_kind {
     X(ONE_SOFTMAX, "one_softmax", INNER, CONFIDENCE, "one softmax over tokens and durations together")                   \
     X(CHANNEL_SCALE, "channel_scale", INNER, FUNCTIONAL, "the scale of one int8 channel is wrong")                       \
     X(WEIGHT_TURNED, "weight_turned", INNER, FUNCTIONAL, "a weight is transposed")                                       \
-    X(POSITION_SIGN, "position_sign", INNER, FUNCTIONAL, "relative positions have the other sign")
+    X(POSITION_SIGN, "position_sign", INNER, FUNCTIONAL, "relative positions have the other sign")          \
+    X(TF32_ON, "tf32_on", INNER, NOISE, "products round to ten bits where float32 was asked for")                        \
+    X(NORM_OVERFLOW, "norm_overflow", INNER, FINITE, "half precision overflows to infinity inside a norm")               \
+    X(PLAN_OF_OTHER, "plan_of_other", INNER, FUNCTIONAL, "a plan of another checkpoint says that it is of this one")     \
+    X(HALF_KEPT, "half_kept", INNER, CLOSED_LOOP, "the halves of a stream's caches are not swapped after a step")        \
+    X(GRAPH_STALE, "graph_stale", INNER, CLOSED_LOOP, "a recorded step is replayed for the other half of the caches")    \
+    X(CACHES_CROSSED, "caches_crossed", INNER, BATCH, "a batch gives a stream's caches back to another stream")
 
 typedef enum conure_fault {
 #define X(name, id, kind, gate, what) CONURE_FAULT_OF_##name,

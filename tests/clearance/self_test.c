@@ -1,14 +1,17 @@
 /* self_test.c - the harness on trial with everything that it should notice: boundary faults as the command plants them, and mistakes inside the
  * engine, which this program alone is built with (base/inject.h).  Every fault is caught by the gate that is named for it, honest candidates
- * pass, and the whole table fault by gate is the one that is kept beside this file.
+ * pass, and the whole table fault by gate is the one that is kept beside this file.  What belongs to the engine "trt" is planted in that
+ * engine, with a runtime on the host in place of TensorRT; tests/gpu/trt.py plants it in real plans.
  *
  *     test_clearance.self_test [--print]    --print: the table, to be kept */
+#include "self_test_plans.h"
 #include "support.h"
 
 #include "audio/audio.h"
 #include "base/files.h"
 #include "base/inject.h"
 #include "cli/clear.h"
+#include "model/load.h"
 
 #include <unistd.h>
 
@@ -119,6 +122,7 @@ static json_t *failing(const conure_clearing *c, uint32_t stages)
 {
     json_t *all = json_object(), *evidence = json_pack("{s:{}, s:o}", "config", "stages", all), *failed = json_array();
     conure_error err = {""};
+    trt_host_machine.model = c->model;
     for (conure_stage s = 0; s < CONURE_STAGES; s++) {
         json_t *one = NULL;
         if (!(stages & 1u << s))
@@ -184,7 +188,8 @@ static void text_faults(fixture *f)
 
 /* ---- inner faults ----------------------------------------------------------------------------- */
 
-typedef enum fixture_name { TINY, TINY_INT8, HOSTILE, EMBEDDED, FIXTURES } fixture_name;
+/* PLANS: tiny-v3 as a plan; LARGE: the same with weights that make values which half precision does not have. */
+typedef enum fixture_name { TINY, TINY_INT8, HOSTILE, EMBEDDED, PLANS, LARGE, FIXTURES } fixture_name;
 
 static const struct inner {
     conure_fault fault;
@@ -209,6 +214,12 @@ static const struct inner {
     {F(CHANNEL_SCALE), TINY_INT8, BOTH, false},
     {F(WEIGHT_TURNED), TINY, BOTH, false},
     {F(POSITION_SIGN), TINY, BOTH, false},
+    {F(TF32_ON), PLANS, CONURE_STAGE_BIT(NOISE), false},
+    {F(NORM_OVERFLOW), LARGE, BOTH, false},
+    {F(PLAN_OF_OTHER), PLANS, BOTH | CONURE_STAGE_BIT(INPUTS), false},
+    {F(HALF_KEPT), PLANS, BOTH, false},
+    {F(GRAPH_STALE), PLANS, BOTH, false},
+    {F(CACHES_CROSSED), PLANS, CONURE_STAGE_BIT(BATCH) | CONURE_STAGE_BIT(NOISE), false},
 #undef F
 };
 
@@ -233,7 +244,8 @@ static void honest(fixture fixtures[FIXTURES])
 {
     static const uint32_t stages[FIXTURES] = {
         [TINY] = BOTH | CONURE_STAGE_BIT(REFERENCE) | CONURE_STAGE_BIT(BATCH) | CONURE_STAGE_BIT(NOISE) | CONURE_STAGE_BIT(INPUTS),
-        [TINY_INT8] = BOTH, [HOSTILE] = BOTH, [EMBEDDED] = CONURE_STAGE_BIT(AUDIO)};
+        [TINY_INT8] = BOTH, [HOSTILE] = BOTH, [EMBEDDED] = CONURE_STAGE_BIT(AUDIO), [LARGE] = BOTH,
+        [PLANS] = BOTH | CONURE_STAGE_BIT(BATCH) | CONURE_STAGE_BIT(NOISE) | CONURE_STAGE_BIT(INPUTS)};
     for (int i = 0; i < FIXTURES; i++) {
         json_t *failed = failing(&fixtures[i].clearing, stages[i]);
         char *text = json_dumps(failed, JSON_COMPACT);
@@ -241,6 +253,17 @@ static void honest(fixture fixtures[FIXTURES])
         free(text);
         json_decref(failed);
     }
+}
+
+/* With an honest side file a plan of other weights is none of this model's, and provenance has no candidate to ask. */
+static void honest_side_file(const fixture *f)
+{
+    remove_plan(room);
+    store_plan(f->model, &f->contract, room, "00000000000000000000000000000000000000000000000000000000000000aa");
+    json_t *failed = failing(&f->clearing, CONURE_STAGE_BIT(INPUTS));
+    test_text(json_string_value(json_array_get(failed, 0)), "integrity");
+    test_text(json_string_value(json_array_get(failed, 1)), "provenance");
+    json_decref(failed);
 }
 
 static void compare_table(bool print)
@@ -267,22 +290,34 @@ int main(int argc, char **argv)
     static const conure_contract_options small_steps = {.streaming = {.chunk = 8, .shift = 1, .cache_rows = 64, .export_graph = true},
                                                         .profiles = "121"};
     static const conure_contract_options speech = {.streaming = {.chunk = 12, .shift = 6, .cache_rows = 128}};
+    conure_model *other;
+    conure_error err = {""};
     test_begin("clearance.self_test");
     test_true(mkdtemp(room) != NULL);
     open_fixture(&fixtures[TINY], TEST_DATA "/models/tiny-v3.nemo", "cpu:f32", SOURCE_DIR "/tolerances/tiny-v3-f32.json", &small_steps);
     open_fixture(&fixtures[TINY_INT8], TEST_DATA "/models/tiny-v3.nemo", "cpu:int8", SOURCE_DIR "/tolerances/tiny-v3-int8.json", &small_steps);
     open_fixture(&fixtures[HOSTILE], TEST_DATA "/models/tiny-hostile.nemo", "cpu:f32", NULL, &small_steps);
     open_fixture(&fixtures[EMBEDDED], EMBEDDED_MODEL, "cpu:f32", SOURCE_DIR "/tolerances/embedded-f32.json", &speech);
+    open_fixture(&fixtures[PLANS], TEST_DATA "/models/tiny-v3.nemo", "trt:f32", SOURCE_DIR "/tolerances/tiny-v3-f32.json", &small_steps);
+    open_fixture(&fixtures[LARGE], TEST_DATA "/models/tiny-v3.nemo", "trt:f32", SOURCE_DIR "/tolerances/tiny-v3-f32.json", &small_steps);
+    scale_weights(fixtures[LARGE].model, "pre_encode.out", 1e6f);
+    good(conure_model_open(&other, TEST_DATA "/models/tiny-v3.nemo", NULL, &err), &err);
+    scale_weights(other, "linear", 0.9f); /* as training on would leave them */
+    trt_host_machine = (trt_host){.other = other, .mask = other->config.mask, .gpu = "GPU", .version = "8.6.0", .integer_bytes = 4, .fail_after = -1};
+    store_plan(fixtures[PLANS].model, &fixtures[PLANS].contract, room, NULL);
     add_golden(&fixtures[TINY]);
     add_audio(&fixtures[EMBEDDED]);
     honest(fixtures);
     inner_faults(fixtures);
     boundary(&fixtures[TINY]);
     text_faults(&fixtures[EMBEDDED]);
+    honest_side_file(&fixtures[PLANS]);
     compare_table(argc > 1 && strcmp(argv[1], "--print") == 0);
     for (int i = 0; i < FIXTURES; i++)
         close_fixture(&fixtures[i]);
+    conure_model_close(&other);
     conure_buffer_free(&table);
+    remove_plan(room);
     unlink(MANIFEST);
     rmdir(room);
     return test_end();

@@ -8,7 +8,7 @@
 
 /* What the next conure_trt_open() finds, and how its plans behave.  One program, one machine. */
 typedef struct trt_host {
-    const conure_model *model;
+    const conure_model *model, *other; /* other: what its plans hold when PLAN_OF_OTHER is planted (base/inject.h) */
     conure_mask mask;
     char gpu[64], version[32];
     uint32_t integer_bytes;  /* 4 as in TensorRT 8, or 8 */

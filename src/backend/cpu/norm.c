@@ -2,6 +2,9 @@
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/split.h"
+#include "base/inject.h"
+
+#include <math.h>
 
 typedef struct row_job {
     const conure_kernels *kernels;
@@ -16,15 +19,28 @@ static uint32_t item_end(const row_job *job, uint32_t first)
     return first + (left < job->rows_per_item ? left : job->rows_per_item);
 }
 
+/* A value that half precision makes infinite: infinity less its mean is no number, and so is the whole row. */
+static bool overflows_half(const float *row, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (fabsf(row[i]) >= 65520)
+            return true;
+    return false;
+}
+
 static void norm_item(void *arg, uint32_t item, uint32_t worker)
 {
     const row_job *job = arg;
     const uint32_t first = item * job->rows_per_item, end = item_end(job, first);
     (void)worker;
-    for (uint32_t r = first; r < end; r++)
-        job->kernels->layer_norm_row(job->dst.data + r * job->dst.stride,
-                                     job->a.data + r * job->a.stride, job->gamma, job->beta,
-                                     job->dst.cols);
+    for (uint32_t r = first; r < end; r++) {
+        float *dst = job->dst.data + r * job->dst.stride;
+        const float *src = job->a.data + r * job->a.stride;
+        const bool lost = CONURE_INJECTED(NORM_OVERFLOW) && overflows_half(src, job->dst.cols);
+        job->kernels->layer_norm_row(dst, src, job->gamma, job->beta, job->dst.cols);
+        for (uint32_t i = 0; lost && i < job->dst.cols; i++)
+            dst[i] = NAN;
+    }
 }
 
 static void add_relu_item(void *arg, uint32_t item, uint32_t worker)

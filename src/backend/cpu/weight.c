@@ -120,6 +120,17 @@ static bool measure(sizes *s, size_t n, size_t panel_bytes, bool own_scales, boo
            conure_add(s->all, s->panels, &s->all);
 }
 
+/* To ten bits behind the point, to nearest, as TF32 takes the inputs of a product. */
+static void round_to_tf32(float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        bits = (bits + 0x1000u) & ~0x1fffu;
+        memcpy(&values[i], &bits, sizeof bits);
+    }
+}
+
 /* The converted copy, in parallel. */
 static conure_status pack(conure_cpu *cpu, packing *p, conure_error *err)
 {
@@ -168,6 +179,8 @@ static conure_status fill(conure_cpu *cpu, conure_weight *w, const conure_tensor
         const conure_status status = pack(cpu, &p, err);
         if (CONURE_INJECTED(CHANNEL_SCALE) && own_scales && strstr(tensor->name, "layers.0.feed_forward1.linear1"))
             p.scales[0] *= 8;
+        if (CONURE_INJECTED(TF32_ON) && dtype == CONURE_F32)
+            round_to_tf32((float *)(void *)p.panels, panel_bytes / sizeof(float));
         return status;
     }
     for (size_t row = 0; own_sums && row < w->n; row += CONURE_PANEL_COLUMNS)

@@ -5,6 +5,7 @@
 #include "engine/trt/engine.h"
 
 #include "base/files.h"
+#include "base/inject.h"
 #include "base/memory.h"
 #include "base/threads.h"
 
@@ -298,7 +299,7 @@ static conure_status move_caches(const group *g, bool in, conure_error *err)
     const size_t n_layers = g->e->config->n_layers;
     const size_t sizes[2] = {conure_trt_channel_floats(g->e, &side->caches) * sizeof(float), conure_trt_time_floats(g->e) * sizeof(float)};
     for (uint32_t i = 0; i < g->n; i++) {
-        conure_state *state = g->rows[i]->state;
+        conure_state *state = g->rows[CONURE_INJECTED(CACHES_CROSSED) && !in ? (i + 1) % g->n : i]->state;
         const uint32_t half = in ? state->current : !state->current;
         void *const own[2] = {state->channel[half], state->time[half]};
         void *const batch[2] = {g->slot->channel[!in], g->slot->time[!in]};
@@ -344,12 +345,13 @@ static conure_status launch(const group *g, conure_error *err)
 {
     conure_trt_slot *s = g->slot;
     conure_state *state = s->batch == 1 ? g->rows[0]->state : NULL;
-    conure_trt_graph **graph = state ? &state->graphs[state->current] : &s->graph;
+    const uint32_t half = state && !CONURE_INJECTED(GRAPH_STALE) ? state->current : 0;
+    conure_trt_graph **graph = state ? &state->graphs[half] : &s->graph;
     conure_trt_tensor list[CONURE_PLAN_TENSORS];
     const uint32_t n = bind(g, list);
     if (g->e->part)
         return conure_trt_profile(s->context, list, n, g->e->part, g->e->part_user, err);
-    if (state && state->serials[state->current] != s->serial)
+    if (state && state->serials[half] != s->serial)
         conure_trt_graph_free(graph);
     if (!*graph && s->has_run && !s->no_graphs) {
         conure_error why = {""};
@@ -362,7 +364,7 @@ static conure_status launch(const group *g, conure_error *err)
                              "and one B may be): %s", why.text);
         g->e->said_no_graphs |= s->no_graphs;
         if (state)
-            state->serials[state->current] = s->serial;
+            state->serials[half] = s->serial;
     }
     if (*graph)
         return conure_trt_replay(*graph, err);
@@ -450,7 +452,7 @@ static conure_status run_from(conure_trt_engine *e, conure_encode_row *rows, uin
 static void commit(conure_state *state)
 {
     state->length = state->next_length;
-    state->current = !state->current;
+    state->current ^= !CONURE_INJECTED(HALF_KEPT);
 }
 
 static conure_status run_all(conure_trt_engine *e, conure_encode_row *rows, uint32_t n, conure_error *err)
