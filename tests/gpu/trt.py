@@ -1,27 +1,40 @@
-"""The engine trt on a GPU: plans of the small test model, parity with float64, and faults that must be noticed.  trt.py CONURE SOURCE_DIR
+"""The engine trt on a GPU: plans of small models held to float64, live text, recorded steps, and faults that must be noticed.  trt.py CONURE SOURCE_DIR
 
 Needs an NVIDIA GPU, TensorRT and a build with CONURE_TENSORRT_INCLUDE; CONURE_GPU_PRECISIONS names other precisions than f32,tf32,f16.
-Some minutes: plans are built.
+Some minutes: plans are built, several at a time.  A fault is a plan that is not what its side file says, or a model that half precision does
+not hold; each test names the gate of conure clear that must fail, and an honest plan beside it for which the same gate passes.
 """
+import array
+import collections
+import concurrent.futures
+import io
 import json
 import os
 import pathlib
+import pickle
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+import time
 import unittest
+import zipfile
 
 CONURE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
 PRECISIONS = os.environ.get("CONURE_GPU_PRECISIONS", "f32,tf32,f16").split(",")
 MODEL, TOLERANCES = SOURCE / "tests/data/models/tiny-v3.nemo", SOURCE / "tolerances/tiny-v3-f32.json"
 CLIPS = sorted(str(p) for p in (SOURCE / "tests/data/audio").glob("*.flac"))
-ROOM = tempfile.TemporaryDirectory()
-PLANS, CONTRACT = pathlib.Path(ROOM.name, "plans"), pathlib.Path(ROOM.name, "contract.json")
-ENVIRONMENT = {**{k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}, "CONURE_PLANS": str(PLANS)}
+HELD = tempfile.TemporaryDirectory()
+ROOM = pathlib.Path(HELD.name)
+CONTRACT, SINGLE, LIVE, TAIL = (ROOM / f"{name}.json" for name in ("contract", "single", "live", "tail"))
+OTHER, LARGE = ROOM / "other.nemo", ROOM / "large.nemo"
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}
+NOT_RECORDED = "cannot be recorded as a CUDA graph"
 
 
-def conure(*arguments, code=0):
-    run = subprocess.run([CONURE, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT)
+def conure(*arguments, plans="f32", code=0):
+    run = subprocess.run([CONURE, *map(str, arguments)], capture_output=True, text=True, env={**ENVIRONMENT, "CONURE_PLANS": str(ROOM / plans)})
     if code is not None and run.returncode != code:
         raise AssertionError(f"{arguments}: status {run.returncode}, expected {code}\n{run.stdout}{run.stderr}")
     return run.stdout + run.stderr
@@ -34,50 +47,229 @@ def tensorrt():
     return {"state": "missing", "value": "conure doctor says nothing of TensorRT", "advice": ""}
 
 
-class Engine(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        conure("contract", "derive", "-m", MODEL, "--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121,
-               "--batch-max", 4, "-o", CONTRACT)
-        for precision in PRECISIONS:
-            for what in (["--contract", CONTRACT], ["--profile", "offline", "--max-frames", 640]):
-                print(conure("engine", "build", "-m", MODEL, *what, "--precision", precision, "--level", 1), end="", flush=True)
+# ---- models ----
 
-    def parity(self, precision, *options, code=0):
-        return json.loads(conure("parity", "-m", MODEL, "--candidate", f"trt:{precision}", "--json", *options, code=code).split("\nconure:")[0])
+class Storages(pickle.Unpickler):
+    """The pickle of a state dict as {name: (type, file in the archive)}."""
+
+    def find_class(self, module, name):
+        return collections.OrderedDict if name == "OrderedDict" else (lambda storage, *rest: storage) if name.startswith("_rebuild") else name
+
+    def persistent_load(self, pid):
+        return pid[1], pid[2]
+
+
+def scale(path, parts, factor):
+    """The small model with the float32 tensors whose names hold one of `parts` times `factor`."""
+    with tarfile.open(MODEL) as archive:
+        members = {m.name: archive.extractfile(m).read() for m in archive.getmembers() if m.isfile()}
+    weights = next(name for name in members if name.endswith("model_weights.ckpt"))
+    with zipfile.ZipFile(io.BytesIO(members[weights])) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    top = next(name for name in files if name.endswith("data.pkl")).removesuffix("data.pkl")
+    chosen = {(kind, key) for name, (kind, key) in Storages(io.BytesIO(files[top + "data.pkl"])).load().items() if any(p in name for p in parts)}
+    assert chosen and {kind for kind, _ in chosen} == {"FloatStorage"}, chosen
+    for _, key in chosen:
+        files[f"{top}data/{key}"] = array.array("f", (factor * x for x in array.array("f", files[f"{top}data/{key}"]))).tobytes()
+    changed = io.BytesIO()
+    with zipfile.ZipFile(changed, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    members[weights] = changed.getvalue()
+    with tarfile.open(path, "w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+# ---- plans ----
+
+def jobs():
+    """Folder, and what conure engine build is asked for."""
+    for precision in PRECISIONS:
+        yield precision, MODEL, precision, ["--contract", CONTRACT]
+    yield "f32", MODEL, "f32", ["--profile", "offline", "--max-frames", 640]
+    yield "live", MODEL, "f32", ["--contract", LIVE]
+    yield "live", MODEL, "f32", ["--contract", TAIL, "--profile", "next"]
+    yield "other", OTHER, "f32", ["--contract", SINGLE]
+    if "f16" in PRECISIONS:
+        yield "large-f32", LARGE, "f32", ["--contract", SINGLE]
+        yield "large-f16", LARGE, "f16", ["--contract", SINGLE]
+
+
+def setUpModule():
+    # As training on would leave the weights; and values beyond 65504 at the residuals, which every norm divides away again.
+    scale(OTHER, ["linear"], 0.9)
+    scale(LARGE, ["pre_encode.out.", "feed_forward1.linear2", "feed_forward2.linear2"], 1e6)
+    step = ["contract", "derive", "-m", MODEL, "--any-weights", "--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121]
+    conure(*step, "--batch-max", 4, "-o", CONTRACT)
+    conure(*step, "-o", SINGLE)
+    # As a session steps: slices of one length, for which steps are recorded, and at the end of a stream a shorter one.
+    live = ["contract", "derive", "-m", MODEL, "--chunk", 6, "--shift", 4, "--cache", 25, "--time-cache", "aligned"]
+    conure(*live, "-o", LIVE)
+    conure(*live, "--profiles", "17..57", "-o", TAIL)
+    started = time.monotonic()
+
+    def build(job):
+        folder, model, precision, what = job
+        try:
+            text = conure("engine", "build", "-m", model, *what, "--precision", precision, "--level", 1, plans=folder)
+        except AssertionError as why:
+            return folder, str(why)
+        print(f"{folder}: {text}", end="", flush=True)
+        return folder, None
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        Engine.broken = {folder: why for folder, why in pool.map(build, list(jobs())) if why}
+    print(f"gpu.trt: plans built in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def sides(plans):
+    return [json.loads(path.read_text()) for path in sorted((ROOM / plans).glob("*.json"))]
+
+
+def relabel(plans, new, **changes):
+    """The plans of a folder again, with side files that say something else."""
+    (ROOM / new).mkdir()
+    for path in (ROOM / plans).glob("*.json"):
+        side = json.loads(path.read_text())
+        assert side.keys() >= changes.keys(), changes
+        shutil.copy(path.with_suffix(".plan"), ROOM / new)
+        (ROOM / new / path.name).write_text(json.dumps(side | changes))
+
+
+class Engine(unittest.TestCase):
+    broken = {}
+
+    def need(self, *plans):
+        for folder in plans:
+            if folder in self.broken:
+                self.fail(f"the plan {folder} was not built: {self.broken[folder]}")
+            if not list((ROOM / folder).glob("*.plan")):
+                self.skipTest(f"no plan {folder} was asked for")
+
+    def parity(self, precision, *options, plans=None, code=0):
+        out = conure("parity", "-m", MODEL, "--candidate", f"trt:{precision}", "--json", *options, plans=plans or precision, code=code)
+        return json.loads(out[out.index("{"):out.rindex("}") + 1])
+
+    def clear(self, plans, *gates, candidate="trt:f32", model=MODEL, contract=CONTRACT, tolerances=TOLERANCES):
+        """{gate: verdict} of a clearance that looks at these alone, and all that it says."""
+        folder = pathlib.Path(tempfile.mkdtemp(dir=ROOM))
+        config = {"clearance": 1, "model": str(model), "candidate": candidate, "contract": str(contract), "threads": 4,
+                  "chunks": {"functional": 20, "closed_loop": 60, "noise": 10}, "not_applicable": {"audio": "random weights say nothing"}}
+        if tolerances:
+            config["tolerances"] = str(tolerances)
+        (folder / "config.json").write_text(json.dumps(config))
+        out = conure("clear", folder / "config.json", "-o", folder / "out", "--only", ",".join(gates), plans=plans, code=None)
+        report = json.loads((folder / "out/report.json").read_text())
+        return {g["gate"]: g["verdict"] for g in report["gates"] if g["gate"] in gates}, out
+
+    def all_pass(self, plans, *gates, **options):
+        verdicts, out = self.clear(plans, *gates, **options)
+        self.assertEqual(verdicts, dict.fromkeys(gates, "pass"), out)
+
+    # ---- honest plans ----
 
     def test_f32_is_float32(self):
+        self.need("f32")
         for mode, chunks in (("functional", 50), ("closed_loop", 300)):
             s = self.parity("f32", "--contract", CONTRACT, "--tolerances", TOLERANCES, "--mode", mode, "--chunks", chunks)
             self.assertEqual(s["verdict"], "pass")
         conure("parity", "-m", MODEL, "--candidate", "trt:f32", "--mode", "audio", "--tolerances", TOLERANCES, *CLIPS)
         conure("contract", "check", CONTRACT, "-m", MODEL, "--engine", "trt:f32")
 
-    def test_tf32_left_on_is_noticed(self):
-        if "tf32" not in PRECISIONS:
-            self.skipTest("no plan of tf32")
-        s = self.parity("tf32", "--contract", CONTRACT, "--tolerances", TOLERANCES, "--precision", "f32", code=1)
-        self.assertEqual(s["verdict"], "fail")
+    def test_gates_pass(self):
+        self.need("f32")  # batch: three rows of unequal lengths in one run of the plan
+        self.all_pass("f32", "provenance", "noise", "functional", "closed_loop", "finite", "contract", "batch", "flow")
 
     def test_reduced_is_near(self):
         for precision in set(PRECISIONS) - {"f32"}:
-            s = self.parity(precision, "--contract", CONTRACT, code=None)
-            self.assertLess(s["tensors"]["encoder_output"]["max"], 0.02, precision)
-            self.assertGreater(s["tensors"]["encoder_output"]["max"], 1e-5, precision)
+            with self.subTest(precision):
+                self.need(precision)
+                s = self.parity(precision, "--contract", CONTRACT, code=None)
+                self.assertLess(s["tensors"]["encoder_output"]["max"], 0.02)
+                self.assertGreater(s["tensors"]["encoder_output"]["max"], 1e-5)
 
-    def test_plan_of_another_checkpoint_is_refused(self):
-        other = SOURCE / "tests/data/models/tiny-alt.nemo"
-        self.assertIn("of other weights", conure("engine", "time", "-m", other, "--engine", "trt:f32", "--frames", 320, code=3))
+    def test_f16_keeps_norms(self):
+        self.need("f32", "f16")
+        self.assertEqual({side["kept_f32"] for side in sides("f32")}, {0})
+        kept = [side["kept_f32"] for side in sides("f16")]
+        self.assertGreater(min(kept), 0)
+        print(f"gpu.trt: layers that f16 keeps in f32: {kept}", flush=True)
+
+    def test_steps_are_recorded(self):
+        """Of plans with one T and one B; TensorRT 8 refuses others and the engine says so, which shows that it would be said."""
+        self.need("f32", "live", "other")
+        for plans, model, contract, frames in (("other", OTHER, SINGLE, 121), ("live", MODEL, LIVE, 57)):
+            out = conure("engine", "time", "-m", model, "--contract", contract, "--frames", frames, "--engine", "trt:f32", "--steps", 20, plans=plans)
+            self.assertNotIn(NOT_RECORDED, out)
+        s = self.parity("f32", "--contract", LIVE, "--tolerances", TOLERANCES, "--mode", "closed_loop", "--chunks", 100, plans="live")
+        self.assertEqual(s["verdict"], "pass")  # replays compute what the reference does, for both halves of the caches
+        out = conure("engine", "time", "-m", MODEL, "--contract", CONTRACT, "--engine", "trt:f32", "--steps", 20)
+        if sides("f32")[0]["tensorrt"].startswith("8."):
+            self.assertIn(NOT_RECORDED, out)
+
+    def test_live_text(self):
+        """Sessions with caches, whole streams: the same text, frames and words as on the CPU, and recorded steps but for the last."""
+        self.need("live")
+        for clip in CLIPS:
+            said, sure = {}, {}
+            for engine in ("cpu:f32", "trt:f32"):
+                out = conure("stream", "-m", MODEL, "--mode", "cache", "--left", 2, "--chunk", 0.32, "--right", 0.16, "--json", "--engine", engine, clip,
+                             plans="live")
+                self.assertNotIn(NOT_RECORDED, out)
+                result = json.loads(next(line for line in out.splitlines() if line.startswith('{"type":"result"')))
+                sure[engine] = [item.pop("confidence") for item in result["words"] + result["tokens"]]
+                said[engine] = {k: result[k] for k in ("text", "words", "tokens")}
+            self.assertGreater(len(said["cpu:f32"]["tokens"]), 3)
+            self.assertEqual(said["trt:f32"], said["cpu:f32"], clip)
+            self.assertLess(max(abs(a - b) for a, b in zip(sure["trt:f32"], sure["cpu:f32"])), 1e-3)
+        print(f"gpu.trt: {len(CLIPS)} streams were the same", flush=True)
+
+    # ---- faults ----
+
+    def test_tf32_left_on_is_noticed(self):
+        self.need("f32", "tf32")
+        relabel("tf32", "tf32-as-f32", precision="f32", flags=sides("f32")[0]["flags"])
+        verdicts, out = self.clear("tf32-as-f32", "noise", "functional", "provenance")
+        self.assertEqual(verdicts, {"noise": "fail", "functional": "fail", "provenance": "pass"}, out)
+
+    def test_plan_of_another_checkpoint_is_noticed(self):
+        """With an honest side file it is refused; with another it runs, and its numbers tell."""
+        self.need("f32", "other")
+        refused = conure("engine", "time", "-m", MODEL, "--engine", "trt:f32", "--contract", SINGLE, plans="other", code=3)
+        self.assertIn("of other weights", refused)
+        verdicts, out = self.clear("other", "provenance", contract=SINGLE)
+        self.assertNotEqual(verdicts, {"provenance": "pass"}, out)
+        self.assertIn("of other weights", out)
+        self.all_pass("other", "functional", "closed_loop", "finite", model=OTHER, contract=SINGLE)
+        relabel("other", "other-as-this", model_sha256=sides("f32")[0]["model_sha256"])
+        verdicts, out = self.clear("other-as-this", "provenance", "functional", "finite", contract=SINGLE)
+        self.assertEqual(verdicts, {"provenance": "pass", "functional": "fail", "finite": "pass"}, out)
+
+    def test_overflow_is_noticed(self):
+        """Residuals of 1e5 and more: float32 holds them, half precision makes them infinite, and their norm is no number."""
+        self.need("large-f32", "large-f16")
+        self.all_pass("large-f32", "functional", "finite", model=LARGE, contract=SINGLE)
+        verdicts, out = self.clear("large-f16", "finite", candidate="trt:f16", model=LARGE, contract=SINGLE, tolerances=None)
+        self.assertEqual(verdicts, {"finite": "fail"}, f"gate finite let it pass, or TensorRT kept these values in f32:\n{out}")
+
+    # ---- the clock ----
 
     def test_times(self):
-        for precision in PRECISIONS:
-            print(conure("engine", "time", "-m", MODEL, "--contract", CONTRACT, "--engine", f"trt:{precision}", "--batch", "1,4",
-                         "--steps", 100), end="")
+        for plans, contract, precision, batch, frames in [("live", LIVE, "f32", "1", 57)] + [(p, CONTRACT, p, "1,4", 121) for p in PRECISIONS]:
+            self.need(plans)
+            out = conure("engine", "time", "-m", MODEL, "--contract", contract, "--frames", frames, "--engine", f"trt:{precision}", "--batch", batch,
+                         "--steps", 100, plans=plans)
+            self.assertEqual(sum(line.split()[:2] == ["step", str(frames)] for line in out.splitlines()), len(batch.split(",")), out)
+            print(out, end="", flush=True)
 
 
-found = tensorrt()
-if found["state"] != "good":
-    print(f"gpu.trt: SKIPPED, nothing ran on a GPU: {found['value']}: {found['advice']}", file=sys.stderr)
-    sys.exit(77)
-print(f"gpu.trt: {found['value']}", flush=True)
-unittest.main(argv=sys.argv[:1])
+if __name__ == "__main__":
+    found = tensorrt()
+    if found["state"] != "good":
+        print(f"gpu.trt: SKIPPED, nothing ran on a GPU: {found['value']}: {found['advice']}", file=sys.stderr)
+        sys.exit(77)
+    print(f"gpu.trt: {found['value']}", flush=True)
+    unittest.main(argv=sys.argv[:1])
