@@ -21,6 +21,7 @@ static const char *const precisions[] = {
 #undef X
     NULL};
 static const char *const widths[] = {"f32", "narrow", NULL};
+static const char *const weights[] = {"int8", "f32", NULL};
 static const char *const masks[] = {"default", "nemo", "exact", NULL};
 static const char *const externals[] = {"auto", "always", "never", NULL};
 
@@ -29,7 +30,7 @@ enum { FRAMES_MAX = 6000 }; /* attention scores are looked at one by one */
 typedef struct onnx_settings {
     const char *model, *out, *contract, *graphs;
     uint64_t opset, frames_max, n_threads;
-    int layout, mask, external, precision, io, caches;
+    int layout, mask, external, precision, weights, io, caches;
     bool force;
 } onnx_settings;
 
@@ -151,7 +152,7 @@ static int run_onnx(const void *settings, int n, char *const *arguments)
     conure_export_options options = {
         .layout = (conure_export_layout)s->layout, .opset = (uint32_t)s->opset, .mask = (conure_mask)s->mask,
         .frames_max = (uint32_t)s->frames_max, .external = (conure_external)s->external, .force = s->force,
-        .precision = (conure_export_precision)s->precision, .narrow_io = s->io == 1, .narrow_caches = s->caches == 1,
+        .precision = (conure_export_precision)s->precision, .float_weights = s->weights == 1, .narrow_io = s->io == 1, .narrow_caches = s->caches == 1,
         .cancel = &conure_interrupted,
         .log = {conure_log_to_terminal, NULL}, .progress = conure_progress_fraction, .progress_user = words};
     const uint32_t processors = conure_processors();
@@ -191,6 +192,8 @@ static const conure_option onnx_options[] = {
      .help = "masked scores: nemo -10000, exact -infinity, default what the checkpoint says"},
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "NAME", AT(precision), .choices = precisions,
      .help = "of the encoders: f32, f16, bf16, or int8 as quantise and dequantise nodes; AUDIO shows how large values become (default: f32)"},
+    {.kind = CONURE_OPTION_CHOICE, .name = "int8-weights", .value = "TYPE", AT(weights), .choices = weights,
+     .help = "how an int8 graph holds weights: int8, or f32 behind nodes that quantise them, which TensorRT 8 takes alone (default: int8)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "io", .value = "TYPE", AT(io), .choices = widths,
      .help = "features and encoder output: f32, or narrow as the precision is (default: f32)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "caches", .value = "TYPE", AT(caches), .choices = widths,
