@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/threads.h"
-#include "cli/clearance.h"
 #include "cli/command.h"
 #include "cli/models.h"
+#include "cli/speech.h"
 #include "cli/terminal.h"
 #include "onnx/export.h"
 
@@ -24,8 +24,6 @@ static const char *const widths[] = {"f32", "narrow", NULL};
 static const char *const weights[] = {"int8", "f32", NULL};
 static const char *const masks[] = {"default", "nemo", "exact", NULL};
 static const char *const externals[] = {"auto", "always", "never", NULL};
-
-enum { FRAMES_MAX = 6000 }; /* attention scores are looked at one by one */
 
 typedef struct onnx_settings {
     const char *model, *out, *contract, *graphs;
@@ -92,39 +90,12 @@ static void print_report(const conure_export_report *report, const char *folder)
     }
 }
 
-/* Features of each file, for what has to be seen of speech; freed by free_speech(). */
-static conure_status load_speech(const conure_model *model, char *const *files, int n, conure_export_options *options, conure_error *err)
-{
-    conure_utterance *list = calloc((size_t)n + 1, sizeof *list);
-    conure_status status = list ? CONURE_OK : CONURE_NO_MEMORY;
-    options->utterances = list;
-    for (int i = 0; i < n && status == CONURE_OK; i++) {
-        float *mel = NULL;
-        uint64_t n_mel = 0;
-        char sha256[65];
-        conure_progress("reading %s", files[i]);
-        status = conure_clearance_mel(model, &files[i], 1, &mel, &n_mel, sha256, err);
-        if (status == CONURE_OK && n_mel > FRAMES_MAX)
-            status = conure_fail(err, CONURE_LIMIT, "%s: %.0f s of speech to take scales from: at most %d s in one file, a dozen short files are "
-                                 "plenty", files[i], (double)n_mel / 100, FRAMES_MAX / 100);
-        list[i] = (conure_utterance){mel, (uint32_t)n_mel};
-        options->n_utterances = (uint32_t)i + 1;
-    }
-    return status;
-}
-
-static void free_speech(conure_export_options *options)
-{
-    for (uint32_t i = 0; i < options->n_utterances; i++)
-        free((float *)options->utterances[i].mel);
-    free((conure_utterance *)options->utterances);
-}
-
 static conure_status export_model(const onnx_settings *s, char *const *files, int n, conure_export_options *options,
                                   conure_export_report *report, conure_error *err)
 {
     conure_model *model = NULL;
     conure_contract contract;
+    conure_speech speech = {0};
     conure_status status = CONURE_OK;
     if (s->contract) {
         status = conure_contract_read(&contract, s->contract, NULL, err);
@@ -132,13 +103,15 @@ static conure_status export_model(const onnx_settings *s, char *const *files, in
     }
     if (status == CONURE_OK)
         status = conure_models_load(&model, s->model, err);
-    if (status == CONURE_OK && n)
-        status = load_speech(model, files, n, options, err);
+    if (status == CONURE_OK)
+        status = conure_speech_load(&speech, model, files, n, err);
+    options->utterances = speech.utterances;
+    options->n_utterances = speech.n;
     if (status == CONURE_OK)
         status = conure_make_folders(s->out, err);
     if (status == CONURE_OK)
         status = conure_export_onnx(model, s->out, options, report, err);
-    free_speech(options);
+    conure_speech_free(&speech);
     conure_model_close(&model);
     return status;
 }
@@ -222,7 +195,7 @@ static const conure_command onnx_command = {
     .name = "onnx",
     .summary = "Write a checkpoint as ONNX graphs",
     .arguments = "[OPTION]... -o FOLDER [AUDIO]...",
-    .details = "Batch and time are dynamic. The mask convention, the checkpoint's hash and the contract are in each graph's metadata. The same "
+    .details = "AUDIO is files, and folders of them. Batch and time are dynamic. The mask convention, the checkpoint's hash and the contract are in each graph's metadata. The same "
                "checkpoint and options give the same bytes. docs/export.md describes the layouts.",
     .options = onnx_options,
     .examples = onnx_examples,

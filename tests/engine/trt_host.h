@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "engine/trt/plan.h"
+#include "engine/trt/runtime.h"
 
 /* What the next conure_trt_open() finds, and how its plans behave.  One program, one machine. */
 typedef struct trt_host {
@@ -14,6 +15,7 @@ typedef struct trt_host {
     uint32_t integer_bytes;  /* 4 as in TensorRT 8, or 8 */
     bool no_graphs;          /* nothing can be recorded */
     int64_t fail_after;      /* runs until one fails; negative: none does */
+    void (*building)(const conure_trt_build_options *options); /* sees what is to be built; plans are then the text "plan" */
     uint32_t n_runs, n_records, n_replays, n_contexts, n_live; /* seen; live: memory and objects that are open */
 } trt_host;
 extern trt_host trt_host_machine;

@@ -46,7 +46,7 @@ typedef struct conure_trt_engine {
     bool said_no_graphs; /* once is enough */
     char folder[PATH_MAX];
     char precision[16];
-    char description[320];
+    char description[1024];
 } conure_trt_engine;
 
 /* A stream's caches on the GPU.  A step reads [current] and writes the other; committing swaps them. */
