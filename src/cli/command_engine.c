@@ -162,7 +162,8 @@ static const conure_option build_options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "contract", .value = "FILE", AT(contract), .complete = CONURE_COMPLETE_FILE,
      .help = "what a step is: of conure contract derive"},
     {.kind = CONURE_OPTION_TEXT, .name = "profile", .value = "NAME", AT(profile),
-     .help = "all (default), first, next, unified or one that the contract names; offline for whole utterances"},
+     .help = "all (default), first, next, unified, one that the contract names, or FILE.json with profiles in place of the contract's; offline "
+             "for whole utterances"},
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "NAME", AT(precision), .choices = precision_names,
      .help = "f32 (default; TF32 is off), tf32, f16, bf16 (TensorRT 10 and later), int8"},
     {.kind = CONURE_OPTION_TEXT, .name = "audio", .value = "FILE|FOLDER", AT(audio), .complete = CONURE_COMPLETE_FILE,

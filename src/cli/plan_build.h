@@ -27,6 +27,7 @@ typedef struct conure_plan_wish {
  *   "all"      a plan for every number of dropped frames that its steps have
  *   "first"    of a stream's first step, "next" of later ones
  *   "unified"  one plan for all steps, which must drop the same number of frames
+ *   FILE.json  the same as "all", over the profiles that the file has in place of the contract's
  *   NAME       the profile that the contract calls so
  * BAD_ARG names what there is, or what the precision needs. */
 conure_status conure_plans_choose(conure_plan_side out[CONURE_PLANS_OF_CONTRACT], uint32_t *n, const conure_model *model,

@@ -41,7 +41,7 @@ static conure_status no_profile(const conure_contract *k, const char *profile, c
     char names[320] = "";
     for (uint32_t i = 0; i < k->n_profiles && strlen(names) + 70 < sizeof names; i++)
         snprintf(names + strlen(names), sizeof names - strlen(names), ", %.60s", k->profiles[i].name);
-    return conure_fail(err, CONURE_BAD_ARG, "--profile %.60s: there are all, first, next, unified, offline and the contract's own%s", profile, names);
+    return conure_fail(err, CONURE_BAD_ARG, "--profile %.60s: there are all, first, next, unified, offline, a file FILE.json and the contract's own%s", profile, names);
 }
 
 static const conure_profile *named(const conure_contract *k, const char *name)
@@ -79,6 +79,13 @@ static conure_status choose_steps(conure_plan_side out[], uint32_t *n, const con
         }
     }
     return *n ? CONURE_OK : no_profile(k, profile, err);
+}
+
+/* Ranges from a file in place of the contract's, unless a profile of the contract is called so. */
+static bool is_file(const conure_contract *k, const char *profile)
+{
+    const size_t n = strlen(profile);
+    return !named(k, profile) && (strchr(profile, '/') || (n > 5 && strcmp(profile + n - 5, ".json") == 0));
 }
 
 /* Everything but ranges and dropped frames. */
@@ -148,7 +155,12 @@ conure_status conure_plans_choose(conure_plan_side out[CONURE_PLANS_OF_CONTRACT]
     }
     if (status != CONURE_OK)
         return status;
-    if (w->contract) {
+    if (w->contract && is_file(w->contract, w->profile)) {
+        conure_contract own = *w->contract;
+        status = conure_contract_take_profiles(&own, w->profile, err);
+        if (status == CONURE_OK)
+            status = choose_steps(out, n, &own, "all", err);
+    } else if (w->contract) {
         status = choose_steps(out, n, w->contract, w->profile, err);
     } else {
         const uint32_t least = w->frames_max < OFFLINE_FRAMES_MIN ? w->frames_max : OFFLINE_FRAMES_MIN;
