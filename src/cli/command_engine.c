@@ -13,6 +13,7 @@
 #include "engine/trt/plan.h"
 #ifdef CONURE_HAVE_PLANS
 #include "cli/plan_build.h"
+#include "cli/speech.h"
 #endif
 
 /* ---- build ------------------------------------------------------------------------------------ */
@@ -20,15 +21,16 @@
 #ifdef CONURE_HAVE_PLANS
 
 typedef struct build_settings {
-    const char *model, *contract, *profile, *timing, *plans;
-    uint64_t batch_max, frames_max, level;
-    int precision, mask;
+    const char *model, *contract, *profile, *timing, *plans, *audio;
+    uint64_t batch_max, frames_max, level, n_threads;
+    int precision, beside, mask;
     bool fixed, force;
 } build_settings;
 
 static const char *const precision_names[] = {"f32", "tf32", "f16", "bf16", "int8", NULL};
 static const conure_precision precisions[] = {CONURE_PRECISION_F32, CONURE_PRECISION_TF32, CONURE_PRECISION_F16, CONURE_PRECISION_BF16,
                                               CONURE_PRECISION_INT8};
+static const char *const besides[] = {"f32", "f16", NULL};
 static const char *const masks[] = {"default", "nemo", "exact", NULL};
 
 static void build_defaults(void *settings)
@@ -41,34 +43,86 @@ static void build_defaults(void *settings)
 
 static void print_made(const conure_plan_made *m)
 {
-    char bytes[32], seconds[32];
+    char bytes[32], seconds[32], parts[CONURE_PLAN_PARTS_CAP];
     const conure_plan_side *s = &m->side;
+    conure_plan_wide_text(s->wide, parts);
     printf("%s.plan  %s, %s, T %u..%u, B %u..%u", m->path, s->streaming ? "step" : "offline", s->precision, s->t[0], s->t[2], s->b[0], s->b[2]);
     if (s->streaming)
         printf(", drop %u, cache %u", s->drop_first, s->caches.cache_rows);
-    printf("; TF32 %s, %s with TensorRT %s, %s", s->tf32 ? "on" : "off", s->gpu, s->tensorrt, conure_text_bytes(s->plan_bytes, bytes));
-    if (m->was_there)
+    printf("; TF32 %s, ", s->tf32 ? "on" : "off");
+    if (s->int8)
+        printf("%s beside int8, ", s->f16 ? "f16" : "f32");
+    if (s->f16)
+        printf("in f32: norms%s%s, ", parts[0] ? ", " : "", parts);
+    if (s->n_audio)
+        printf("%u recording%s looked at, ", s->n_audio, s->n_audio == 1 ? "" : "s");
+    printf("%s with TensorRT %s, %s", s->gpu, s->tensorrt, conure_text_bytes(s->plan_bytes, bytes));
+    if (m->was_there) {
         printf("; was there\n");
-    else if (s->n_kept_f32)
-        printf("; built in %s, %u of %u layers held in f32\n", conure_text_seconds(s->seconds, seconds), s->n_kept_f32, m->n_layers);
+        return;
+    }
+    printf("; built in %s%s", conure_text_seconds(s->seconds, seconds), m->timing_used ? " with the timing cache" : "");
+    if (s->n_kept_f32)
+        printf(", %u of %u layers of TensorRT held in f32", s->n_kept_f32, m->n_layers);
+    printf("\n");
+}
+
+/* --audio and what is behind the options: files and folders. */
+static conure_status hear(conure_speech *speech, const build_settings *s, int n, char *const *arguments, const conure_model *model,
+                          conure_error *err)
+{
+    const char **paths = calloc((size_t)n + 1, sizeof *paths);
+    int n_paths = 0;
+    if (!paths)
+        return conure_fail_memory(err, "a list of recordings", ((size_t)n + 1) * sizeof *paths);
+    if (s->audio)
+        paths[n_paths++] = s->audio;
+    for (int i = 0; i < n; i++)
+        paths[n_paths++] = arguments[i];
+    const conure_status status = conure_speech_load(speech, model, (char *const *)paths, n_paths, err);
+    free(paths);
+    return status;
+}
+
+static conure_status build_plans(const build_settings *s, conure_plan_wish *wish, int n, char *const *arguments, conure_plan_made *made,
+                                 uint32_t *n_made, conure_error *err)
+{
+    char folder[PATH_MAX];
+    conure_model *model = NULL;
+    conure_speech speech = {0};
+    conure_status status = CONURE_OK;
+    if (s->plans)
+        snprintf(folder, sizeof folder, "%s", s->plans);
     else
-        printf("; built in %s%s\n", conure_text_seconds(s->seconds, seconds), m->timing_used ? " with the timing cache" : "");
+        status = conure_plan_folder(folder, err);
+    if (status == CONURE_OK)
+        status = conure_models_load(&model, s->model, err);
+    if (status == CONURE_OK)
+        status = hear(&speech, s, n, arguments, model, err);
+    wish->utterances = speech.utterances;
+    wish->n_utterances = speech.n;
+    wish->audio_sha256 = speech.sha256;
+    if (status == CONURE_OK)
+        status = conure_plans_build(made, n_made, model, wish, folder, s->timing, s->force, (conure_log){conure_log_to_terminal, NULL}, err);
+    conure_speech_free(&speech);
+    conure_model_close(&model);
+    return status;
 }
 
 static int run_build(const void *settings, int n, char *const *arguments)
 {
     const build_settings *s = settings;
     const bool offline = strcmp(s->profile, "offline") == 0;
+    const uint32_t processors = conure_processors();
     conure_plan_made *made = calloc(CONURE_PLANS_OF_CONTRACT, sizeof *made);
     uint32_t n_made = 0;
     conure_error err = {""};
     conure_contract contract;
-    conure_model *model = NULL;
-    char folder[PATH_MAX];
     conure_plan_wish wish = {.profile = s->profile, .frames_max = (uint32_t)s->frames_max, .batch_max = (uint32_t)s->batch_max,
-                             .fixed = s->fixed, .mask = (conure_mask)s->mask, .precision = precisions[s->precision], .level = (uint32_t)s->level};
-    (void)n;
-    (void)arguments;
+                             .fixed = s->fixed, .mask = (conure_mask)s->mask, .precision = precisions[s->precision], .f16_beside = s->beside == 1,
+                             .level = (uint32_t)s->level, .n_threads = (uint32_t)s->n_threads};
+    if (!wish.n_threads)
+        wish.n_threads = processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
     conure_status status = made ? CONURE_OK : conure_fail_memory(&err, "a list of plans", sizeof *made);
     if (status == CONURE_OK && !offline && !s->contract)
         status = conure_fail(&err, CONURE_BAD_ARG, "conure engine build: a plan of steps needs --contract, which conure contract derive writes; "
@@ -77,19 +131,15 @@ static int run_build(const void *settings, int n, char *const *arguments)
         status = conure_contract_read(&contract, s->contract, NULL, &err);
         wish.contract = &contract;
     }
-    if (status == CONURE_OK && s->plans)
-        snprintf(folder, sizeof folder, "%s", s->plans);
-    else if (status == CONURE_OK)
-        status = conure_plan_folder(folder, &err);
     if (status == CONURE_OK)
-        status = conure_models_load(&model, s->model, &err);
-    if (status == CONURE_OK)
-        status = conure_plans_build(made, &n_made, model, &wish, folder, s->timing, s->force, (conure_log){conure_log_to_terminal, NULL}, &err);
+        status = build_plans(s, &wish, n, arguments, made, &n_made, &err);
     conure_progress_clear();
     for (uint32_t i = 0; i < n_made; i++)
         print_made(&made[i]);
+    if (n_made && wish.precision == CONURE_PRECISION_F16 && !made[0].side.n_audio)
+        conure_say(CONURE_SAY_NOTE, "no audio was looked at: norms are held in f32, and whether other layers overflow f16 is not known; "
+                   "--audio FILE|FOLDER shows it");
     free(made);
-    conure_model_close(&model);
     return status == CONURE_OK ? CONURE_EXIT_GOOD : conure_command_fail(status, &err);
 }
 
@@ -101,9 +151,15 @@ static const conure_option build_options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "contract", .value = "FILE", AT(contract), .complete = CONURE_COMPLETE_FILE,
      .help = "what a step is: of conure contract derive"},
     {.kind = CONURE_OPTION_TEXT, .name = "profile", .value = "NAME", AT(profile),
-     .help = "all (default), first, next, unified or one that the contract names; offline for whole utterances"},
+     .help = "all (default), first, next, unified, one that the contract names, or FILE.json with profiles in place of the contract's; offline "
+             "for whole utterances"},
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "NAME", AT(precision), .choices = precision_names,
-     .help = "f32 (default; TF32 is off), tf32, f16, bf16 (TensorRT 10 and later)"},
+     .help = "f32 (default; TF32 is off), tf32, f16, bf16 (TensorRT 10 and later), int8"},
+    {.kind = CONURE_OPTION_TEXT, .name = "audio", .value = "FILE|FOLDER", AT(audio), .complete = CONURE_COMPLETE_FILE,
+     .help = "speech that shows how large values become: int8 takes its scales from it, f16 which layers overflow and are held in f32; a dozen "
+             "short files, more may follow the options"},
+    {.kind = CONURE_OPTION_CHOICE, .name = "beside", .value = "NAME", AT(beside), .choices = besides,
+     .help = "int8: what is not quantised, f32 (default), or f16 where TensorRT finds it faster"},
     {.kind = CONURE_OPTION_TEXT, .name = "timing-cache", .value = "FILE", AT(timing), .complete = CONURE_COMPLETE_FILE,
      .help = "timings of kernels: read when it is there, and written; makes the next build of the same model quick"},
     {.kind = CONURE_OPTION_TEXT, .name = "plans", .value = "FOLDER", AT(plans), .complete = CONURE_COMPLETE_FOLDER,
@@ -116,6 +172,8 @@ static const conure_option build_options[] = {
      .help = "offline: masked scores, default what the checkpoint says; of a step the contract says it"},
     {.kind = CONURE_OPTION_COUNT, .name = "level", .value = "N", .min = 0, .max = 5, AT(level),
      .help = "how long better kernels are looked for (default: 3)"},
+    {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = CONURE_THREADS_MAX, AT(n_threads),
+     .help = "threads to look at the audio with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_FLAG, .name = "fixed", AT(fixed),
      .help = "always the largest batch, and offline the longest utterance, missing rows and frames made up: what has one size only is recorded "
              "as a CUDA graph"},
@@ -124,18 +182,22 @@ static const conure_option build_options[] = {
 };
 #undef AT
 static const conure_example build_examples[] = {
-    {"conure engine build -m parakeet.conure --contract encoder.contract.json --precision f16", "every plan that the contract's steps need"},
+    {"conure engine build -m parakeet.conure --contract encoder.contract.json --precision f16 --audio talks",
+     "every plan that the contract's steps need; layers that overflow on the recordings in talks stay f32"},
+    {"conure engine build -m parakeet.conure --contract encoder.contract.json --precision int8 --audio *.flac", "int8, its scales from recordings"},
     {"conure engine build -m parakeet.conure --profile offline --max-frames 3000", "whole utterances of up to 30 s"},
     {NULL, NULL},
 };
 static const conure_command build_command = {
     .name = "build",
     .summary = "Build TensorRT plans of a checkpoint on this GPU",
-    .arguments = "[OPTION]...",
+    .arguments = "[OPTION]... [AUDIO]...",
     .details = "A plan runs on the GPU model and the TensorRT version that built it. Its side file says so, with the hashes of model and contract "
                "and the precision; --engine trt:PRECISION uses the plans of the folder that fit, and refuses others with the reason.",
     .options = build_options,
     .examples = build_examples,
+    .complete = CONURE_COMPLETE_FILE,
+    .max_arguments = 4096,
     .settings_bytes = sizeof(build_settings),
     .defaults = build_defaults,
     .run = run_build,

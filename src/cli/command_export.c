@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/threads.h"
-#include "cli/clearance.h"
 #include "cli/command.h"
 #include "cli/models.h"
+#include "cli/speech.h"
 #include "cli/terminal.h"
 #include "onnx/export.h"
 
@@ -21,15 +21,14 @@ static const char *const precisions[] = {
 #undef X
     NULL};
 static const char *const widths[] = {"f32", "narrow", NULL};
+static const char *const weights[] = {"int8", "f32", NULL};
 static const char *const masks[] = {"default", "nemo", "exact", NULL};
 static const char *const externals[] = {"auto", "always", "never", NULL};
-
-enum { FRAMES_MAX = 6000 }; /* attention scores are looked at one by one */
 
 typedef struct onnx_settings {
     const char *model, *out, *contract, *graphs;
     uint64_t opset, frames_max, n_threads;
-    int layout, mask, external, precision, io, caches;
+    int layout, mask, external, precision, weights, io, caches;
     bool force;
 } onnx_settings;
 
@@ -78,39 +77,12 @@ static void print_report(const conure_export_report *report, const char *folder)
     }
 }
 
-/* Features of each file, for what has to be seen of speech; freed by free_speech(). */
-static conure_status load_speech(const conure_model *model, char *const *files, int n, conure_export_options *options, conure_error *err)
-{
-    conure_utterance *list = calloc((size_t)n + 1, sizeof *list);
-    conure_status status = list ? CONURE_OK : CONURE_NO_MEMORY;
-    options->utterances = list;
-    for (int i = 0; i < n && status == CONURE_OK; i++) {
-        float *mel = NULL;
-        uint64_t n_mel = 0;
-        char sha256[65];
-        conure_progress("reading %s", files[i]);
-        status = conure_clearance_mel(model, &files[i], 1, &mel, &n_mel, sha256, err);
-        if (status == CONURE_OK && n_mel > FRAMES_MAX)
-            status = conure_fail(err, CONURE_LIMIT, "%s: %.0f s of speech to take scales from: at most %d s in one file, a dozen short files are "
-                                 "plenty", files[i], (double)n_mel / 100, FRAMES_MAX / 100);
-        list[i] = (conure_utterance){mel, (uint32_t)n_mel};
-        options->n_utterances = (uint32_t)i + 1;
-    }
-    return status;
-}
-
-static void free_speech(conure_export_options *options)
-{
-    for (uint32_t i = 0; i < options->n_utterances; i++)
-        free((float *)options->utterances[i].mel);
-    free((conure_utterance *)options->utterances);
-}
-
 static conure_status export_model(const onnx_settings *s, char *const *files, int n, conure_export_options *options,
                                   conure_export_report *report, conure_error *err)
 {
     conure_model *model = NULL;
     conure_contract contract;
+    conure_speech speech = {0};
     conure_status status = CONURE_OK;
     if (s->contract) {
         status = conure_contract_read(&contract, s->contract, NULL, err);
@@ -118,13 +90,15 @@ static conure_status export_model(const onnx_settings *s, char *const *files, in
     }
     if (status == CONURE_OK)
         status = conure_models_load(&model, s->model, err);
-    if (status == CONURE_OK && n)
-        status = load_speech(model, files, n, options, err);
+    if (status == CONURE_OK)
+        status = conure_speech_load(&speech, model, files, n, err);
+    options->utterances = speech.utterances;
+    options->n_utterances = speech.n;
     if (status == CONURE_OK)
         status = conure_make_folders(s->out, err);
     if (status == CONURE_OK)
         status = conure_export_onnx(model, s->out, options, report, err);
-    free_speech(options);
+    conure_speech_free(&speech);
     conure_model_close(&model);
     return status;
 }
@@ -138,7 +112,7 @@ static int run_onnx(const void *settings, int n, char *const *arguments)
     conure_export_options options = {
         .layout = (conure_export_layout)s->layout, .opset = (uint32_t)s->opset, .mask = (conure_mask)s->mask,
         .frames_max = (uint32_t)s->frames_max, .external = (conure_external)s->external, .force = s->force,
-        .precision = (conure_export_precision)s->precision, .narrow_io = s->io == 1, .narrow_caches = s->caches == 1,
+        .precision = (conure_export_precision)s->precision, .float_weights = s->weights == 1, .narrow_io = s->io == 1, .narrow_caches = s->caches == 1,
         .cancel = &conure_interrupted,
         .log = {conure_log_to_terminal, NULL}, .progress = conure_progress_fraction, .progress_user = words};
     const uint32_t processors = conure_processors();
@@ -178,6 +152,8 @@ static const conure_option onnx_options[] = {
      .help = "masked scores: nemo -10000, exact -infinity, default what the checkpoint says"},
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "NAME", AT(precision), .choices = precisions,
      .help = "of the encoders: f32, f16, bf16, or int8 as quantise and dequantise nodes; AUDIO shows how large values become (default: f32)"},
+    {.kind = CONURE_OPTION_CHOICE, .name = "int8-weights", .value = "TYPE", AT(weights), .choices = weights,
+     .help = "how an int8 graph holds weights: int8, or f32 behind nodes that quantise them, which TensorRT 8 takes alone (default: int8)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "io", .value = "TYPE", AT(io), .choices = widths,
      .help = "features and encoder output: f32, or narrow as the precision is (default: f32)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "caches", .value = "TYPE", AT(caches), .choices = widths,
@@ -206,7 +182,7 @@ static const conure_command onnx_command = {
     .name = "onnx",
     .summary = "Write a checkpoint as ONNX graphs",
     .arguments = "[OPTION]... -o FOLDER [AUDIO]...",
-    .details = "Batch and time are dynamic. The mask convention, the checkpoint's hash and the contract are in each graph's metadata. The same "
+    .details = "AUDIO is files, and folders of them. Batch and time are dynamic. The mask convention, the checkpoint's hash and the contract are in each graph's metadata. The same "
                "checkpoint and options give the same bytes. docs/export.md describes the layouts.",
     .options = onnx_options,
     .examples = onnx_examples,

@@ -69,6 +69,7 @@ typedef struct making {
     const char *timing;
     conure_trt *trt;
     conure_plan_made *made;
+    conure_observations *seen; /* what the wish's speech showed; NULL: nothing was looked at yet, or there is none */
     char graph[PATH_MAX]; /* a file that is removed at the end, and weights beside it */
     conure_error *err;
 } making;
@@ -86,10 +87,18 @@ static conure_contract contract_of(const conure_plan_side *s, const conure_contr
     return k;
 }
 
-/* What the version that will read the graph wants: 8 knows no LayerNormalization; from 11 on a graph's types say what is computed in. */
+/* What the version that will read the graph wants: 8 knows no LayerNormalization and no int8 constants; from 11 on a graph's types say what
+ * is computed in. */
 static uint32_t opset_for(const conure_trt_facts *facts)
 {
     return atoi(facts->version) < 10 ? CONURE_OPSET_MIN : CONURE_OPSET_MIN + 1;
+}
+
+static conure_int8_weights weights_for(const conure_trt_facts *facts, conure_precision precision)
+{
+    if (precision != CONURE_PRECISION_INT8)
+        return CONURE_INT8_NONE;
+    return atoi(facts->version) < 10 ? CONURE_INT8_FLOAT : CONURE_INT8_WHOLE;
 }
 
 static conure_onnx_type type_for(const conure_trt_facts *facts, conure_precision precision)
@@ -117,6 +126,8 @@ static conure_status write_graph(making *m)
                                           s->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO, s->t[2], m->err);
     if (status == CONURE_OK) {
         plan.type = type_for(facts, m->wish->precision); /* features, output and caches stay float32 */
+        plan.int8 = weights_for(facts, m->wish->precision);
+        plan.seen = m->seen;
         conure_encoder_build(g, &plan);
         status = conure_graph_write(g, m->graph, CONURE_EXTERNAL_AUTO, &written, conure_progress_fraction, words, m->err);
     }
@@ -159,6 +170,7 @@ static conure_trt_precision precision_of(conure_precision p)
     case CONURE_PRECISION_TF32: return CONURE_TRT_TF32;
     case CONURE_PRECISION_F16: return CONURE_TRT_F16;
     case CONURE_PRECISION_BF16: return CONURE_TRT_BF16;
+    case CONURE_PRECISION_INT8: return CONURE_TRT_INT8;
     default: return CONURE_TRT_F32;
     }
 }
@@ -187,6 +199,16 @@ static conure_status write_timing(const char *path, const conure_trt_blob *blob,
     return status;
 }
 
+/* Names of nodes begin with the part of the encoder that they are of. */
+static bool is_wide(void *user, const char *node)
+{
+    const conure_plan_side *s = user;
+    unsigned layer = 0;
+    if (strncmp(node, "pre_encode.", 11) == 0)
+        return s->wide[0];
+    return sscanf(node, "layers.%3u.", &layer) == 1 && layer + 1 < CONURE_PLAN_PARTS && s->wide[layer + 1];
+}
+
 static conure_status run_builder(making *m, conure_trt_built *built)
 {
     conure_trt_range ranges[5];
@@ -195,7 +217,7 @@ static conure_status run_builder(making *m, conure_trt_built *built)
                 .what = m->made->side.streaming ? "a step's plan" : "an offline plan"};
     pthread_t thread;
     conure_trt_build_options o = {.onnx = m->graph, .precision = precision_of(m->wish->precision), .ranges = ranges, .level = m->wish->level,
-                                  .cancel = &conure_interrupted, .progress = show_phase, .progress_user = &t};
+                                  .f16_beside = m->wish->f16_beside, .wide = is_wide, .wide_user = &m->made->side, .cancel = &conure_interrupted, .progress = show_phase, .progress_user = &t};
     o.n_ranges = ranges_of(&m->made->side, &m->model->config, ranges);
     conure_status status = read_timing(m->timing, &timing, &o.timing_bytes, m->err);
     o.timing = timing;
@@ -213,11 +235,29 @@ static conure_status run_builder(making *m, conure_trt_built *built)
     return status;
 }
 
+/* Once for all plans of the wish, when one is to be built: which parts f16 does not hold, and the scales of int8. */
+static conure_status look(making *m)
+{
+    const conure_plan_wish *w = m->wish;
+    const conure_mask mask = m->made->side.mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO;
+    conure_plan_side *s = &m->made->side;
+    char words[] = "looking at the recordings";
+    conure_status status = CONURE_OK;
+    if (!m->seen && w->n_utterances)
+        status = conure_observe(&m->seen, m->model, w->utterances, w->n_utterances, w->n_threads, mask, &conure_interrupted,
+                                conure_progress_fraction, words, m->err);
+    for (uint32_t i = 0; m->seen && s->f16 && i <= m->model->config.n_layers && i < CONURE_PLAN_PARTS; i++)
+        s->wide[i] = conure_encoder_overflows(m->seen, (int32_t)i - 1);
+    return status;
+}
+
 static conure_status build(making *m)
 {
     conure_trt_built built = {0};
     conure_plan_side *s = &m->made->side;
-    conure_status status = write_graph(m);
+    conure_status status = look(m);
+    if (status == CONURE_OK)
+        status = write_graph(m);
     if (status == CONURE_OK)
         status = run_builder(m, &built);
     s->n_kept_f32 = built.n_kept_f32;
@@ -272,6 +312,19 @@ static conure_status make(making *m, const char *folder, bool force)
     return status;
 }
 
+/* Before a graph is written, which takes long. */
+static conure_status check_version(const conure_trt_facts *facts, const conure_plan_wish *wish, conure_error *err)
+{
+    const int version = atoi(facts->version);
+    if (wish->precision == CONURE_PRECISION_BF16 && version < 10)
+        return conure_fail(err, CONURE_UNSUPPORTED, "TensorRT %s has no bf16, 10 and later have: --precision f16, tf32 and f32 are there",
+                           facts->version);
+    if (wish->f16_beside && version >= 11)
+        return conure_fail(err, CONURE_UNSUPPORTED, "TensorRT %s takes types from the graph, and in ours f32 is beside int8: leave out --beside f16",
+                           facts->version);
+    return CONURE_OK;
+}
+
 conure_status conure_plans_build(conure_plan_made made[CONURE_PLANS_OF_CONTRACT], uint32_t *n, const conure_model *model,
                                  const conure_plan_wish *wish, const char *folder, const char *timing, bool force, conure_log log,
                                  conure_error *err)
@@ -287,19 +340,19 @@ conure_status conure_plans_build(conure_plan_made made[CONURE_PLANS_OF_CONTRACT]
     m->timing = timing;
     m->err = err;
     conure_status status = conure_plans_choose(sides, &n_sides, model, wish, err);
-    if (status == CONURE_OK && wish->precision == CONURE_PRECISION_INT8)
-        status = conure_fail(err, CONURE_UNSUPPORTED, "int8 plans take a graph with quantizing nodes, which this command does not build yet: f32, "
-                             "tf32, f16 and, from TensorRT 10 on, bf16 are built");
     if (status == CONURE_OK)
         status = conure_make_folders(folder, err);
     if (status == CONURE_OK)
         status = conure_trt_open(&m->trt, log, err);
+    if (status == CONURE_OK)
+        status = check_version(conure_trt_get_facts(m->trt), wish, err);
     for (uint32_t i = 0; i < n_sides && status == CONURE_OK; i++) {
         m->made = &made[i];
         *m->made = (conure_plan_made){.side = sides[i]};
         status = make(m, folder, force);
         *n += status == CONURE_OK;
     }
+    conure_observations_free(&m->seen);
     conure_trt_close(&m->trt);
     free(m);
     return status;

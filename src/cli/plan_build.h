@@ -4,6 +4,7 @@
 
 #include "contract/contract.h"
 #include "engine/trt/plan.h"
+#include "onnx/observe.h"
 
 #define CONURE_PLANS_OF_CONTRACT 2 /* the first step of a stream and later ones */
 
@@ -16,6 +17,10 @@ typedef struct conure_plan_wish {
     bool fixed;                      /* batches, and utterances offline, always have the largest size: what is missing is made up */
     conure_mask mask;                /* offline; DEFAULT: the checkpoint's */
     conure_precision precision;
+    bool f16_beside;                 /* int8: what is not quantised may be f16 */
+    const conure_utterance *utterances; /* speech: int8 needs it for its scales, f16 should have it */
+    uint32_t n_utterances, n_threads;
+    const char *audio_sha256;        /* of their features; NULL: none */
     uint32_t level;
 } conure_plan_wish;
 
@@ -23,8 +28,9 @@ typedef struct conure_plan_wish {
  *   "all"      a plan for every number of dropped frames that its steps have
  *   "first"    of a stream's first step, "next" of later ones
  *   "unified"  one plan for all steps, which must drop the same number of frames
+ *   FILE.json  the same as "all", over the profiles that the file has in place of the contract's
  *   NAME       the profile that the contract calls so
- * BAD_ARG names what there is. */
+ * BAD_ARG names what there is, or what the precision needs. */
 conure_status conure_plans_choose(conure_plan_side out[CONURE_PLANS_OF_CONTRACT], uint32_t *n, const conure_model *model,
                                   const conure_plan_wish *wish, conure_error *err);
 

@@ -41,7 +41,7 @@ static conure_status no_profile(const conure_contract *k, const char *profile, c
     char names[320] = "";
     for (uint32_t i = 0; i < k->n_profiles && strlen(names) + 70 < sizeof names; i++)
         snprintf(names + strlen(names), sizeof names - strlen(names), ", %.60s", k->profiles[i].name);
-    return conure_fail(err, CONURE_BAD_ARG, "--profile %.60s: there are all, first, next, unified, offline and the contract's own%s", profile, names);
+    return conure_fail(err, CONURE_BAD_ARG, "--profile %.60s: there are all, first, next, unified, offline, a file FILE.json and the contract's own%s", profile, names);
 }
 
 static const conure_profile *named(const conure_contract *k, const char *name)
@@ -81,6 +81,13 @@ static conure_status choose_steps(conure_plan_side out[], uint32_t *n, const con
     return *n ? CONURE_OK : no_profile(k, profile, err);
 }
 
+/* Ranges from a file in place of the contract's, unless a profile of the contract is called so. */
+static bool is_file(const conure_contract *k, const char *profile)
+{
+    const size_t n = strlen(profile);
+    return !named(k, profile) && (strchr(profile, '/') || (n > 5 && strcmp(profile + n - 5, ".json") == 0));
+}
+
 /* Everything but ranges and dropped frames. */
 static conure_status common(conure_plan_side *s, const conure_model *model, const conure_plan_wish *w, conure_error *err)
 {
@@ -89,8 +96,10 @@ static conure_status common(conure_plan_side *s, const conure_model *model, cons
                                                              [CONURE_PLAN_ENCODER] = "outputs", [CONURE_PLAN_ENCODED_LENGTH] = "encoded_lengths"};
     const conure_mask mask = w->mask ? w->mask : model->config.mask;
     *s = (conure_plan_side){.mask_exact = k ? k->mask_exact : mask == CONURE_MASK_EXACT, .streaming = k != NULL, .level = w->level,
-                            .tf32 = w->precision == CONURE_PRECISION_TF32, .f16 = w->precision == CONURE_PRECISION_F16,
-                            .bf16 = w->precision == CONURE_PRECISION_BF16, .int8 = w->precision == CONURE_PRECISION_INT8};
+                            .tf32 = w->precision == CONURE_PRECISION_TF32, .f16 = w->precision == CONURE_PRECISION_F16 || w->f16_beside,
+                            .bf16 = w->precision == CONURE_PRECISION_BF16, .int8 = w->precision == CONURE_PRECISION_INT8,
+                            .n_audio = w->n_utterances};
+    snprintf(s->audio_sha256, sizeof s->audio_sha256, "%s", w->audio_sha256 ? w->audio_sha256 : "");
     snprintf(s->model, sizeof s->model, "%s", model->name);
     snprintf(s->precision, sizeof s->precision, "%s", conure_precision_name(w->precision));
     for (uint32_t i = 0; i < CONURE_PLAN_TENSORS; i++)
@@ -116,12 +125,28 @@ static conure_status contract_hash(const conure_contract *k, char hex[65], conur
     return CONURE_OK;
 }
 
+/* What the precision needs, and what is of no use to it. */
+static conure_status check(const conure_plan_wish *w, conure_error *err)
+{
+    const bool int8 = w->precision == CONURE_PRECISION_INT8;
+    if (int8 && !w->n_utterances)
+        return conure_fail(err, CONURE_BAD_ARG, "--precision int8 takes its scales from speech: name recordings with --audio FILE|FOLDER, a dozen "
+                           "short ones are plenty");
+    if (w->n_utterances && !int8 && w->precision != CONURE_PRECISION_F16)
+        return conure_fail(err, CONURE_BAD_ARG, "--audio is for --precision int8 and f16, %s needs none", conure_precision_name(w->precision));
+    if (w->f16_beside && !int8)
+        return conure_fail(err, CONURE_BAD_ARG, "--beside f16 is for --precision int8: it says what is not quantised");
+    return CONURE_OK;
+}
+
 conure_status conure_plans_choose(conure_plan_side out[CONURE_PLANS_OF_CONTRACT], uint32_t *n, const conure_model *model, const conure_plan_wish *w,
                                   conure_error *err)
 {
     char contract[65] = "";
     *n = 0;
-    conure_status status = w->contract ? conure_contract_matches(w->contract, model, err) : CONURE_OK;
+    conure_status status = check(w, err);
+    if (status == CONURE_OK && w->contract)
+        status = conure_contract_matches(w->contract, model, err);
     if (status == CONURE_OK && w->contract)
         status = contract_hash(w->contract, contract, err);
     for (int i = 0; i < CONURE_PLANS_OF_CONTRACT && status == CONURE_OK; i++) {
@@ -130,7 +155,12 @@ conure_status conure_plans_choose(conure_plan_side out[CONURE_PLANS_OF_CONTRACT]
     }
     if (status != CONURE_OK)
         return status;
-    if (w->contract) {
+    if (w->contract && is_file(w->contract, w->profile)) {
+        conure_contract own = *w->contract;
+        status = conure_contract_take_profiles(&own, w->profile, err);
+        if (status == CONURE_OK)
+            status = choose_steps(out, n, &own, "all", err);
+    } else if (w->contract) {
         status = choose_steps(out, n, w->contract, w->profile, err);
     } else {
         const uint32_t least = w->frames_max < OFFLINE_FRAMES_MIN ? w->frames_max : OFFLINE_FRAMES_MIN;

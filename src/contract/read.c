@@ -123,13 +123,10 @@ static void read_range(const json_t *profile, const char *key, uint32_t *min, ui
     *max = number(range, "max");
 }
 
-static void read_lists(conure_contract *k, const json_t *root)
+static void read_profiles(conure_contract *k, const json_t *root)
 {
-    const json_t *inputs = json_object_get(root, "inputs"), *outputs = json_object_get(root, "outputs");
-    const json_t *profiles = json_object_get(root, "profiles"), *assertions = json_object_get(root, "assertions");
-    const json_t *files = json_object_get(root, "files");
-    for (size_t i = 0; i < CONURE_ROLES; i++)
-        COPY(k->names[i], i < CONURE_ROLE_INPUTS ? json_array_get(inputs, i) : json_array_get(outputs, i - CONURE_ROLE_INPUTS), "name");
+    const json_t *profiles = json_object_get(root, "profiles");
+    k->n_profiles = 0;
     for (size_t i = 0; i < json_array_size(profiles) && i < CONURE_PROFILES_MAX; i++) {
         const json_t *from = json_array_get(profiles, i);
         conure_profile *p = &k->profiles[k->n_profiles++];
@@ -138,6 +135,15 @@ static void read_lists(conure_contract *k, const json_t *root)
         read_range(from, "T", &p->t_min, &p->t_opt, &p->t_max);
         read_range(from, "B", &p->b_min, &p->b_opt, &p->b_max);
     }
+}
+
+static void read_lists(conure_contract *k, const json_t *root)
+{
+    const json_t *inputs = json_object_get(root, "inputs"), *outputs = json_object_get(root, "outputs");
+    const json_t *assertions = json_object_get(root, "assertions"), *files = json_object_get(root, "files");
+    for (size_t i = 0; i < CONURE_ROLES; i++)
+        COPY(k->names[i], i < CONURE_ROLE_INPUTS ? json_array_get(inputs, i) : json_array_get(outputs, i - CONURE_ROLE_INPUTS), "name");
+    read_profiles(k, root);
     for (size_t i = 0; i < json_array_size(assertions); i++)
         for (uint32_t rule = 0; rule < CONURE_RULES; rule++)
             k->asserts[rule] |= says(json_array_get(assertions, i), "rule", conure_rule_id(rule));
@@ -249,6 +255,32 @@ conure_status conure_contract_read(conure_contract *out, const char *path, char 
         conure_sha256_add(&sha, text, bytes);
         conure_sha256_hex(&sha, sha256);
     }
+    free(text);
+    return status;
+}
+
+/* The schema sees them in their place in the whole. */
+conure_status conure_contract_take_profiles(conure_contract *contract, const char *path, conure_error *err)
+{
+    conure_contract k = *contract;
+    json_t *tree = conure_contract_tree(contract), *root = NULL;
+    char *text = NULL;
+    size_t bytes = 0;
+    conure_status status = tree ? conure_file_read(&text, &bytes, path, CONURE_CONTRACT_BYTES_MAX, err) : conure_fail_memory(err, path, 8192);
+    if (status == CONURE_OK)
+        status = conure_json_object(&root, text, bytes, path, err);
+    if (status == CONURE_OK && json_object_set(tree, "profiles", json_object_get(root, "profiles")) != 0)
+        status = conure_fail(err, CONURE_BAD_FILE, "%s: there is no member profiles, as a contract has it", path);
+    if (status == CONURE_OK)
+        status = validate(tree, path, err);
+    if (status == CONURE_OK) {
+        read_profiles(&k, tree);
+        status = conure_contract_check(&k, path, err);
+    }
+    if (status == CONURE_OK)
+        *contract = k;
+    json_decref(root);
+    json_decref(tree);
     free(text);
     return status;
 }

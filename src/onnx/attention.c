@@ -200,7 +200,11 @@ static conure_value make_memory(attention *a, conure_value normed)
     if (!e->plan->int8)
         return normed;
     const conure_value quantised = conure_quantised(g, "norm_quantised", normed, most);
-    a->memory = e->cache_rows ? conure_quantised(g, "memory_quantised", a->memory, most) : quantised;
+    if (e->cache_rows) /* [B][N][d]: a matrix of rows, as the other products in int8 have them */
+        a->memory = conure_quantised(g, "memory_quantised",
+                                     conure_op(g, "Squeeze", "memory_3d", a->memory, conure_ints(g, one_axis(e))), most);
+    else
+        a->memory = quantised;
     return quantised;
 }
 

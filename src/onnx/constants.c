@@ -102,6 +102,15 @@ conure_value conure_int8(conure_graph *g, int8_t value)
     return shared(g, name, CONURE_ONNX_INT8, 0, NULL, &value);
 }
 
+conure_value conure_int8_zeros(conure_graph *g, uint32_t n)
+{
+    char name[48];
+    const int64_t dims[1] = {n};
+    void *zeros = conure_graph_alloc(g, n); /* the graph's, zeroed */
+    snprintf(name, sizeof name, "int8_zeros_%u", n);
+    return zeros ? shared(g, name, CONURE_ONNX_INT8, 1, dims, zeros) : NULL;
+}
+
 /* float32 -> the type of a constant, in place of the caller's choice. */
 static void narrow(void *dst, const float *src, size_t n, conure_onnx_type type)
 {
@@ -182,9 +191,10 @@ conure_value conure_weight_value(conure_graph *g, const char *name, conure_turn_
     return it->name;
 }
 
-conure_value conure_weight_int8(conure_graph *g, const char *name, double scale, uint32_t n, uint32_t k, conure_value *scales)
+conure_value conure_weight_int8(conure_graph *g, const char *name, conure_int8_weights kind, double scale, uint32_t n, uint32_t k,
+                                conure_value *scales)
 {
-    const int64_t dims[2] = {k, n}, scale_dims[1] = {n};
+    const int64_t dims[2] = {k, n}, rows[2] = {n, k}, scale_dims[1] = {n};
     char full[128];
     const conure_tensor *tensor = tensor_of(g, name, (uint64_t)n * k);
     float *data = conure_graph_read(g, name, (size_t)n * k);
@@ -193,6 +203,8 @@ conure_value conure_weight_int8(conure_graph *g, const char *name, double scale,
     snprintf(full, sizeof full, "%s_scale", name);
     *scales = conure_floats(g, full, data, 1, scale_dims);
     free(data);
+    if (kind == CONURE_INT8_FLOAT)
+        return conure_weight_value(g, name, CONURE_TURN_NONE, scale, 2, rows);
     snprintf(full, sizeof full, "%s_int8", name);
     conure_initializer *it = tensor ? add(g, full, CONURE_ONNX_INT8, 2, dims) : NULL;
     if (!it)

@@ -58,11 +58,16 @@ conure_status conure_encoder_plan_make(conure_encoder_plan *out, const conure_co
     return check_contract(contract, err);
 }
 
+bool conure_encoder_overflows(const conure_observations *seen, int32_t layer)
+{
+    return conure_observed_most(seen, layer) > CONURE_F16_MOST;
+}
+
 bool conure_encoder_is_wide(const conure_encoder_plan *plan, int32_t layer)
 {
     if (plan->type == CONURE_ONNX_BFLOAT16)
         return layer < 0; /* no convolution in bfloat16 before opset 22 */
-    return plan->type == CONURE_ONNX_FLOAT16 && plan->seen && conure_observed_most(plan->seen, layer) > CONURE_F16_MOST;
+    return plan->type == CONURE_ONNX_FLOAT16 && plan->seen && conure_encoder_overflows(plan->seen, layer);
 }
 
 /* ---- lengths ---------------------------------------------------------------------------------- */

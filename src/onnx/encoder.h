@@ -19,7 +19,7 @@ typedef struct conure_encoder_plan {
     uint32_t frames_min, frames_max; /* mel frames of a slice; frames_max 0: any number */
     bool drop_input;                 /* drop_extra is an input, CONURE_ENCODER_DROP, and not the contract's */
     conure_onnx_type type;           /* of what is computed: FLOAT, FLOAT16, BFLOAT16 */
-    bool int8;                       /* products with weights in int8; needs seen */
+    conure_int8_weights int8;        /* products with weights in int8; needs seen */
     conure_onnx_type io, caches;     /* of features and encoder output; of the caches, INT8 with int8 only */
     const conure_observations *seen; /* NULL: none */
 } conure_encoder_plan;
@@ -30,7 +30,9 @@ typedef struct conure_encoder_plan {
 /* Streaming: UNSUPPORTED for a contract that one graph cannot keep; the text says why. */
 conure_status conure_encoder_plan_make(conure_encoder_plan *out, const conure_config *config, const conure_contract *contract,
                                        conure_mask mask, uint32_t frames_max, conure_error *err);
-/* The layer is computed in float32, whatever the others are; -1: the subsampling. */
+/* Values of the layer come near to what float16 holds, or beyond; -1: the subsampling. */
+bool conure_encoder_overflows(const conure_observations *seen, int32_t layer);
+/* The layer is computed in float32, whatever the others are. */
 bool conure_encoder_is_wide(const conure_encoder_plan *plan, int32_t layer);
 void conure_encoder_build(conure_graph *graph, const conure_encoder_plan *plan);
 

@@ -227,7 +227,7 @@ static void set_precision(const export *e, conure_encoder_plan *plan)
     static const conure_onnx_type types[] = {CONURE_ONNX_FLOAT, CONURE_ONNX_FLOAT16, CONURE_ONNX_BFLOAT16, CONURE_ONNX_FLOAT};
     const bool int8 = e->o->precision == CONURE_EXPORT_INT8;
     plan->type = types[e->o->precision];
-    plan->int8 = int8;
+    plan->int8 = !int8 ? CONURE_INT8_NONE : e->o->float_weights ? CONURE_INT8_FLOAT : CONURE_INT8_WHOLE;
     plan->seen = e->seen;
     plan->io = e->o->narrow_io ? plan->type : CONURE_ONNX_FLOAT;
     if (plan->contract && e->o->narrow_caches)
@@ -340,6 +340,8 @@ static conure_status check_options(const export *e)
         return conure_fail(e->err, CONURE_BAD_ARG, "no graph was asked for");
     if (encoder && o->precision == CONURE_EXPORT_INT8 && !o->n_utterances)
         return conure_fail(e->err, CONURE_BAD_ARG, "int8 takes its scales from speech: name some audio files");
+    if (o->float_weights && o->precision != CONURE_EXPORT_INT8)
+        return conure_fail(e->err, CONURE_BAD_ARG, "--int8-weights f32: a graph in %s has no int8 weights", precisions[o->precision]);
     if (o->narrow_io && (o->precision == CONURE_EXPORT_F32 || o->precision == CONURE_EXPORT_INT8))
         return conure_fail(e->err, CONURE_BAD_ARG, "--io narrow: features and encoder output of an %s graph are float32 in any case",
                            precisions[o->precision]);

@@ -20,6 +20,13 @@ typedef enum conure_onnx_type {
     CONURE_ONNX_BFLOAT16 = 16,
 } conure_onnx_type;
 
+/* How a graph holds the weights of products that a runtime is to compute in int8. */
+typedef enum conure_int8_weights {
+    CONURE_INT8_NONE = 0, /* there are no such products */
+    CONURE_INT8_WHOLE,    /* int8 constants behind DequantizeLinear */
+    CONURE_INT8_FLOAT,    /* float32 constants behind QuantizeLinear and DequantizeLinear, which TensorRT before 10 takes alone */
+} conure_int8_weights;
+
 #define CONURE_OPSET_MIN 16
 #define CONURE_OPSET_MAX 21
 #define CONURE_GRAPH_RANK_MAX 4
@@ -78,6 +85,7 @@ conure_value conure_index(conure_graph *graph, int64_t value);             /* a 
 conure_value conure_int32(conure_graph *graph, int32_t value);             /* a scalar int32 */
 conure_value conure_number(conure_graph *graph, double value);             /* a scalar of the graph's type */
 conure_value conure_int8(conure_graph *graph, int8_t value);               /* a scalar int8 */
+conure_value conure_int8_zeros(conure_graph *graph, uint32_t n);           /* [n] */
 /* Copied; in the graph's type.  name is the whole name; dims [rank] */
 conure_value conure_floats(conure_graph *graph, const char *name, const float *data, int rank, const int64_t *dims);
 conure_value conure_int32s(conure_graph *graph, const char *name, const int32_t *data, int rank, const int64_t *dims);
@@ -95,9 +103,10 @@ typedef enum conure_turn_kind {
 /* The tensor `name` of the model, times scale; it is read when the graph is written.  dims [rank] as it stands in the graph. */
 conure_value conure_weight_value(conure_graph *graph, const char *name, conure_turn_kind turn, double scale, int rank,
                                  const int64_t *dims);
-/* A matrix W [n][k] as int8 [k][n], and what its columns are to be multiplied by, [n]: the largest magnitude of each output is
- * 127.  scale is in the latter. */
-conure_value conure_weight_int8(conure_graph *graph, const char *name, double scale, uint32_t n, uint32_t k, conure_value *scales);
+/* A matrix W [n][k] for int8, and what its outputs are to be multiplied by, [n]: the largest magnitude of each is 127.  WHOLE: int8
+ * [k][n], scale is in the latter; FLOAT: scale W [n][k] in float32, still to be quantised. */
+conure_value conure_weight_int8(conure_graph *graph, const char *name, conure_int8_weights kind, double scale, uint32_t n, uint32_t k,
+                                conure_value *scales);
 /* R_r [heads][head width][n] of a layer, r = first, first - 1 ..: Wpos e(r), computed when the graph is written. */
 conure_value conure_positions_value(conure_graph *graph, uint32_t layer, int64_t first, int64_t n);
 bool conure_graph_has(const conure_graph *graph, const char *name); /* the model has a tensor of that name */

@@ -16,7 +16,7 @@ static conure_value feed_forward(conure_encoder_parts *e, uint32_t layer, int wh
 {
     conure_graph *g = e->g;
     const uint32_t d = e->c->d_model, ff = e->c->ff_width;
-    const bool int8 = e->plan->int8;
+    const conure_int8_weights int8 = e->plan->int8;
     const conure_linear_options wide = {.no_bias = !e->c->use_bias, .int8 = int8}, half = {.no_bias = !e->c->use_bias, .int8 = int8, .scale = 0.5};
     char prefix[32], norm[96], linear1[96], linear2[96];
     snprintf(prefix, sizeof prefix, "encoder.layers.%u.", layer);
@@ -103,7 +103,7 @@ static conure_value convolution(conure_encoder_parts *e, uint32_t layer, conure_
 {
     conure_graph *g = e->g;
     const uint32_t d = e->c->d_model;
-    const bool int8 = e->plan->int8;
+    const conure_int8_weights int8 = e->plan->int8;
     const conure_linear_options plain = {.no_bias = !e->c->use_bias, .int8 = int8};
     conure_value halves[2];
     char norm[96], point1[96], point2[96];

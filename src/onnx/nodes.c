@@ -165,15 +165,25 @@ conure_value conure_layer_norm(conure_graph *g, const char *label, conure_value 
     return out;
 }
 
-static conure_value int8_weight(conure_graph *g, const char *label, const char *name, double scale, uint32_t n, uint32_t k)
+/* [k][n] as float again.  Zero points are optional in ONNX, and TensorRT 8 fails without: as many as scales. */
+static conure_value int8_weight(conure_graph *g, const char *label, const char *name, double scale, uint32_t n, uint32_t k,
+                                conure_int8_weights kind)
 {
-    char back[64];
-    conure_value scales = NULL;
-    snprintf(back, sizeof back, "%s_weight", *label == ':' ? label + 1 : label);
-    const conure_value whole = conure_weight_int8(g, name, scale, n, k, &scales);
-    const conure_value weight = conure_op(g, "DequantizeLinear", back, whole, scales);
-    conure_op_int(g, "axis", 1);
-    return weight;
+    const char *own = *label == ':' ? label + 1 : label;
+    char whole[64], back[64], turned[64];
+    conure_value scales = NULL, weight = conure_weight_int8(g, name, kind, scale, n, k, &scales);
+    const conure_value zeros = conure_int8_zeros(g, n);
+    const int axis = kind == CONURE_INT8_FLOAT ? 0 : 1;
+    snprintf(whole, sizeof whole, "%s_weight_int8", own);
+    snprintf(back, sizeof back, "%s_weight", own);
+    snprintf(turned, sizeof turned, "%s_weight_turned", own);
+    if (kind == CONURE_INT8_FLOAT) {
+        weight = conure_op(g, "QuantizeLinear", whole, weight, scales, zeros);
+        conure_op_int(g, "axis", axis);
+    }
+    weight = conure_op(g, "DequantizeLinear", back, weight, scales, zeros);
+    conure_op_int(g, "axis", axis);
+    return kind == CONURE_INT8_FLOAT ? conure_transpose(g, turned, weight, 1, 0) : weight;
 }
 
 conure_value conure_linear(conure_graph *g, const char *label, conure_value x, const char *name, uint32_t n, uint32_t k,
@@ -185,7 +195,7 @@ conure_value conure_linear(conure_graph *g, const char *label, conure_value x, c
     const double scale = o->scale != 0 ? o->scale : 1;
     char full[128], product[64];
     snprintf(full, sizeof full, "%s.weight", name);
-    const conure_value weight = o->int8 ? int8_weight(g, label, full, scale, n, k)
+    const conure_value weight = o->int8 ? int8_weight(g, label, full, scale, n, k, o->int8)
                                         : conure_weight_value(g, full, o->turn ? o->turn : CONURE_TURN_TRANSPOSE, scale, 2, dims);
     if (o->no_bias)
         return conure_op(g, "MatMul", label, x, weight);

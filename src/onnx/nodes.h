@@ -38,7 +38,7 @@ conure_value conure_layer_norm(conure_graph *g, const char *label, conure_value 
 typedef struct conure_linear_options {
     double scale;          /* of weights and bias; 0: 1 */
     bool no_bias;          /* the model has none */
-    bool int8;             /* weights in int8; x should have come through conure_quantised() */
+    conure_int8_weights int8; /* x should have come through conure_quantised() */
     conure_turn_kind turn; /* NONE: TRANSPOSE */
 } conure_linear_options;
 

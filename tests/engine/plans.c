@@ -10,10 +10,12 @@ static conure_plan_side example(void)
     conure_plan_side s = {.gpu = "NVIDIA H200", .tensorrt = "8.6.0", .model = "tiny \"v3\"", .precision = "tf32", .tf32 = true, .mask_exact = true,
                           .streaming = true, .layer_first = true, .drop_first = 2,
                           .caches = {.cache_rows = 64, .drop_rows = 7, .time_cache_aligned = true},
-                          .t = {57, 121, 592}, .b = {1, 8, 32}, .plan_bytes = 5000000000, .level = 2, .n_kept_f32 = 9, .seconds = 1.5};
+                          .t = {57, 121, 592}, .b = {1, 8, 32}, .plan_bytes = 5000000000, .level = 2, .n_kept_f32 = 9, .seconds = 1.5,
+                          .n_audio = 12, .wide = {[0] = true, [4] = true, [5] = true, [256] = true}};
     memset(s.model_sha256, 'a', 64);
     memset(s.contract_sha256, 'b', 64);
     memset(s.plan_sha256, 'c', 64);
+    memset(s.audio_sha256, 'd', 64);
     for (int i = 0; i < CONURE_PLAN_TENSORS; i++)
         snprintf(s.names[i], sizeof s.names[i], "tensor_%d", i);
     return s;
@@ -38,6 +40,9 @@ static void round_trip(void)
     test_int(back.plan_bytes == 5000000000, 1);
     test_int(back.t[2], 592);
     test_text(back.names[9], "tensor_9");
+    test_int(back.n_audio, 12);
+    test_text(back.audio_sha256, s.audio_sha256);
+    test_true(memcmp(back.wide, s.wide, sizeof s.wide) == 0);
     free(text);
     free(again);
 }
@@ -59,6 +64,25 @@ static void damaged(const char *piece, const char *with, const char *names)
     free(text);
 }
 
+/* Names of parts, neighbours together; every other one fits too. */
+static void parts(void)
+{
+    conure_plan_side s = example();
+    char text[CONURE_PLAN_PARTS_CAP];
+    conure_plan_wide_text(s.wide, text);
+    test_text(text, "subsampling, layers 3-4 255");
+    s = (conure_plan_side){.wide = {[1] = true}};
+    conure_plan_wide_text(s.wide, text);
+    test_text(text, "layers 0");
+    for (int i = 0; i < CONURE_PLAN_PARTS; i++)
+        s.wide[i] = i % 2 == 0;
+    conure_plan_wide_text(s.wide, text);
+    test_contains(text, "subsampling, layers 1 3 5");
+    test_contains(text, " 253 255");
+    conure_plan_wide_text((const bool[CONURE_PLAN_PARTS]){false}, text);
+    test_text(text, "");
+}
+
 /* What decides what is built decides the name, and nothing else does. */
 static void keys(void)
 {
@@ -71,6 +95,14 @@ static void keys(void)
     conure_plan_key(&other, b);
     test_text(b, a);
     other.t[0] = 56;
+    conure_plan_key(&other, b);
+    test_true(strcmp(a, b) != 0);
+    other = s;
+    memset(other.audio_sha256, 'e', 64);
+    conure_plan_key(&other, b);
+    test_true(strcmp(a, b) != 0);
+    other = s;
+    other.f16 = true;
     conure_plan_key(&other, b);
     test_true(strcmp(a, b) != 0);
     other = s;
@@ -101,7 +133,7 @@ static void folders(void)
     }
     snprintf(other, sizeof other, "%s/c.json", folder);
     FILE *file = fopen(other, "w");
-    fputs("{\"conure_plan\": 1}", file);
+    fputs("{\"conure_plan\": 2}", file);
     fclose(file);
     test_int(conure_plan_list(&list, &n, folder, &quiet, &err), CONURE_OK);
     test_int(n, 2); /* the damaged one is passed over */
@@ -131,7 +163,7 @@ int main(void)
 {
     test_begin("engine.plans");
     round_trip();
-    damaged("\"conure_plan\": 1", "\"conure_plan\": 2", "build the plan again");
+    damaged("\"conure_plan\": 2", "\"conure_plan\": 1", "build the plan again");
     damaged("\"gpu\": ", "\"gpU\": ", "gpu");
     damaged("aaaa", "aaaA", "model_sha256");
     damaged("\"mask\": \"exact\"", "\"mask\": \"maybe\"", "mask");
@@ -143,7 +175,13 @@ int main(void)
     damaged("5000000000", "-5", "plan_bytes");
     damaged("\"level\": 2", "\"level\": 6", "level");
     damaged("\"seconds\": 1.5", "\"seconds\": \"1.5\"", "seconds");
+    damaged("\"layers.255\"", "\"layers.256\"", "f32_parts");
+    damaged("\"layers.255\"", "\"layers.3\"", "f32_parts");
+    damaged("\"layers.255\"", "\"layers.4294967298\"", "f32_parts");
+    damaged("\"pre_encode\"", "0", "f32_parts");
+    damaged("dddd", "dddg", "audio_sha256");
     keys();
+    parts();
     folders();
     return test_end();
 }

@@ -2,7 +2,6 @@
 #include "trt_host.h"
 
 #include "base/inject.h"
-#include "engine/trt/runtime.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +98,29 @@ void conure_trt_plan_close(conure_trt_plan **plan)
 {
     dropped(*plan);
     *plan = NULL;
+}
+
+static void put_blob(conure_trt_blob *out, const char *text)
+{
+    *out = (conure_trt_blob){.data = text, .bytes = strlen(text), .owner = counted(malloc(1))};
+}
+
+conure_status conure_trt_build(conure_trt *trt, const conure_trt_build_options *options, conure_trt_built *out, conure_error *err)
+{
+    (void)trt;
+    (void)err;
+    *out = (conure_trt_built){.timing_used = options->timing != NULL, .n_layers = 100, .seconds = 0.5};
+    trt_host_machine.building(options);
+    put_blob(&out->plan, "plan");
+    put_blob(&out->timing, "timings");
+    return CONURE_OK;
+}
+
+void conure_trt_blob_free(conure_trt_blob *blob)
+{
+    if (blob->owner)
+        dropped(blob->owner);
+    *blob = (conure_trt_blob){0};
 }
 
 bool conure_trt_plan_tensor(const conure_trt_plan *plan, const char *name, bool input, uint32_t *element_bytes)

@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "engine/trt/plan.h"
+#include "engine/trt/runtime.h"
 
 /* What the next conure_trt_open() finds, and how its plans behave.  One program, one machine. */
 typedef struct trt_host {
@@ -15,6 +16,7 @@ typedef struct trt_host {
     bool no_graphs;          /* nothing can be recorded */
     int64_t fail_after;      /* runs until one fails; negative: none does */
     uint32_t last_batch;     /* rows of the last run */
+    void (*building)(const conure_trt_build_options *options); /* sees what is to be built; plans are then the text "plan" */
     uint32_t n_runs, n_records, n_replays, n_contexts, n_live; /* seen; live: memory and objects that are open */
 } trt_host;
 extern trt_host trt_host_machine;

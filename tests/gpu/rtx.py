@@ -21,6 +21,9 @@ except ImportError as why:
     sys.exit(77)
 
 
+CLIPS = sorted((SOURCE / "tests/data/audio").glob("*.flac"))[:2]
+
+
 def conure(*arguments):
     subprocess.run([CONURE, *map(str, arguments)], check=True, capture_output=True)
 
@@ -51,12 +54,13 @@ with tempfile.TemporaryDirectory() as room:
     contract = room / "contract.json"
     for name in ("tiny-v3", "tiny-alt", "tiny-hostile"):
         model = SOURCE / f"tests/data/models/{name}.nemo"
-        for precision, opset in (("f32", 16), ("f32", 17), ("f16", 17), ("bf16", 17)):
+        for precision, opset, *more in (("f32", 16), ("f32", 17), ("f16", 17), ("bf16", 17), ("int8", 17, *CLIPS),
+                                        ("int8", 16, "--int8-weights", "f32", *CLIPS)):
             folder = room / f"{name}-{precision}-{opset}"
             conure("contract", "derive", "-m", model, "--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121,
                    "--precision", precision, "-o", contract)
             conure("export", "onnx", "-m", model, "--contract", contract, "--graphs", "encoder,streaming", "--precision", precision,
-                   "--opset", opset, "-o", folder)
+                   "--opset", opset, "-o", folder, *more)
             step, whole = next(folder.glob("encoder_streaming.*onnx")), next(folder.glob("encoder-model.*onnx"))
             build(step, (121, 121, 121), (1, 1, 1))
             build(step, (121, 121, 121), (1, 4, 8))

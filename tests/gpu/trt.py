@@ -1,6 +1,6 @@
 """The engine trt on a GPU: plans of small models held to float64, live text, recorded steps, and faults that must be noticed.  trt.py CONURE SOURCE_DIR
 
-Needs an NVIDIA GPU, TensorRT and a build with CONURE_TENSORRT_INCLUDE; CONURE_GPU_PRECISIONS names other precisions than f32,tf32,f16.
+Needs an NVIDIA GPU, TensorRT and a build with CONURE_TENSORRT_INCLUDE; CONURE_GPU_PRECISIONS names other precisions than f32,tf32,f16,int8.
 Some minutes: plans are built, several at a time.  A fault is a plan that is not what its side file says, or a model that half precision does
 not hold; each test names the gate of conure clear that must fail, and an honest plan beside it for which the same gate passes.
 """
@@ -22,12 +22,15 @@ import unittest
 import zipfile
 
 CONURE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
-PRECISIONS = os.environ.get("CONURE_GPU_PRECISIONS", "f32,tf32,f16").split(",")
+PRECISIONS = os.environ.get("CONURE_GPU_PRECISIONS", "f32,tf32,f16,int8").split(",")
 MODEL, TOLERANCES = SOURCE / "tests/data/models/tiny-v3.nemo", SOURCE / "tolerances/tiny-v3-f32.json"
 CLIPS = sorted(str(p) for p in (SOURCE / "tests/data/audio").glob("*.flac"))
+# Least and most that encoder_output is off by: int8 in ONNX Runtime by 0.07 on the same graph, the others here.
+ERRORS = {"int8": (0.01, 0.15)}
 HELD = tempfile.TemporaryDirectory()
 ROOM = pathlib.Path(HELD.name)
-CONTRACT, SINGLE, LIVE, TAIL = (ROOM / f"{name}.json" for name in ("contract", "single", "live", "tail"))
+CONTRACT, SINGLE, LIVE, TAIL, UNLIKE = (ROOM / f"{name}.json" for name in ("contract", "single", "live", "tail", "unlike"))
+HOSTILE = SOURCE / "tests/data/models/tiny-hostile.nemo"
 OTHER, LARGE = ROOM / "other.nemo", ROOM / "large.nemo"
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}
 NOT_RECORDED = "cannot be recorded as a CUDA graph"
@@ -88,7 +91,7 @@ def scale(path, parts, factor):
 def jobs():
     """Folder, and what conure engine build is asked for."""
     for precision in PRECISIONS:
-        yield precision, MODEL, precision, ["--contract", CONTRACT]
+        yield precision, MODEL, precision, ["--contract", CONTRACT, *(["--audio", *CLIPS] if precision in ("f16", "int8") else [])]
     yield "f32", MODEL, "f32", ["--profile", "offline", "--max-frames", 640]
     yield "live", MODEL, "f32", ["--contract", LIVE]
     yield "live", MODEL, "f32", ["--contract", TAIL, "--profile", "next"]
@@ -96,6 +99,7 @@ def jobs():
     if "f16" in PRECISIONS:
         yield "large-f32", LARGE, "f32", ["--contract", SINGLE]
         yield "large-f16", LARGE, "f16", ["--contract", SINGLE]
+        yield "hostile", HOSTILE, "f16", ["--contract", UNLIKE, "--audio", *CLIPS]
 
 
 def setUpModule():
@@ -105,6 +109,7 @@ def setUpModule():
     step = ["contract", "derive", "-m", MODEL, "--any-weights", "--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121]
     conure(*step, "--batch-max", 4, "-o", CONTRACT)
     conure(*step, "-o", SINGLE)
+    conure(*(HOSTILE if part is MODEL else part for part in step), "-o", UNLIKE)
     # As a session steps: slices of one length, for which steps are recorded, and at the end of a stream a shorter one.
     live = ["contract", "derive", "-m", MODEL, "--chunk", 6, "--shift", 4, "--cache", 25, "--time-cache", "aligned"]
     conure(*live, "-o", LIVE)
@@ -188,8 +193,18 @@ class Engine(unittest.TestCase):
             with self.subTest(precision):
                 self.need(precision)
                 s = self.parity(precision, "--contract", CONTRACT, code=None)
-                self.assertLess(s["tensors"]["encoder_output"]["max"], 0.02)
-                self.assertGreater(s["tensors"]["encoder_output"]["max"], 1e-5)
+                least, most = ERRORS.get(precision, (1e-5, 0.02))
+                print(f"gpu.trt: {precision}: encoder_output {s['tensors']['encoder_output']['max']:.3g} off at most", flush=True)
+                self.assertLess(s["tensors"]["encoder_output"]["max"], most)
+                self.assertGreater(s["tensors"]["encoder_output"]["max"], least)
+
+    def test_what_overflows_f16(self):
+        """Scores near -3e4 in one layer: seen on recordings, and held in f32."""
+        self.need("hostile")
+        for side in sides("hostile"):
+            self.assertIn("layers 1", " ".join(side["f32_parts"]) if isinstance(side["f32_parts"], list) else side["f32_parts"])
+        out = conure("parity", "-m", HOSTILE, "--candidate", "trt:f16", "--contract", UNLIKE, "--json", plans="hostile", code=None)
+        self.assertLess(json.loads(out[out.index("{"):out.rindex("}") + 1])["tensors"]["encoder_output"]["max"], 0.05)
 
     def test_f16_keeps_norms(self):
         self.need("f32", "f16")

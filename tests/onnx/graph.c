@@ -490,6 +490,9 @@ static void test_refusals(void)
     options.precision = CONURE_EXPORT_INT8;
     refused(model, &options, CONURE_BAD_ARG, "name some audio");
     options.precision = CONURE_EXPORT_F32;
+    options.float_weights = true;
+    refused(model, &options, CONURE_BAD_ARG, "--int8-weights f32");
+    options.float_weights = false;
     options.narrow_io = true;
     refused(model, &options, CONURE_BAD_ARG, "--io narrow");
     options.narrow_io = false;

@@ -100,6 +100,26 @@ static void trt_close(void **self)
     *self = NULL;
 }
 
+/* What its plans hold in f32 and were calibrated with, of all of them together. */
+static void describe_plans(const conure_trt_engine *e, conure_buffer *text)
+{
+    char parts[CONURE_PLAN_PARTS_CAP];
+    bool wide[CONURE_PLAN_PARTS] = {false}, f16 = false, int8 = false, blind = false;
+    for (uint32_t i = 0; i < e->n_ready; i++) {
+        const conure_plan_side *s = &e->ready[i].found.side;
+        for (uint32_t j = 0; j < CONURE_PLAN_PARTS; j++)
+            wide[j] = wide[j] || s->wide[j];
+        f16 = f16 || s->f16;
+        int8 = int8 || s->int8;
+        blind = blind || (s->f16 && !s->n_audio);
+    }
+    conure_plan_wide_text(wide, parts);
+    if (int8)
+        conure_buffer_format(text, ", %s beside int8", f16 ? "f16" : "f32");
+    if (f16)
+        conure_buffer_format(text, ", in f32: norms%s%s%s", parts[0] ? ", " : "", parts, blind ? " (no audio was looked at)" : "");
+}
+
 static conure_status open_parts(conure_trt_engine *e, const conure_engine_options *options, conure_error *err)
 {
     const char *precision = conure_precision_name(options->precision);
@@ -114,10 +134,15 @@ static conure_status open_parts(conure_trt_engine *e, const conure_engine_option
     CONURE_TRT_TRY(conure_engine_native_cpu.open(&e->native, e->model, &decoder, err));
     const conure_trt_facts *facts = conure_trt_get_facts(e->trt);
     const conure_plan_side *first = &e->ready[0].found.side;
-    snprintf(e->description, sizeof e->description, "trt %s, %s, TensorRT %s, TF32 %s, %u plan%s, mask %s; decoder on %s", e->precision, facts->gpu,
-             facts->version, first->tf32 ? "on" : "off", e->n_ready, e->n_ready == 1 ? "" : "s", exact ? "exact" : "nemo",
-             conure_engine_native_cpu.describe(e->native));
-    return CONURE_OK;
+    conure_buffer text = {0};
+    conure_buffer_format(&text, "trt %s, %s, TensorRT %s, TF32 %s", e->precision, facts->gpu, facts->version, first->tf32 ? "on" : "off");
+    describe_plans(e, &text);
+    conure_buffer_format(&text, ", %u plan%s, mask %s; decoder on %s", e->n_ready, e->n_ready == 1 ? "" : "s", exact ? "exact" : "nemo",
+                         conure_engine_native_cpu.describe(e->native));
+    const conure_status status = text.failed ? conure_fail_memory(err, "a description", sizeof e->description) : CONURE_OK;
+    snprintf(e->description, sizeof e->description, "%s", text.failed ? "" : text.data);
+    conure_buffer_free(&text);
+    return status;
 }
 
 static conure_status trt_open(void **self, const conure_model *model, const conure_engine_options *options, conure_error *err)

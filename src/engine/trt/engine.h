@@ -48,7 +48,7 @@ typedef struct conure_trt_engine {
     void *part_user;
     char folder[PATH_MAX];
     char precision[16];
-    char description[320];
+    char description[1024];
 } conure_trt_engine;
 
 /* A stream's caches on the GPU.  A step reads [current] and writes the other; committing swaps them. */

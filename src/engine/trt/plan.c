@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT 1
+#define FORMAT 2
 enum { FRAMES_MAX = 1 << 24, ROWS_MAX = 1 << 20, BATCH_MAX = 4096 };
 
 conure_status conure_plan_folder(char out[PATH_MAX], conure_error *err)
@@ -39,7 +39,7 @@ void conure_plan_key(const conure_plan_side *s, char out[48])
                          s->drop_first, s->caches.cache_rows, s->caches.drop_rows, s->caches.keep_negative, s->caches.time_cache_aligned);
     for (int i = 0; i < 3; i++)
         conure_buffer_format(&text, "%u %u\n", s->t[i], s->b[i]);
-    conure_buffer_format(&text, "%u\n%s\n", s->level, conure_version()); /* another version may write another graph */
+    conure_buffer_format(&text, "%s\n%u\n%s\n", s->audio_sha256, s->level, conure_version()); /* another version may write another graph */
     conure_sha256_init(&sha);
     conure_sha256_add(&sha, text.data, text.bytes);
     conure_sha256_hex(&sha, hex);
@@ -48,6 +48,34 @@ void conure_plan_key(const conure_plan_side *s, char out[48])
 }
 
 /* ---- text ------------------------------------------------------------------------------------- */
+
+void conure_plan_wide_text(const bool wide[CONURE_PLAN_PARTS], char out[CONURE_PLAN_PARTS_CAP])
+{
+    size_t n = (size_t)snprintf(out, CONURE_PLAN_PARTS_CAP, "%s", wide[0] ? "subsampling" : "");
+    const size_t before = n;
+    for (int i = 1; i < CONURE_PLAN_PARTS; i++) {
+        int last = i;
+        if (!wide[i])
+            continue;
+        while (last + 1 < CONURE_PLAN_PARTS && wide[last + 1])
+            last++;
+        if (n < CONURE_PLAN_PARTS_CAP)
+            n += (size_t)snprintf(out + n, CONURE_PLAN_PARTS_CAP - n, "%s%d", n > before ? " " : before ? ", layers " : "layers ", i - 1);
+        if (last > i && n < CONURE_PLAN_PARTS_CAP)
+            n += (size_t)snprintf(out + n, CONURE_PLAN_PARTS_CAP - n, "-%d", last - 1);
+        i = last;
+    }
+}
+
+/* ["pre_encode", "layers.3"]: as the graph calls them. */
+static json_t *parts(const bool wide[CONURE_PLAN_PARTS])
+{
+    json_t *list = json_array();
+    for (int i = 0; i < CONURE_PLAN_PARTS; i++)
+        if (wide[i])
+            json_array_append_new(list, i ? json_sprintf("layers.%d", i - 1) : json_string("pre_encode"));
+    return list;
+}
 
 static json_t *three(const uint32_t v[3])
 {
@@ -60,9 +88,9 @@ conure_status conure_plan_side_dump(const conure_plan_side *s, char **out, conur
     for (uint32_t i = 0; i < CONURE_PLAN_TENSORS; i++)
         json_array_append_new(names, json_string(s->names[i]));
     json_t *json = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:s, s:b, s:b, s:I, s:I, s:I, s:b, s:b, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:f}",
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:I, s:s, s:o, s:s, s:b, s:b, s:I, s:I, s:I, s:b, s:b, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:f}",
         "conure_plan", FORMAT, "gpu", s->gpu, "tensorrt", s->tensorrt, "model", s->model, "model_sha256", s->model_sha256, "contract_sha256",
-        s->contract_sha256, "precision", s->precision, "flags", "tf32", s->tf32, "f16", s->f16, "bf16", s->bf16, "int8", s->int8, "mask",
+        s->contract_sha256, "precision", s->precision, "flags", "tf32", s->tf32, "f16", s->f16, "bf16", s->bf16, "int8", s->int8, "audio_files", (json_int_t)s->n_audio, "audio_sha256", s->audio_sha256, "f32_parts", parts(s->wide), "mask",
         s->mask_exact ? "exact" : "nemo", "streaming", s->streaming, "layer_first", s->layer_first, "drop_first", (json_int_t)s->drop_first,
         "cache_rows", (json_int_t)s->caches.cache_rows, "cache_drop", (json_int_t)s->caches.drop_rows, "keep_negative", s->caches.keep_negative,
         "time_cache_aligned", s->caches.time_cache_aligned, "t", three(s->t), "b", three(s->b), "names", names, "plan_sha256", s->plan_sha256,
@@ -142,6 +170,26 @@ static void get_names(reader *r, conure_plan_side *out)
         r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: names are not %d names of tensors", r->where, CONURE_PLAN_TENSORS);
 }
 
+static void get_parts(reader *r, conure_plan_side *out)
+{
+    const json_t *list = json_object_get(r->json, "f32_parts");
+    bool good = json_is_array(list);
+    for (size_t i = 0; good && i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        char *end = NULL;
+        long part = -1;
+        if (name && strcmp(name, "pre_encode") == 0)
+            part = 0;
+        else if (name && strncmp(name, "layers.", 7) == 0 && name[7] >= '0' && name[7] <= '9' && strlen(name) < 12)
+            part = 1 + strtol(name + 7, &end, 10);
+        good = part >= 0 && part < CONURE_PLAN_PARTS && (!end || !*end) && !out->wide[part];
+        if (good)
+            out->wide[part] = true;
+    }
+    if (r->status == CONURE_OK && !good)
+        r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: f32_parts is not a list of pre_encode, layers.0 ..", r->where);
+}
+
 static void get_made(reader *r, conure_plan_side *out)
 {
     const json_t *bytes = json_object_get(r->json, "plan_bytes");
@@ -209,6 +257,9 @@ conure_status conure_plan_side_parse(conure_plan_side *out, const char *json, si
     get_hash(&r, "model_sha256", false, out->model_sha256);
     get_hash(&r, "contract_sha256", true, out->contract_sha256);
     get_precision(&r, out);
+    get_number(&r, "audio_files", UINT32_MAX, &out->n_audio);
+    get_hash(&r, "audio_sha256", true, out->audio_sha256);
+    get_parts(&r, out);
     get_step(&r, out);
     get_names(&r, out);
     get_made(&r, out);

@@ -13,6 +13,8 @@
 #define CONURE_PLAN_TEXT_CAP 96
 #define CONURE_PLAN_SIDE_BYTES_MAX (1u << 16)
 #define CONURE_PLANS_MAX 256 /* of one folder that are looked at */
+#define CONURE_PLAN_PARTS 257 /* of an encoder, at most: the subsampling, its layers */
+#define CONURE_PLAN_PARTS_CAP 640 /* of their names as a text */
 
 /* The tensors of a step in the order of the contract; offline the first two inputs and outputs. */
 typedef enum conure_plan_tensor {
@@ -35,7 +37,10 @@ typedef struct conure_plan_side {
     /* What it computes. */
     char model[128], model_sha256[65], contract_sha256[65]; /* contract: "" offline */
     char precision[16];              /* "f32", "tf32", "f16" ... */
-    bool tf32, f16, bf16, int8;      /* what TensorRT was allowed */
+    bool tf32, f16, bf16, int8;      /* what TensorRT was allowed; f16 beside int8 too */
+    uint32_t n_audio;                /* recordings whose values were looked at, for scales and for what overflows float16 */
+    char audio_sha256[65];           /* of their features; "": none were */
+    bool wide[CONURE_PLAN_PARTS];    /* parts held in f32 whose values float16 does not hold: [0] the subsampling, [1 + i] layer i */
     bool mask_exact;
     bool streaming, layer_first;     /* a step with caches; their layout */
     uint32_t drop_first;             /* encoder frames dropped in front of every slice */
@@ -51,6 +56,9 @@ typedef struct conure_plan_side {
 
 /* $CONURE_PLANS, or $XDG_CACHE_HOME/conure/plans, or ~/.cache/conure/plans.  IO when none is set. */
 conure_status conure_plan_folder(char out[PATH_MAX], conure_error *err);
+
+/* "subsampling, layers 0-3 7", "" for none: which parts are held in f32. */
+void conure_plan_wide_text(const bool wide[CONURE_PLAN_PARTS], char out[CONURE_PLAN_PARTS_CAP]);
 
 /* The name of its two files without ending, [48]: from everything that decides what is built, so that the same build has the same name. */
 void conure_plan_key(const conure_plan_side *side, char out[48]);

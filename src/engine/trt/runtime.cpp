@@ -265,16 +265,28 @@ conure_status parse(conure_trt *t, INetworkDefinition &network, const char *path
 }
 
 #if NV_TENSORRT_MAJOR < 11
-/* Sums of squares overflow in half precision and differences of large numbers lose what matters: norms stay in f32. */
-uint32_t keep_norms(INetworkDefinition &network)
+/* Sums of squares overflow in half precision and differences of large numbers lose what matters. */
+bool is_norm(const ILayer &layer)
+{
+    const LayerType type = layer.getType();
+    return strstr(layer.getName(), "norm") && (type == LayerType::kREDUCE || type == LayerType::kELEMENTWISE || type == LayerType::kUNARY);
+}
+
+/* Constants have no precision of their own, and types are all that quantising and casts are about. */
+bool has_precision(const ILayer &layer)
+{
+    const LayerType type = layer.getType();
+    return type != LayerType::kCONSTANT && type != LayerType::kQUANTIZE && type != LayerType::kDEQUANTIZE && type != LayerType::kCAST &&
+           layer.getNbOutputs() == 1 && layer.getOutput(0)->getType() == DataType::kFLOAT;
+}
+
+/* What stays in f32: norms, and what does not fit half precision.  Names of layers are those of the graph's nodes. */
+uint32_t keep_wide(INetworkDefinition &network, const conure_trt_build_options &o)
 {
     uint32_t kept = 0;
     for (int32_t i = 0; i < network.getNbLayers(); i++) {
         ILayer *layer = network.getLayer(i);
-        const LayerType type = layer->getType();
-        if (!strstr(layer->getName(), "norm") || layer->getNbOutputs() != 1 || layer->getOutput(0)->getType() != DataType::kFLOAT)
-            continue;
-        if (type != LayerType::kREDUCE && type != LayerType::kELEMENTWISE && type != LayerType::kUNARY)
+        if (!has_precision(*layer) || !(is_norm(*layer) || (o.wide && o.wide(o.wide_user, layer->getName()))))
             continue;
         layer->setPrecision(DataType::kFLOAT);
         layer->setOutputType(0, DataType::kFLOAT);
@@ -285,8 +297,10 @@ uint32_t keep_norms(INetworkDefinition &network)
 #endif
 
 /* From 11 on the graph's own types say what is computed in, and the flags are gone. */
-conure_status set_precision(IBuilderConfig &config, INetworkDefinition &network, conure_trt_precision precision, uint32_t *kept, conure_error *err)
+conure_status set_precision(IBuilderConfig &config, INetworkDefinition &network, const conure_trt_build_options &o, uint32_t *kept,
+                            conure_error *err)
 {
+    const conure_trt_precision precision = o.precision;
     (void)network;
     (void)err;
     *kept = 0;
@@ -295,7 +309,9 @@ conure_status set_precision(IBuilderConfig &config, INetworkDefinition &network,
     else
         config.clearFlag(BuilderFlag::kTF32);
 #if NV_TENSORRT_MAJOR < 11
-    if (precision == CONURE_TRT_F32 || precision == CONURE_TRT_TF32)
+    if (precision == CONURE_TRT_INT8)
+        config.setFlag(BuilderFlag::kINT8);
+    if (precision == CONURE_TRT_F32 || precision == CONURE_TRT_TF32 || (precision == CONURE_TRT_INT8 && !o.f16_beside))
         return CONURE_OK;
 #if NV_TENSORRT_MAJOR < 9
     if (precision == CONURE_TRT_BF16)
@@ -305,7 +321,7 @@ conure_status set_precision(IBuilderConfig &config, INetworkDefinition &network,
     config.setFlag(precision == CONURE_TRT_BF16 ? BuilderFlag::kBF16 : BuilderFlag::kFP16);
 #endif
     config.setFlag(BuilderFlag::kPREFER_PRECISION_CONSTRAINTS);
-    *kept = keep_norms(network);
+    *kept = keep_wide(network, o);
 #endif
     return CONURE_OK;
 }
@@ -400,7 +416,7 @@ conure_status build(conure_trt *t, const conure_trt_build_options *o, conure_trt
         return trt_failed(t, "no network", err);
     conure_status status = parse(t, *network, o->onnx, parser, err);
     if (status == CONURE_OK)
-        status = set_precision(*config, *network, o->precision, &out->n_kept_f32, err);
+        status = set_precision(*config, *network, *o, &out->n_kept_f32, err);
     if (status == CONURE_OK)
         status = set_profile(*builder, *config, *network, o, err);
     if (status == CONURE_OK)

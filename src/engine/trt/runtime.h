@@ -32,7 +32,7 @@ const conure_trt_facts *conure_trt_get_facts(const conure_trt *trt);
 
 /* ---- building --------------------------------------------------------------------------------- */
 
-typedef enum conure_trt_precision { CONURE_TRT_F32 = 0, CONURE_TRT_TF32, CONURE_TRT_F16, CONURE_TRT_BF16 } conure_trt_precision;
+typedef enum conure_trt_precision { CONURE_TRT_F32 = 0, CONURE_TRT_TF32, CONURE_TRT_F16, CONURE_TRT_BF16, CONURE_TRT_INT8 } conure_trt_precision;
 
 #define CONURE_TRT_RANK_MAX 4
 
@@ -53,7 +53,10 @@ void conure_trt_blob_free(conure_trt_blob *blob); /* {0} is fine; while the conu
 
 typedef struct conure_trt_build_options {
     const char *onnx;              /* a file; weights beside it */
-    conure_trt_precision precision; /* from TensorRT 11 on the graph has it, and TF32 alone is set here */
+    conure_trt_precision precision; /* from TensorRT 11 on the graph has it, and TF32 alone is set here; INT8: its graph quantises */
+    bool f16_beside;               /* INT8: what is not quantised may be f16 */
+    bool (*wide)(void *user, const char *node); /* NULL, or says of a node that it stays in f32 where others are reduced */
+    void *wide_user;
     const conure_trt_range *ranges;
     uint32_t n_ranges;
     uint32_t level;                /* 0 .. 5: how long better kernels are looked for */

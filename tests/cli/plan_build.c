@@ -1,0 +1,295 @@
+/* plan_build.c - what TensorRT is asked for: the graph of each precision and version, what stays in f32, names of plans, refusals.  TensorRT
+ * is ../engine/trt_host.c, which hands over what it was to build. */
+#include "../engine/trt_host.h"
+#include "../test.h"
+
+#include "base/files.h"
+#include "cli/plan_build.h"
+#include "cli/speech.h"
+#include "onnx/encoder.h"
+#include "onnx/onnx.pb-c.h"
+
+#include <unistd.h>
+
+static conure_model *model;
+static char folder[] = "plan-build-XXXXXX";
+static conure_speech speech;
+
+/* ---- what was to be built --------------------------------------------------------------------- */
+
+static struct {
+    uint32_t n_built, n_nodes_wide; /* nodes that are to stay in f32 */
+    conure_trt_precision precision;
+    bool f16_beside, timing, layer_wide[2], front_wide; /* of layers 0 and 1, and of the subsampling: a node of each */
+    int64_t opset;
+    uint32_t n_quantise, n_dequantise, n_of_type[17]; /* larger constants of each type */
+} seen;
+
+static void look_at_graph(const char *path, const conure_trt_build_options *o)
+{
+    char *bytes = NULL;
+    size_t n = 0;
+    conure_error err = {""};
+    test_int(conure_file_read(&bytes, &n, path, 64u << 20, &err), CONURE_OK);
+    Onnx__ModelProto *graph = onnx__model_proto__unpack(NULL, n, (const uint8_t *)bytes);
+    test_true(graph != NULL);
+    free(bytes);
+    if (!graph)
+        return;
+    seen.opset = graph->opset_import[0]->version;
+    for (size_t i = 0; i < graph->graph->n_node; i++) {
+        const Onnx__NodeProto *node = graph->graph->node[i];
+        seen.n_quantise += strcmp(node->op_type, "QuantizeLinear") == 0;
+        seen.n_dequantise += strcmp(node->op_type, "DequantizeLinear") == 0;
+        seen.n_nodes_wide += o->wide(o->wide_user, node->name);
+    }
+    for (size_t i = 0; i < graph->graph->n_initializer; i++) {
+        const Onnx__TensorProto *t = graph->graph->initializer[i];
+        if (t->n_dims == 2 && t->dims[0] * t->dims[1] > 1000)
+            seen.n_of_type[t->data_type]++;
+    }
+    onnx__model_proto__free_unpacked(graph, NULL);
+}
+
+static void building(const conure_trt_build_options *o)
+{
+    const uint32_t n = seen.n_built;
+    memset(&seen, 0, sizeof seen);
+    seen.n_built = n + 1;
+    seen.precision = o->precision;
+    seen.f16_beside = o->f16_beside;
+    seen.timing = o->timing_bytes == 7 && memcmp(o->timing, "timings", 7) == 0;
+    seen.layer_wide[0] = o->wide(o->wide_user, "layers.0.conv.depthwise");
+    seen.layer_wide[1] = o->wide(o->wide_user, "layers.1.self_attn.scores");
+    seen.front_wide = o->wide(o->wide_user, "pre_encode.conv0");
+    test_true(!o->wide(o->wide_user, "caches.channel.0") && !o->wide(o->wide_user, "layers.99.norm") && !o->wide(o->wide_user, "layers.999.norm"));
+    look_at_graph(o->onnx, o);
+}
+
+/* ---- building --------------------------------------------------------------------------------- */
+
+static conure_plan_wish wish_of(conure_precision precision, bool heard)
+{
+    conure_plan_wish w = {.profile = "offline", .frames_max = 320, .precision = precision, .level = 2, .n_threads = 1};
+    if (heard) {
+        w.utterances = speech.utterances;
+        w.n_utterances = speech.n;
+        w.audio_sha256 = speech.sha256;
+    }
+    return w;
+}
+
+static conure_status build(conure_plan_made made[2], const conure_plan_wish *wish, const char *version, const char *timing, conure_error *err)
+{
+    uint32_t n = 0;
+    memset(made, 0, 2 * sizeof *made);
+    trt_host_machine = (trt_host){.model = model, .integer_bytes = 4, .fail_after = -1, .building = building, .gpu = "GPU A"};
+    snprintf(trt_host_machine.version, sizeof trt_host_machine.version, "%s", version);
+    const conure_status status = conure_plans_build(made, &n, model, wish, folder, timing, false, (conure_log){0}, err);
+    test_int(n, status == CONURE_OK);
+    test_int(trt_host_machine.n_live, 0);
+    return status;
+}
+
+static conure_plan_side built(const conure_plan_wish *wish, const char *version)
+{
+    conure_plan_made made[2];
+    conure_error err = {""};
+    const uint32_t before = seen.n_built;
+    test_int(build(made, wish, version, NULL, &err), CONURE_OK);
+    test_text(err.text, "");
+    test_int(seen.n_built, before + 1);
+    return made[0].side;
+}
+
+static void refused(const conure_plan_wish *wish, const char *version, conure_status status, const char *why)
+{
+    conure_plan_made made[2];
+    conure_error err = {""};
+    const uint32_t before = seen.n_built;
+    test_int(build(made, wish, version, NULL, &err), status);
+    test_contains(err.text, why);
+    test_int(seen.n_built, before);
+}
+
+static void open_model(const char *name)
+{
+    char path[512], audio[512];
+    char *paths[] = {audio};
+    conure_error err = {""};
+    conure_speech_free(&speech);
+    conure_model_close(&model);
+    snprintf(path, sizeof path, "%s/models/%s.nemo", TEST_DATA, name);
+    snprintf(audio, sizeof audio, "%s/audio/librispeech_e29030942b.flac", TEST_DATA);
+    test_int(conure_model_open(&model, path, NULL, &err), CONURE_OK);
+    test_int(conure_speech_load(&speech, model, paths, 1, &err), CONURE_OK);
+    test_text(err.text, "");
+}
+
+/* ---- tests ------------------------------------------------------------------------------------ */
+
+/* A model of which one layer's scores are near what float16 holds, and one that is like any other. */
+static void what_overflows(void)
+{
+    conure_plan_wish w = wish_of(CONURE_PRECISION_F16, true);
+    conure_plan_side s = built(&w, "8.6.0");
+    char parts[CONURE_PLAN_PARTS_CAP];
+    conure_plan_wide_text(s.wide, parts);
+    test_text(parts, "layers 1");
+    test_true(seen.layer_wide[1] && !seen.layer_wide[0] && !seen.front_wide);
+    test_true(seen.n_nodes_wide > 50);
+    test_int(seen.precision, CONURE_TRT_F16);
+    test_int(seen.n_of_type[CONURE_ONNX_FLOAT16], 0); /* 8 narrows itself */
+    test_true(s.f16 && !s.int8 && s.n_audio == 1);
+    test_text(s.audio_sha256, speech.sha256);
+
+    s = built(&w, "11.0.0"); /* takes types from the graph */
+    test_true(s.wide[2] && !s.wide[1]);
+    test_true(seen.n_of_type[CONURE_ONNX_FLOAT16] > 0 && seen.n_of_type[CONURE_ONNX_FLOAT] > 0);
+
+    w = wish_of(CONURE_PRECISION_F16, false);
+    s = built(&w, "8.6.0");
+    conure_plan_wide_text(s.wide, parts);
+    test_text(parts, "");
+    test_int(s.n_audio, 0);
+    test_int(seen.n_nodes_wide, 0);
+
+    open_model("tiny-v3");
+    w = wish_of(CONURE_PRECISION_F16, true);
+    s = built(&w, "8.6.0");
+    conure_plan_wide_text(s.wide, parts);
+    test_text(parts, "");
+    test_int(s.n_audio, 1);
+}
+
+static void int8(void)
+{
+    conure_plan_wish w = wish_of(CONURE_PRECISION_INT8, true);
+    conure_plan_side s = built(&w, "8.6.0");
+    test_true(s.int8 && !s.f16 && !s.tf32 && s.n_audio == 1);
+    test_text(s.precision, "int8");
+    test_int(seen.precision, CONURE_TRT_INT8);
+    test_int(seen.opset, 16);
+    test_int(seen.n_of_type[CONURE_ONNX_INT8], 0);
+    test_int(seen.n_dequantise, seen.n_quantise); /* weights too */
+    test_true(!seen.f16_beside && seen.n_nodes_wide == 0);
+
+    s = built(&w, "10.3.0");
+    test_int(seen.opset, 17);
+    test_int(seen.n_of_type[CONURE_ONNX_INT8], seen.n_dequantise - seen.n_quantise);
+    test_true(seen.n_of_type[CONURE_ONNX_INT8] > 20 && seen.n_of_type[CONURE_ONNX_FLOAT] == 0);
+
+    w.f16_beside = true;
+    s = built(&w, "8.6.0");
+    test_true(s.int8 && s.f16 && seen.f16_beside);
+    test_text(s.precision, "int8");
+}
+
+/* The same again is there already; other speech is another plan; the side file says what was built. */
+static void names(void)
+{
+    conure_plan_wish w = wish_of(CONURE_PRECISION_INT8, true);
+    conure_plan_made first[2], again[2], other[2];
+    conure_plan_found *list = NULL;
+    char other_sha256[65], timing[64];
+    uint32_t n = 0, n_same = 0;
+    conure_error err = {""};
+    const uint32_t before = seen.n_built;
+    snprintf(timing, sizeof timing, "%s/timings", folder);
+    w.frames_max = 400;
+    test_int(build(first, &w, "8.6.0", timing, &err), CONURE_OK);
+    test_true(!first->was_there && !seen.timing);
+    test_int(build(again, &w, "8.6.0", timing, &err), CONURE_OK);
+    test_true(again->was_there);
+    test_text(again->path, first->path);
+    test_text(again->side.audio_sha256, speech.sha256);
+    test_int(seen.n_built, before + 1);
+    memset(other_sha256, 'e', 64);
+    other_sha256[64] = '\0';
+    w.audio_sha256 = other_sha256;
+    test_int(build(other, &w, "8.6.0", timing, &err), CONURE_OK);
+    test_true(!other->was_there && strcmp(other->path, first->path) != 0);
+    test_true(seen.timing && other->timing_used);
+    test_int(conure_plan_list(&list, &n, folder, &(conure_log){0}, &err), CONURE_OK);
+    for (uint32_t i = 0; i < n; i++)
+        if (strcmp(list[i].path, first->path) == 0) {
+            n_same++;
+            test_true(memcmp(list[i].side.wide, first->side.wide, sizeof first->side.wide) == 0 && list[i].side.int8);
+            test_int(list[i].side.plan_bytes, 4);
+        }
+    test_int(n_same, 1);
+    free(list);
+}
+
+static void refusals(void)
+{
+    conure_plan_wish w = wish_of(CONURE_PRECISION_INT8, false);
+    w.frames_max = 500;
+    refused(&w, "8.6.0", CONURE_BAD_ARG, "name recordings with --audio FILE|FOLDER");
+    w = wish_of(CONURE_PRECISION_F32, true);
+    refused(&w, "8.6.0", CONURE_BAD_ARG, "--audio is for --precision int8 and f16, f32 needs none");
+    w = wish_of(CONURE_PRECISION_F16, true);
+    w.f16_beside = true;
+    refused(&w, "8.6.0", CONURE_BAD_ARG, "--beside f16 is for --precision int8");
+    w.precision = CONURE_PRECISION_INT8;
+    refused(&w, "11.1.0", CONURE_UNSUPPORTED, "leave out --beside f16");
+    w = wish_of(CONURE_PRECISION_BF16, false);
+    refused(&w, "8.6.0", CONURE_UNSUPPORTED, "TensorRT 8.6.0 has no bf16, 10 and later have");
+    test_true(built(&w, "10.3.0").bf16);
+}
+
+/* Folders of recordings, and what is in them. */
+static void recordings(void)
+{
+    char audio[512], one[600];
+    char *paths[] = {audio, one}, *empty[] = {folder};
+    conure_speech all, more;
+    conure_error err = {""};
+    snprintf(audio, sizeof audio, "%s/audio", TEST_DATA);
+    snprintf(one, sizeof one, "%s/librispeech_e29030942b.flac", audio);
+    test_int(conure_speech_load(&all, model, paths, 1, &err), CONURE_OK);
+    test_true(all.n >= 10);
+    test_int(conure_speech_load(&more, model, paths, 2, &err), CONURE_OK);
+    test_int(more.n, all.n + 1);
+    test_true(strcmp(more.sha256, all.sha256) != 0 && strcmp(all.sha256, speech.sha256) != 0);
+    test_int(more.utterances[all.n].n_frames, speech.utterances[0].n_frames);
+    conure_speech_free(&all);
+    conure_speech_free(&more);
+    test_int(conure_speech_load(&all, model, empty, 1, &err), CONURE_BAD_ARG);
+    test_contains(err.text, "no file in this folder has an ending of audio");
+    test_int(conure_speech_load(&all, model, NULL, 0, &err), CONURE_OK);
+    test_text(all.sha256, "");
+    conure_speech_free(&all);
+}
+
+static void remove_plans(void)
+{
+    conure_plan_found *list = NULL;
+    uint32_t n = 0;
+    char path[PATH_MAX + 8];
+    test_int(conure_plan_list(&list, &n, folder, &(conure_log){0}, NULL), CONURE_OK);
+    for (uint32_t i = 0; i < 2 * n; i++) {
+        snprintf(path, sizeof path, "%s%s", list[i / 2].path, i % 2 ? ".json" : ".plan");
+        test_int(unlink(path), 0);
+    }
+    free(list);
+    snprintf(path, sizeof path, "%s/timings", folder);
+    test_int(unlink(path), 0);
+    test_int(rmdir(folder), 0); /* no graph was left */
+}
+
+int main(void)
+{
+    test_begin("cli.plan_build");
+    test_true(mkdtemp(folder) != NULL);
+    open_model("tiny-hostile");
+    what_overflows(); /* goes on with tiny-v3 */
+    int8();
+    names();
+    refusals();
+    recordings();
+    remove_plans();
+    conure_speech_free(&speech);
+    conure_model_close(&model);
+    return test_end();
+}
