@@ -332,6 +332,8 @@ static json_t *times_json(const conure_step_times *t, const conure_parts *parts)
                              "p50_s", t->s.p50, "p95_s", t->s.p95, "p99_s", t->s.p99, "min_s", t->s.min, "warm_up_s", t->warm_up_s, "n",
                              (json_int_t)t->s.n);
     json_t *list = t->n_profiled ? json_array() : NULL;
+    if (t->device.n)
+        json_object_set_new(json, "device_p50_s", json_real(t->device.p50));
     if (t->device_bytes)
         json_object_set_new(json, "device_bytes", json_integer((json_int_t)t->device_bytes));
     for (uint32_t i = 0; list && i < parts->n; i++)
@@ -347,6 +349,8 @@ static void print_times(const conure_step_times *t, const conure_parts *parts, u
     const double sum = conure_parts_seconds(parts);
     printf("  %-8s %7u %6u %10.3f %10.3f %10.3f %10.1f %14.0f", t->shape.offline ? "offline" : "step", t->shape.n_frames, t->shape.batch,
            1e3 * t->s.p50, 1e3 * t->s.p95, 1e3 * t->s.p99, 1e3 * t->warm_up_s, t->shape.batch * t->shape.n_frames * 0.01 / t->s.p50);
+    if (t->device.n)
+        printf(" %13.3f", 1e3 * t->device.p50);
     printf("  %s\n", t->device_bytes ? conure_text_bytes(t->device_bytes, bytes) : "");
     for (uint32_t i = 0; i < parts->n && i < n_parts; i++)
         printf("           %10.4f ms %5.1f %%  %s\n", 1e3 * parts->list[i].seconds / t->n_profiled, 100 * parts->list[i].seconds / sum,
@@ -359,8 +363,8 @@ static conure_status time_all(timing *t, const time_settings *s, json_t *results
 {
     conure_status status = CONURE_OK;
     if (!s->json)
-        printf("%s\n  %-8s %7s %6s %10s %10s %10s %10s %14s\n", t->engine->describe(t->self), "", "frames", "batch", "p50 ms",
-               "p95 ms", "p99 ms", "first ms", "audio s / s");
+        printf("%s\n  %-8s %7s %6s %10s %10s %10s %10s %14s%s\n", t->engine->describe(t->self), "", "frames", "batch", "p50 ms",
+               "p95 ms", "p99 ms", "first ms", "audio s / s", t->engine->device_seconds ? "     device ms  memory" : "");
     if (s->n_parts && !t->engine->profile)
         conure_say(CONURE_SAY_NOTE, "engine %s does not say what its parts take", t->engine->name);
     for (uint32_t i = 0; i < t->n_frames; i++)

@@ -61,7 +61,7 @@ conure_status conure_time_steps(conure_step_times *out, const conure_engine *eng
                                 const volatile int *cancel, conure_error *err)
 {
     crew c = {0};
-    double *times = conure_calloc(n_steps, sizeof *times);
+    double *times = conure_calloc(2 * (size_t)n_steps, sizeof *times), *device = times ? times + n_steps : NULL;
     *out = (conure_step_times){.shape = *shape};
     conure_status status = times ? crew_open(&c, engine, self, config, contract, shape, err)
                                  : conure_fail_memory(err, "times", n_steps * sizeof *times);
@@ -75,9 +75,13 @@ conure_status conure_time_steps(conure_step_times *out, const conure_engine *eng
             out->warm_up_s = conure_now_s() - start_s;
         if (i >= WARM_UP)
             times[i - WARM_UP] = conure_now_s() - start_s;
+        if (i >= WARM_UP && engine->device_seconds)
+            device[i - WARM_UP] = engine->device_seconds(self);
     }
     if (status == CONURE_OK)
         conure_stats_of(times, n_steps, &out->s);
+    if (status == CONURE_OK && engine->device_seconds)
+        conure_stats_of(device, n_steps, &out->device);
     if (status == CONURE_OK && engine->device_bytes)
         status = engine->device_bytes(self, &out->device_bytes, err);
     for (; parts && engine->profile && out->n_profiled < PROFILED && status == CONURE_OK; out->n_profiled++)

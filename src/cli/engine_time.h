@@ -16,6 +16,7 @@ typedef struct conure_step_shape {
 typedef struct conure_step_times {
     conure_step_shape shape;
     conure_stats s;      /* seconds of a call with a batch of rows */
+    conure_stats device; /* of these the device computed; n 0: the engine does not say */
     double warm_up_s;    /* the first call: what is opened, recorded, filled then */
     uint64_t device_bytes; /* of the device's memory in use after them; 0: the engine has none */
     uint32_t n_profiled; /* steps that parts are of; 0: the engine does not say, or was not asked */

@@ -45,6 +45,8 @@ typedef struct conure_engine {
     conure_status (*profile)(void *self, conure_encode_row *rows, uint32_t n, conure_part_fn fn, void *user, conure_error *err);
     /* (optional) Bytes of the device's memory that this instance takes, as the device counts. */
     conure_status (*device_bytes)(void *self, uint64_t *bytes, conure_error *err);
+    /* (optional) Seconds that the device computed for in the last encode(), by its own clock: without what goes up and comes down. */
+    double (*device_seconds)(const void *self);
 
     conure_status (*state_open)(void *self, conure_state **out, const conure_cache_options *options,
                                 conure_error *err);

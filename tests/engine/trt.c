@@ -386,6 +386,7 @@ static void profile(void *self)
     test_near(conure_parts_seconds(&parts), 9e-3, 1e-9);
     test_int(conure_engine_trt.device_bytes(self, &bytes, &err), CONURE_OK);
     test_int(bytes, 4096);
+    test_near(conure_engine_trt.device_seconds(self), 1e-3, 1e-9); /* of one run */
     conure_parts_free(&parts);
     conure_engine_trt.state_close(self, &a.state);
     conure_engine_trt.state_close(self, &b.state);

@@ -12,6 +12,7 @@ trt_host trt_host_machine;
 struct conure_trt {
     conure_trt_facts facts;
     void *network; /* of the engine cpu */
+    int64_t ticks, marks[2];
 };
 
 struct conure_trt_plan {
@@ -358,6 +359,20 @@ conure_status conure_trt_profile(conure_trt_context *context, const conure_trt_t
     for (int i = 0; i < 2 && status == CONURE_OK; i++)
         fn(user, i ? "the rest of it" : "a layer", i ? 1e-3 : 2e-3);
     return status;
+}
+
+conure_status conure_trt_mark(conure_trt *trt, int which, conure_error *err)
+{
+    (void)err;
+    trt->marks[which] = ++trt->ticks;
+    return CONURE_OK;
+}
+
+conure_status conure_trt_between_marks(conure_trt *trt, double *seconds, conure_error *err)
+{
+    (void)err;
+    *seconds = 1e-3 * (double)(trt->marks[1] - trt->marks[0]);
+    return CONURE_OK;
 }
 
 conure_status conure_trt_memory(conure_trt *trt, uint64_t *used, conure_error *err)

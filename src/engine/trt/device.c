@@ -83,6 +83,8 @@ static conure_status start(conure_gpu *gpu, conure_error *err)
     size_t spare = 0, total = 0;
     TRY(gpu, "its free memory", cuMemGetInfo, &spare, &total);
     TRY(gpu, "a stream", cuStreamCreate, &gpu->stream, CU_STREAM_NON_BLOCKING);
+    for (int i = 0; i < 2; i++)
+        TRY(gpu, "an event", cuEventCreate, &gpu->marks[i], CU_EVENT_DEFAULT);
     gpu->facts.free_bytes = spare;
     return CONURE_OK;
 }
@@ -105,6 +107,9 @@ void conure_gpu_close(conure_gpu *gpu)
     if (!gpu->context)
         return;
     conure_gpu_enter(gpu);
+    for (int i = 0; i < 2; i++)
+        if (gpu->marks[i])
+            gpu->cuda.CU(cuEventDestroy)(gpu->marks[i]);
     if (gpu->stream)
         gpu->cuda.CU(cuStreamDestroy)(gpu->stream);
     conure_gpu_leave(gpu);
@@ -264,5 +269,19 @@ conure_status conure_trt_memory(conure_trt *trt, uint64_t *used, conure_error *e
     CALL(trt, "its free memory", cuMemGetInfo, &spare, &total);
     const uint64_t at_first = conure_trt_gpu(trt)->facts.free_bytes;
     *used = at_first > spare ? at_first - spare : 0;
+    return CONURE_OK;
+}
+
+conure_status conure_trt_mark(conure_trt *trt, int which, conure_error *err)
+{
+    CALL(trt, "a mark", cuEventRecord, gpu_->marks[which != 0], gpu_->stream);
+    return CONURE_OK;
+}
+
+conure_status conure_trt_between_marks(conure_trt *trt, double *seconds, conure_error *err)
+{
+    float ms = 0;
+    CALL(trt, "the time between marks", cuEventElapsedTime, &ms, gpu_->marks[0], gpu_->marks[1]);
+    *seconds = 1e-3 * (double)ms;
     return CONURE_OK;
 }

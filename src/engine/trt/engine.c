@@ -188,6 +188,11 @@ static conure_status trt_device_bytes(void *self, uint64_t *bytes, conure_error 
     return conure_trt_memory(((conure_trt_engine *)self)->trt, bytes, err);
 }
 
+static double trt_device_seconds(const void *self)
+{
+    return ((const conure_trt_engine *)self)->device_s;
+}
+
 /* ---- the decoder, on the host ----------------------------------------------------------------- */
 
 static conure_status trt_project(void *self, const float *encoder, uint32_t n, float *out, conure_error *err)
@@ -215,6 +220,7 @@ const conure_engine conure_engine_trt = {
     .encode = conure_trt_encode,
     .profile = conure_trt_encode_profiled,
     .device_bytes = trt_device_bytes,
+    .device_seconds = trt_device_seconds,
     .state_open = conure_trt_state_open,
     .state_close = conure_trt_state_close,
     .state_reset = conure_trt_state_reset,

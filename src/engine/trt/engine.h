@@ -44,6 +44,7 @@ typedef struct conure_trt_engine {
     conure_trt_slot slots[CONURE_TRT_SLOTS];
     uint64_t n_serials, n_used;
     bool said_no_graphs; /* once is enough */
+    double device_s;     /* that the GPU ran plans for in the last call */
     conure_part_fn part; /* while a step is profiled, else NULL */
     void *part_user;
     char folder[PATH_MAX];

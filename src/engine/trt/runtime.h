@@ -122,6 +122,9 @@ conure_status conure_trt_copy_rows(conure_trt *trt, void *to, size_t to_stride, 
                                    size_t n_rows, conure_error *err);
 conure_status conure_trt_zero(conure_trt *trt, void *to, size_t bytes, conure_error *err);
 conure_status conure_trt_wait(conure_trt *trt, conure_error *err); /* for all that was asked for; reports what failed of it */
+/* The GPU's own time between two points of the stream, 0 and then 1, which conure_trt_wait() has waited for. */
+conure_status conure_trt_mark(conure_trt *trt, int which, conure_error *err);
+conure_status conure_trt_between_marks(conure_trt *trt, double *seconds, conure_error *err);
 /* Bytes of the GPU's memory that are taken more than when it was opened: plans, activations, states, and whatever others took since. */
 conure_status conure_trt_memory(conure_trt *trt, uint64_t *used, conure_error *err);
 

@@ -397,12 +397,17 @@ static conure_status run_group(const group *g, conure_error *err)
     CONURE_TRT_TRY(send(g, err));
     if (gathers)
         CONURE_TRT_TRY(move_caches(g, true, err));
+    CONURE_TRT_TRY(conure_trt_mark(g->e->trt, 0, err));
     CONURE_TRT_TRY(launch(g, err));
+    CONURE_TRT_TRY(conure_trt_mark(g->e->trt, 1, err));
     if (gathers)
         CONURE_TRT_TRY(move_caches(g, false, err));
     CONURE_TRT_TRY(conure_trt_copy(g->e->trt, s->host_encoder, s->encoder, (size_t)g->n * g->e->config->d_model * s->n_rows * sizeof(float), err));
     CONURE_TRT_TRY(conure_trt_copy(g->e->trt, s->host_integers, s->integers, integers, err));
     CONURE_TRT_TRY(conure_trt_wait(g->e->trt, err));
+    double seconds = 0;
+    CONURE_TRT_TRY(conure_trt_between_marks(g->e->trt, &seconds, err));
+    g->e->device_s += seconds;
     receive(g);
     return CONURE_OK;
 }
@@ -477,6 +482,7 @@ conure_status conure_trt_encode(void *self, conure_encode_row *rows, uint32_t n,
 {
     conure_status status = CONURE_OK;
     uint32_t checked = 0;
+    ((conure_trt_engine *)self)->device_s = 0;
     if (n > ROWS_MAX)
         return conure_fail(err, CONURE_LIMIT, "a batch of %u: at most %u are supported", n, ROWS_MAX);
     for (; checked < n; checked++) {
