@@ -3,10 +3,7 @@
     torch_encoder.py [--max-seconds S] [--json FILE] [--compile] [--batch LIST] [--frames LIST] [--precision LIST]
     torch_encoder.py --check MODEL.nemo TENSORS.safetensors     is it the encoder?  NAME.mel in, NAME.encoder as NeMo gave it
 
-What can be done before the first step is: positions are projected, q, k and v are one product, norms of batches are in the weights.  Attention
-is written in two ways and the convolutions in front in two layouts; for each point the fastest of the four is what is printed.  `gpu` is one
-replay between two events; `host` is features from pinned memory to the GPU, the replay, and the output back, by the clock, which is what
-conure engine time measures.  Needs PyTorch; --check runs on the CPU in float32.
+docs/tensorrt.md says what is measured.
 """
 import argparse
 import itertools
@@ -26,105 +23,73 @@ except ImportError as why:
 
 # parakeet-tdt-0.6b-v3
 MEL, LAYERS, WIDTH, HEADS, INNER, KERNEL, CHANNELS = 128, 24, 1024, 8, 4096, 9, 256
+NORMS = "feed_forward1", "self_att", "conv", "feed_forward2", "out"
 VARIANTS = list(itertools.product((True, False), (True, False)))  # fused attention, channels last
 TYPES = {"f32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
-# A checkpoint whose configuration says otherwise is another network than this file computes.
-SAYS = {"xscaling": "false", "causal_downsampling": "false", "self_attention_model": "rel_pos", "conv_norm_type": "batch_norm",
-        "subsampling": "dw_striding", "subsampling_factor": "8", "use_bias": "false"}
 
 
 def random_state(device):
     """Tensors under NeMo's names, as PyTorch initialises them."""
     torch.manual_seed(1)
-    s = {}
-
-    def matrix(name, *shape, bias=False):
+    d, c, s = WIDTH, CHANNELS, {}
+    shapes = {f"pre_encode.conv.{i}": (c, 1, 3, 3) if i in (0, 2, 5) else (c, c, 1, 1) for i in (0, 2, 3, 5, 6)}
+    shapes |= {"pre_encode.out": (d, c * MEL // 8)}
+    layer = {f"self_attn.linear_{part}": (d, d) for part in ("q", "k", "v", "pos", "out")} | {f"norm_{part}": (d,) for part in NORMS}
+    layer |= {f"feed_forward{i}.linear{j}": (INNER, d) if j == 1 else (d, INNER) for i in (1, 2) for j in (1, 2)}
+    layer |= {"conv.pointwise_conv1": (2 * d, d, 1), "conv.depthwise_conv": (d, 1, KERNEL), "conv.pointwise_conv2": (d, d, 1), "conv.batch_norm": (d,)}
+    layer |= {f"self_attn.pos_bias_{part}": (HEADS, d // HEADS) for part in "uv"}
+    for name, shape in (shapes | {f"layers.{n}.{name}": shape for n in range(LAYERS) for name, shape in layer.items()}).items():
         bound = 1 / math.sqrt(math.prod(shape[1:]))
-        s[name + ".weight"] = torch.empty(shape, device=device).uniform_(-bound, bound)
-        if bias:
-            s[name + ".bias"] = torch.empty(shape[:1], device=device).uniform_(-bound, bound)
-
-    def norm(name):
-        s[name + ".weight"], s[name + ".bias"] = torch.ones(WIDTH, device=device), torch.zeros(WIDTH, device=device)
-
-    for i, shape in {0: (CHANNELS, 1, 3, 3), 2: (CHANNELS, 1, 3, 3), 3: (CHANNELS, CHANNELS, 1, 1), 5: (CHANNELS, 1, 3, 3),
-                     6: (CHANNELS, CHANNELS, 1, 1)}.items():
-        matrix(f"encoder.pre_encode.conv.{i}", *shape, bias=True)
-    matrix("encoder.pre_encode.out", WIDTH, CHANNELS * MEL // 8, bias=True)
-    for n in range(LAYERS):
-        at = f"encoder.layers.{n}."
-        for part in ("feed_forward1", "self_att", "conv", "feed_forward2", "out"):
-            norm(at + "norm_" + part)
-        for part in ("feed_forward1", "feed_forward2"):
-            matrix(at + part + ".linear1", INNER, WIDTH)
-            matrix(at + part + ".linear2", WIDTH, INNER)
-        for part in ("q", "k", "v", "pos", "out"):
-            matrix(f"{at}self_attn.linear_{part}", WIDTH, WIDTH)
-        for part in ("u", "v"):
-            s[f"{at}self_attn.pos_bias_{part}"] = torch.empty(HEADS, WIDTH // HEADS, device=device).uniform_(-.5, .5)
-        matrix(at + "conv.pointwise_conv1", 2 * WIDTH, WIDTH, 1)
-        matrix(at + "conv.depthwise_conv", WIDTH, 1, KERNEL)
-        matrix(at + "conv.pointwise_conv2", WIDTH, WIDTH, 1)
-        norm(at + "conv.batch_norm")
-        s[at + "conv.batch_norm.running_mean"] = torch.zeros(WIDTH, device=device)
-        s[at + "conv.batch_norm.running_var"] = torch.ones(WIDTH, device=device)
+        made = {"": shape} if "pos_bias" in name else {".weight": shape, ".bias": shape[:1]} if name[0] == "p" else {".weight": shape}
+        s |= {name + what: torch.empty(size, device=device).uniform_(-bound, bound) for what, size in made.items()}
+        if len(shape) == 1:
+            s |= {f"{name}.{what}": torch.full(shape, value, device=device) for what, value in
+                  (("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0))}
     return s
 
 
 def nemo_state(path):
     with tarfile.open(path) as archive:
-        members = {m.name.removeprefix("./"): m for m in archive.getmembers()}
-        text = archive.extractfile(members["model_config.yaml"]).read().decode()
-        state = torch.load(archive.extractfile(members["model_weights.ckpt"]), map_location="cpu", weights_only=True)
-    encoder = text[text.index("\nencoder:\n"):].split("\n")[2:]
-    given = dict(line.strip().split(": ", 1) for line in itertools.takewhile(lambda line: line[:1] in " -", encoder) if ": " in line)
-    other = {k: given[k] for k, v in SAYS.items() if given.get(k, v) != v}
-    if other:
-        raise SystemExit(f"torch_encoder: {path} is another network: {other}")
-    return {k: v.float() for k, v in state.items() if k.startswith("encoder.")}
+        weights = next(m for m in archive.getmembers() if m.name.endswith("model_weights.ckpt"))
+        state = torch.load(archive.extractfile(weights), map_location="cpu", weights_only=True)
+    return {k.removeprefix("encoder."): v.float() for k, v in state.items() if k.startswith("encoder.")}
 
 
-class Layer(torch.nn.Module):
+class Layer:
     def __init__(self, state, at, frames, dtype):
-        super().__init__()
-        u = state[at + "self_attn.pos_bias_u"]
+        s = {k.removeprefix(at): v for k, v in state.items() if k.startswith(at)}
+        u, v = s["self_attn.pos_bias_u"], s["self_attn.pos_bias_v"]
         self.heads, self.head = u.shape
-        self.width = self.heads * self.head
+        self.width = d = u.numel()
 
-        def keep(name, value):
-            self.register_buffer(name, value.to(dtype).contiguous())
+        def keep(value):
+            return value.to(dtype).contiguous()
 
-        for part in ("feed_forward1", "self_att", "conv", "feed_forward2", "out"):
-            keep(f"g_{part}", state[f"{at}norm_{part}.weight"])
-            keep(f"b_{part}", state[f"{at}norm_{part}.bias"])
-        for i in (1, 2):  # half of what a feed-forward gives is added: half of its second matrix
-            keep(f"up{i}", state[f"{at}feed_forward{i}.linear1.weight"])
-            keep(f"down{i}", state[f"{at}feed_forward{i}.linear2.weight"].T * 0.5)
-        keep("qkv", torch.cat([state[f"{at}self_attn.linear_{p}.weight"] for p in "qkv"]))
-        keep("qkv_bias", torch.cat([u.flatten(), torch.zeros(2 * self.width, device=u.device)]))
-        keep("out", state[at + "self_attn.linear_out.weight"].T)
+        self.norms = {part: [keep(s[f"norm_{part}.{what}"]) for what in ("weight", "bias")] for part in NORMS}
+        # Half of what a feed-forward gives is added: half of its second matrix.
+        self.forwards = [(keep(s[f"feed_forward{i}.linear1.weight"]), keep(s[f"feed_forward{i}.linear2.weight"].T * 0.5)) for i in (1, 2)]
+        self.qkv = keep(torch.cat([s[f"self_attn.linear_{p}.weight"] for p in "qkv"]))
+        self.qkv_bias = keep(torch.cat([u.flatten(), torch.zeros(2 * d, device=u.device)]))
+        self.out = keep(s["self_attn.linear_out.weight"].T)
         # (q + v).R is (q + u).R and, of each head and distance, a constant; both with the scale of the scores.
         turns = torch.arange(frames - 1, -frames, -1, device=u.device, dtype=torch.float32)[:, None] * torch.exp(
-            torch.arange(0, self.width, 2, device=u.device) * (-math.log(10000) / self.width))
+            torch.arange(0, d, 2, device=u.device) * (-math.log(10000) / d))
         waves = torch.stack([turns.sin(), turns.cos()], -1).flatten(1)
-        far = (waves @ state[at + "self_attn.linear_pos.weight"].T).view(-1, self.heads, self.head).permute(1, 2, 0) / math.sqrt(self.head)
-        keep("far", far)
-        keep("far_constant", (state[at + "self_attn.pos_bias_v"] - u)[:, None] @ far)
-        scale = state[at + "conv.batch_norm.weight"] / torch.sqrt(state[at + "conv.batch_norm.running_var"] + 1e-5)
-        keep("gate", state[at + "conv.pointwise_conv1.weight"][:, :, 0])
-        keep("taps", state[at + "conv.depthwise_conv.weight"] * scale[:, None, None])
-        keep("taps_bias", state[at + "conv.batch_norm.bias"] - state[at + "conv.batch_norm.running_mean"] * scale)
-        keep("mix", state[at + "conv.pointwise_conv2.weight"][:, :, 0].T)
+        far = (waves @ s["self_attn.linear_pos.weight"].T).view(-1, self.heads, self.head).permute(1, 2, 0) / math.sqrt(self.head)
+        self.far, self.far_constant = keep(far), keep((v - u)[:, None] @ far)
+        scale = s["conv.batch_norm.weight"] / torch.sqrt(s["conv.batch_norm.running_var"] + 1e-5)
+        self.gate, self.mix = keep(s["conv.pointwise_conv1.weight"][:, :, 0]), keep(s["conv.pointwise_conv2.weight"][:, :, 0].T)
+        self.taps, self.taps_bias = keep(s["conv.depthwise_conv.weight"] * scale[:, None, None]), keep(
+            s["conv.batch_norm.bias"] - s["conv.batch_norm.running_mean"] * scale)
 
     def norm(self, x, part):
-        return F.layer_norm(x, (self.width,), getattr(self, "g_" + part), getattr(self, "b_" + part))
+        return F.layer_norm(x, (self.width,), *self.norms[part])
 
     def attend(self, x, batch, frames, fused):
-        h, d = self.heads, self.head
+        h, d, step = self.heads, self.head, 2 * frames - 1
         q, k, v = F.linear(x, self.qkv, self.qkv_bias).view(batch, frames, 3, h, d).permute(2, 3, 0, 1, 4).contiguous()
-        near = torch.baddbmm(self.far_constant.expand(h, batch * frames, -1), q.view(h, -1, d), self.far)  # distances T-1 .. -(T-1)
-        # Row i of the scores begins at T - 1 - i of them.
-        step = 2 * frames - 1
+        near = torch.baddbmm(self.far_constant.expand(h, batch * frames, -1), q.view(h, -1, d), self.far)  # distances T'-1 .. -(T'-1)
+        # Row i of the scores begins at T' - 1 - i of them.
         shifted = near.as_strided((h, batch, frames, frames), (batch * frames * step, frames * step, step - 1, 1), frames - 1)
         if fused:
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=shifted)
@@ -133,42 +98,36 @@ class Layer(torch.nn.Module):
             y = torch.bmm(s.softmax(-1), v.view(-1, frames, d))
         return y.view(h, batch, frames, d).permute(1, 2, 0, 3).reshape(-1, self.width)
 
-    def forward(self, x, batch, frames, fused):
+    def __call__(self, x, batch, frames, fused):
         """x [B T'][d], which is changed."""
-        x.addmm_(F.silu(F.linear(self.norm(x, "feed_forward1"), self.up1)), self.down1)
+        (up1, down1), (up2, down2) = self.forwards
+        x.addmm_(F.silu(F.linear(self.norm(x, "feed_forward1"), up1)), down1)
         x.addmm_(self.attend(self.norm(x, "self_att"), batch, frames, fused), self.out)
         c = F.glu(F.linear(self.norm(x, "conv"), self.gate)).view(batch, frames, -1).transpose(1, 2)
         c = F.silu(F.conv1d(c, self.taps, self.taps_bias, padding=self.taps.shape[2] // 2, groups=self.width))
         x.addmm_(c.transpose(1, 2).reshape(-1, self.width), self.mix)
-        x.addmm_(F.silu(F.linear(self.norm(x, "feed_forward2"), self.up2)), self.down2)
+        x.addmm_(F.silu(F.linear(self.norm(x, "feed_forward2"), up2)), down2)
         return self.norm(x, "out")
 
 
-class Encoder(torch.nn.Module):
+class Encoder:
     """For slices of one length, all of it valid: [B][mel][T] to [B][d][T']."""
 
     def __init__(self, state, mel_frames, dtype):
-        super().__init__()
         self.frames = (mel_frames + 7) // 8
-        for i in (0, 2, 3, 5, 6):
-            for what in ("weight", "bias"):
-                self.register_buffer(f"conv{i}_{what}", state[f"encoder.pre_encode.conv.{i}.{what}"].to(dtype))
-        self.register_buffer("out", state["encoder.pre_encode.out.weight"].to(dtype))
-        self.register_buffer("out_bias", state["encoder.pre_encode.out.bias"].to(dtype))
-        n = 1 + max(int(k.split(".")[2]) for k in state if k.startswith("encoder.layers."))
-        self.layers = torch.nn.ModuleList(Layer(state, f"encoder.layers.{i}.", self.frames, dtype) for i in range(n))
+        self.front = {i: [state[f"pre_encode.{i}.{what}"].to(dtype) for what in ("weight", "bias")]
+                      for i in ("conv.0", "conv.2", "conv.3", "conv.5", "conv.6", "out")}
+        n = len({k.split(".")[1] for k in state if k.startswith("layers.")})
+        self.layers = [Layer(state, f"layers.{i}.", self.frames, dtype) for i in range(n)]
 
-    def conv(self, x, i, **options):
-        return F.conv2d(x, getattr(self, f"conv{i}_weight"), getattr(self, f"conv{i}_bias"), **options)
-
-    def forward(self, mel, fused=True, channels_last=False):
-        batch, channels = mel.shape[0], self.conv0_weight.shape[0]
-        x = mel.transpose(1, 2)[:, None].to(self.out.dtype)
+    def __call__(self, mel, fused=True, channels_last=False):
+        batch, front = mel.shape[0], self.front
+        x = mel.transpose(1, 2)[:, None].to(front["out"][0].dtype)
         x = x.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-        x = F.relu_(self.conv(x, 0, stride=2, padding=1))
-        for i in (2, 5):
-            x = F.relu_(self.conv(self.conv(x, i, stride=2, padding=1, groups=channels), i + 1))
-        x = F.linear(x.permute(0, 2, 1, 3).reshape(batch * self.frames, -1), self.out, self.out_bias)
+        x = F.relu_(F.conv2d(x, *front["conv.0"], stride=2, padding=1))
+        for deep, point in (("conv.2", "conv.3"), ("conv.5", "conv.6")):
+            x = F.relu_(F.conv2d(F.conv2d(x, *front[deep], stride=2, padding=1, groups=x.shape[1]), *front[point]))
+        x = F.linear(x.permute(0, 2, 1, 3).reshape(batch * self.frames, -1), *front["out"])
         for layer in self.layers:
             x = layer(x, batch, self.frames, fused)
         return x.view(batch, self.frames, -1).transpose(1, 2).contiguous().float()
@@ -256,8 +215,9 @@ def measure(encoder, variants, truth, precision, batch, mel_frames):
         clock.append(1000 * (time.perf_counter() - start))
     if not torch.isfinite(back).all():
         raise SystemExit(f"torch_encoder: {precision}, B {batch}, T {mel_frames}: values that are not finite")
-    row = {"precision": precision, "batch": batch, "frames": mel_frames, "gpu_ms": percentiles(gpu), "host_ms": percentiles(sorted(clock)), "replays": n,
-           "attention": "fused" if fused else "products", "convolutions": "channels_last" if channels_last else "channels_first",
+    row = {"precision": precision, "batch": batch, "frames": mel_frames, "replays": n, "gpu_ms": percentiles(gpu),
+           "host_ms": percentiles(sorted(clock)), "attention": "fused" if fused else "products",
+           "convolutions": "channels_last" if channels_last else "channels_first",
            "error": (back[:1] - truth).abs().max().item() if truth is not None else None}
     return row, back[:1].clone()
 
@@ -293,7 +253,7 @@ def bench(options):
     report = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "cuda": torch.version.cuda, "compile": options.compile,
               "rates": machine_rates(), "rows": [], "left_out": []}
     print(f"{report['gpu']}, PyTorch {report['torch']}, CUDA {report['cuda']}: {report['rates']}")
-    print("precision   B     T    gpu p50     p95     p99   host p50     p95     p99   error to f32", flush=True)
+    print("precision   B     T    gpu p50     p95     p99   host p50     p95     p99 ms   error to f32", flush=True)
     state, truths = random_state("cuda"), {}
     for b, t, p in points(options.batch, options.frames, options.precision):
         if time.monotonic() - start > options.max_seconds:
@@ -302,14 +262,14 @@ def bench(options):
         allow_tf32(False)  # weights are prepared in float32 whatever they are for
         encoder = Encoder(state, t, TYPES[p])
         if options.compile:
-            encoder.compile(dynamic=False)
+            encoder = torch.compile(encoder.__call__, dynamic=False)
         row, out = measure(encoder, [(True, False)] if options.compile else VARIANTS, truths.get((b, t)), p, b, t)
         if p == "f32":
             truths[b, t] = out
         report["rows"].append(row)
         g, h = row["gpu_ms"], row["host_ms"]
         error = f"{row['error']:.3g}" if row["error"] is not None else ""
-        print(f"{p:9} {b:3} {t:5} {g['p50']:10.3f} {g['p95']:7.3f} {g['p99']:7.3f} {h['p50']:10.3f} {h['p95']:7.3f} {h['p99']:7.3f}   {error:8} "
+        print(f"{p:9} {b:3} {t:5} {g['p50']:10.3f} {g['p95']:7.3f} {g['p99']:7.3f} {h['p50']:10.3f} {h['p95']:7.3f} {h['p99']:7.3f}      {error:8} "
               f"{row['attention']}, {row['convolutions']}", flush=True)
         del encoder
     if report["left_out"]:

@@ -54,8 +54,8 @@ conure_status conure_trt_open(conure_trt **out, conure_log log, conure_error *er
     (void)log;
     snprintf(t->facts.gpu, sizeof t->facts.gpu, "%s", trt_host_machine.gpu);
     snprintf(t->facts.version, sizeof t->facts.version, "%s", trt_host_machine.version);
-    const conure_status status = conure_engine_native_cpu.open(&t->network, CONURE_INJECTED(PLAN_OF_OTHER) ? trt_host_machine.other : trt_host_machine.model,
-                                                               &options, err);
+    const conure_model *held = CONURE_INJECTED(PLAN_OF_OTHER) ? trt_host_machine.other : trt_host_machine.model;
+    const conure_status status = conure_engine_native_cpu.open(&t->network, held, &options, err);
     *out = t;
     if (status != CONURE_OK)
         conure_trt_close(out);

@@ -1,4 +1,4 @@
-"""The engine trt on a GPU: plans of small models held to float64, live text, recorded steps, and faults that must be noticed.  trt.py CONURE SOURCE_DIR
+"""The engine trt on a GPU: plans of small models held to float64, live text, recorded steps, faults that must be noticed.  trt.py CONURE SOURCE_DIR
 
 Needs an NVIDIA GPU, TensorRT and a build with CONURE_TENSORRT_INCLUDE; CONURE_GPU_PRECISIONS names other precisions than f32,tf32,f16,int8.
 Some minutes: plans are built, several at a time.  A fault is a plan that is not what its side file says, or a model that half precision does
@@ -93,6 +93,8 @@ def jobs():
     for precision in PRECISIONS:
         yield precision, MODEL, precision, ["--contract", CONTRACT, *(["--audio", *CLIPS] if precision in ("f16", "int8") else [])]
     yield "f32", MODEL, "f32", ["--profile", "offline", "--max-frames", 640]
+    yield "fixed", MODEL, "f32", ["--contract", SINGLE]
+    yield "fixed", MODEL, "f32", ["--contract", CONTRACT, "--fixed"]
     yield "live", MODEL, "f32", ["--contract", LIVE]
     yield "live", MODEL, "f32", ["--contract", TAIL, "--profile", "next"]
     yield "other", OTHER, "f32", ["--contract", SINGLE]
@@ -214,13 +216,16 @@ class Engine(unittest.TestCase):
         print(f"gpu.trt: layers that f16 keeps in f32: {kept}", flush=True)
 
     def test_steps_are_recorded(self):
-        """Of plans with one T and one B; TensorRT 8 refuses others and the engine says so, which shows that it would be said."""
-        self.need("f32", "live", "other")
-        for plans, model, contract, frames in (("other", OTHER, SINGLE, 121), ("live", MODEL, LIVE, 57)):
-            out = conure("engine", "time", "-m", model, "--contract", contract, "--frames", frames, "--engine", "trt:f32", "--steps", 20, plans=plans)
+        """Of plans of one size; TensorRT 8 refuses others and the engine says so, which shows that it would be said."""
+        self.need("f32", "fixed", "live")
+        for plans, contract, frames, batch in (("fixed", CONTRACT, 121, "1,4"), ("live", LIVE, 57, "1")):
+            out = conure("engine", "time", "-m", MODEL, "--contract", contract, "--frames", frames, "--batch", batch, "--engine", "trt:f32",
+                         "--steps", 20, plans=plans)
             self.assertNotIn(NOT_RECORDED, out)
-        s = self.parity("f32", "--contract", LIVE, "--tolerances", TOLERANCES, "--mode", "closed_loop", "--chunks", 100, plans="live")
-        self.assertEqual(s["verdict"], "pass")  # replays compute what the reference does, for both halves of the caches
+            # Replays compute what the reference does, for both halves of the caches.
+            s = self.parity("f32", "--contract", contract, "--tolerances", TOLERANCES, "--mode", "closed_loop", "--chunks", 100, plans=plans)
+            self.assertEqual(s["verdict"], "pass")
+        self.all_pass("fixed", "batch", "contract")
         out = conure("engine", "time", "-m", MODEL, "--contract", CONTRACT, "--engine", "trt:f32", "--steps", 20)
         if sides("f32")[0]["tensorrt"].startswith("8."):
             self.assertIn(NOT_RECORDED, out)
@@ -231,8 +236,8 @@ class Engine(unittest.TestCase):
         for clip in CLIPS:
             said, sure = {}, {}
             for engine in ("cpu:f32", "trt:f32"):
-                out = conure("stream", "-m", MODEL, "--mode", "cache", "--left", 2, "--chunk", 0.32, "--right", 0.16, "--json", "--engine", engine, clip,
-                             plans="live")
+                out = conure("stream", "-m", MODEL, "--mode", "cache", "--left", 2, "--chunk", 0.32, "--right", 0.16, "--json", "--engine", engine,
+                             clip, plans="live")
                 self.assertNotIn(NOT_RECORDED, out)
                 result = json.loads(next(line for line in out.splitlines() if line.startswith('{"type":"result"')))
                 sure[engine] = [item.pop("confidence") for item in result["words"] + result["tokens"]]
@@ -273,7 +278,9 @@ class Engine(unittest.TestCase):
     # ---- the clock ----
 
     def test_times(self):
-        for plans, contract, precision, batch, frames in [("live", LIVE, "f32", "1", 57)] + [(p, CONTRACT, p, "1,4", 121) for p in PRECISIONS]:
+        for plans, contract, precision, batch in (("live", LIVE, "f32", "1"), ("fixed", CONTRACT, "f32", "1,4"),
+                                                  *((p, CONTRACT, p, "1,4") for p in PRECISIONS)):
+            frames = 57 if contract == LIVE else 121
             self.need(plans)
             out = conure("engine", "time", "-m", MODEL, "--contract", contract, "--frames", frames, "--engine", f"trt:{precision}", "--batch", batch,
                          "--steps", 100, plans=plans)
