@@ -280,13 +280,34 @@ bool has_precision(const ILayer &layer)
            layer.getNbOutputs() == 1 && layer.getOutput(0)->getType() == DataType::kFLOAT;
 }
 
-/* What stays in f32: norms, and what does not fit half precision.  Names of layers are those of the graph's nodes. */
+/* Of what the parser adds to fit a node's shapes: 8 gives it no name, later ones begin with ONNXTRT_. */
+bool is_helper(const char *name)
+{
+    return !*name || strncmp(name, "(Unnamed", 8) == 0 || strncmp(name, "ONNXTRT_", 8) == 0;
+}
+
+/* Names of layers are those of the graph's nodes; a helper is of the node that it is for. */
+const char *node_of(const INetworkDefinition &network, int32_t i)
+{
+    const ILayer *layer = network.getLayer(i);
+    for (int32_t j = i + 1; j < network.getNbLayers() && is_helper(layer->getName()); j++) {
+        const ILayer *next = network.getLayer(j);
+        for (int32_t k = 0; k < next->getNbInputs(); k++)
+            if (next->getInput(k) == layer->getOutput(0)) {
+                layer = next;
+                break;
+            }
+    }
+    return layer->getName();
+}
+
+/* What stays in f32: norms, and what does not fit half precision. */
 uint32_t keep_wide(INetworkDefinition &network, const conure_trt_build_options &o)
 {
     uint32_t kept = 0;
     for (int32_t i = 0; i < network.getNbLayers(); i++) {
         ILayer *layer = network.getLayer(i);
-        if (!has_precision(*layer) || !(is_norm(*layer) || (o.wide && o.wide(o.wide_user, layer->getName()))))
+        if (!has_precision(*layer) || !(is_norm(*layer) || (o.wide && o.wide(o.wide_user, node_of(network, i)))))
             continue;
         layer->setPrecision(DataType::kFLOAT);
         layer->setOutputType(0, DataType::kFLOAT);
