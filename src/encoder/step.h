@@ -24,6 +24,7 @@ typedef struct conure_encode_row {
     uint32_t n_valid;       /* length: frames from here on are padding (taken as zeros) */
     uint32_t drop_first;    /* encoder frames to drop in front (drop_extra_pre_encoded) */
     conure_state *state;    /* NULL: offline */
+    bool last;              /* nothing follows in this stream: its cached values after the step do not matter, only how many there are */
     float *out;             /* [n_out_cap][d_model], host memory; NULL: not wanted on the host */
     uint32_t n_out_cap;
     uint32_t n_out;         /* out: encoder frames computed, padding rows included */

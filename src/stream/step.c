@@ -167,7 +167,7 @@ static conure_status slice_features(batch *b, job *j)
         conure_running_normalize(&s->running, raw, end - first, dst);
     }
     f->counted = end;
-    j->row = (conure_encode_row){.mel = mel, .n_frames = slice->n_frames, .n_valid = slice->n_valid, .drop_first = slice->drop_first,
+    j->row = (conure_encode_row){.mel = mel, .n_frames = slice->n_frames, .n_valid = slice->n_valid, .drop_first = slice->drop_first, .last = slice->last,
                                  .state = s->state};
     return CONURE_OK;
 }

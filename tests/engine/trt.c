@@ -366,6 +366,34 @@ static void refusals(void)
     store(&s, "a-step");
 }
 
+/* A stream ends with a slice that no plan has: it is padded, and comes out as it does by itself. */
+static void ends(void *self, void *cpu)
+{
+    for (uint32_t n_frames = 17; n_frames < SLICE; n_frames += 7) {
+        stream a = begin(&conure_engine_trt, self), b = begin(&conure_engine_native_cpu, cpu);
+        conure_error err = {""};
+        for (int k = 0; k < 4; k++) {
+            test_int(step(&a, mel[3], &err), CONURE_OK);
+            test_int(step(&b, mel[3], &err), CONURE_OK);
+        }
+        conure_encode_row x = row_of(&a, mel[3]), y = row_of(&b, mel[3]);
+        x.n_frames = y.n_frames = n_frames;
+        x.n_valid = y.n_valid = n_frames - 1;
+        x.last = y.last = true;
+        test_int(conure_engine_trt.encode(self, &x, 1, &err), CONURE_OK);
+        test_int(conure_engine_native_cpu.encode(cpu, &y, 1, &err), CONURE_OK);
+        test_int(x.n_out, y.n_out);
+        test_int(x.n_out_valid, y.n_out_valid);
+        test_int(conure_engine_trt.state_length(self, a.state), conure_engine_native_cpu.state_length(cpu, b.state));
+        float worst = 0;
+        for (size_t i = 0; i < (size_t)x.n_out_valid * model->config.d_model; i++)
+            worst = fmaxf(worst, fabsf(x.out[i] - y.out[i]));
+        test_near(worst, 0, 1e-5);
+        conure_engine_trt.state_close(self, &a.state);
+        conure_engine_native_cpu.state_close(cpu, &b.state);
+    }
+}
+
 /* The parts of a step, which moves the stream as any other. */
 static void profile(void *self)
 {
@@ -445,6 +473,7 @@ static void all(bool layer_first, uint32_t integer_bytes, bool graphs)
         failures(self);
         snapshots(self);
         profile(self);
+        ends(self, cpu);
         offline(self, cpu);
         decoder(self, cpu);
     }

@@ -29,7 +29,7 @@ CLIPS = sorted(str(p) for p in (SOURCE / "tests/data/audio").glob("*.flac"))
 ERRORS = {"int8": (0.01, 0.15)}
 HELD = tempfile.TemporaryDirectory()
 ROOM = pathlib.Path(HELD.name)
-CONTRACT, SINGLE, LIVE, TAIL, UNLIKE = (ROOM / f"{name}.json" for name in ("contract", "single", "live", "tail", "unlike"))
+CONTRACT, SINGLE, LIVE, UNLIKE = (ROOM / f"{name}.json" for name in ("contract", "single", "live", "unlike"))
 HOSTILE = SOURCE / "tests/data/models/tiny-hostile.nemo"
 OTHER, LARGE = ROOM / "other.nemo", ROOM / "large.nemo"
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}
@@ -96,7 +96,6 @@ def jobs():
     yield "fixed", MODEL, "f32", ["--contract", SINGLE]
     yield "fixed", MODEL, "f32", ["--contract", CONTRACT, "--fixed"]
     yield "live", MODEL, "f32", ["--contract", LIVE]
-    yield "live", MODEL, "f32", ["--contract", TAIL, "--profile", "next"]
     yield "other", OTHER, "f32", ["--contract", SINGLE]
     if "f16" in PRECISIONS:
         yield "large-f32", LARGE, "f32", ["--contract", SINGLE]
@@ -115,7 +114,6 @@ def setUpModule():
     # As a session steps: slices of one length, for which steps are recorded, and at the end of a stream a shorter one.
     live = ["contract", "derive", "-m", MODEL, "--chunk", 6, "--shift", 4, "--cache", 25, "--time-cache", "aligned"]
     conure(*live, "-o", LIVE)
-    conure(*live, "--profiles", "17..57", "-o", TAIL)
     started = time.monotonic()
 
     def build(job):

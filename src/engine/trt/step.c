@@ -61,7 +61,7 @@ static conure_trt_ready *plan_for(conure_trt_engine *e, const conure_encode_row 
     conure_trt_ready *best = NULL;
     for (uint32_t i = 0; i < e->n_ready; i++) {
         const conure_plan_side *s = &e->ready[i].found.side;
-        if (!of_kind(s, row) || row->n_frames > s->t[2] || (s->streaming && row->n_frames < s->t[0]))
+        if (!of_kind(s, row) || row->n_frames > s->t[2] || (s->streaming && !row->last && row->n_frames < s->t[0]))
             continue;
         if (!best || suits_better(s, &best->found.side, n))
             best = &e->ready[i];
@@ -372,6 +372,15 @@ static conure_status launch(const group *g, conure_error *err)
     return conure_trt_run(s->context, list, n, err);
 }
 
+/* Valid rows of the cache after a last step that was padded, whose own count is of the slice that it was padded to. */
+static int64_t length_of_shorter(const conure_encode_row *row)
+{
+    const conure_cache_options *caches = &row->state->options;
+    const int64_t keep = (int64_t)row->n_out - caches->drop_rows;
+    const int64_t length = row->state->length + (keep < 0 && !caches->keep_negative ? 0 : keep);
+    return length < caches->cache_rows ? length : caches->cache_rows;
+}
+
 static void receive(const group *g)
 {
     const conure_trt_slot *s = g->slot;
@@ -385,7 +394,7 @@ static void receive(const group *g)
         if (row->out)
             turn(row->out, d, image, d, row->n_out, s->n_rows);
         if (row->state)
-            row->state->next_length = get_integer(s, CACHE_LENGTH_OUT, i);
+            row->state->next_length = s->n_frames == row->n_frames ? get_integer(s, CACHE_LENGTH_OUT, i) : length_of_shorter(row);
     }
 }
 
@@ -426,11 +435,11 @@ static conure_status check_row(const conure_encode_row *row, uint32_t i, conure_
     return CONURE_OK;
 }
 
-/* Mel frames that the plan is run with for this row. */
+/* Mel frames that the plan is run with for this row: of a stream those it has, but for its end, which may be shorter than any plan. */
 static uint32_t padded(const conure_plan_side *s, uint32_t n_frames)
 {
     if (s->streaming)
-        return n_frames;
+        return n_frames < s->t[0] ? s->t[0] : n_frames;
     const uint32_t up = (n_frames + OFFLINE_STEP - 1) / OFFLINE_STEP * OFFLINE_STEP;
     return up > s->t[2] ? s->t[2] : up < s->t[0] ? s->t[0] : up;
 }
