@@ -229,7 +229,7 @@ class Engine(unittest.TestCase):
             self.assertIn(NOT_RECORDED, out)
 
     def test_live_text(self):
-        """Sessions with caches, whole streams: the same text, frames and words as on the CPU, and recorded steps but for the last."""
+        """Sessions with caches, whole streams: the same text, frames and words as on the CPU, with recorded steps; the last slice is padded."""
         self.need("live")
         for clip in CLIPS:
             said, sure = {}, {}
