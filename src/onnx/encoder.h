@@ -30,8 +30,12 @@ typedef struct conure_encoder_plan {
 /* Streaming: UNSUPPORTED for a contract that one graph cannot keep; the text says why. */
 conure_status conure_encoder_plan_make(conure_encoder_plan *out, const conure_config *config, const conure_contract *contract,
                                        conure_mask mask, uint32_t frames_max, conure_error *err);
-/* The layer is computed in float32, whatever the others are; -1: the subsampling. */
+/* Computed in F32, F16, BF16, or INT8, which needs seen; narrow: features and output, or a stream's caches, are of that type too. */
+void conure_encoder_plan_narrow(conure_encoder_plan *plan, conure_precision precision, const conure_observations *seen, bool narrow_io,
+                                bool narrow_caches);
+/* The layer is computed in float32, whatever the others are; -1: the subsampling.  And how many are. */
 bool conure_encoder_is_wide(const conure_encoder_plan *plan, int32_t layer);
+uint32_t conure_encoder_n_wide(const conure_encoder_plan *plan, uint32_t n_layers);
 void conure_encoder_build(conure_graph *graph, const conure_encoder_plan *plan);
 
 /* ---- parts, for the files of this folder ------------------------------------------------------ */

@@ -1,5 +1,5 @@
 /* observe.c - a table of operations that passes everything on and remembers how large it was. */
-#include "onnx/observe.h"
+#include "onnx/observations.h"
 
 #include "base/memory.h"
 #include "encoder/encoder.h"
@@ -8,22 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A matrix as the network asked for it. */
-typedef struct seen {
-    const conure_weight *weight;
-    char name[96];
-    uint32_t n;
-    int32_t layer; /* -1: of the subsampling; -2: of neither */
-    float input;   /* largest magnitude */
-} seen;
-
-struct conure_observations {
-    seen *matrices;
-    uint32_t n_matrices, cap;
-    uint32_t n_layers;
-    float *most, *columns; /* [n_layers + 1], the subsampling last; [n_layers] */
-};
 
 /* The backend that the network gets. */
 typedef struct observer {
@@ -61,29 +45,22 @@ static void note(observer *w, int32_t layer, float value)
 static conure_status weight_create(void *self, conure_weight **out, const conure_tensor *matrix, const float *bias, conure_error *err)
 {
     observer *w = self;
-    conure_observations *o = w->o;
     conure_status status = ops->weight_create(w->inner, out, matrix, bias, err);
     if (status != CONURE_OK)
         return status;
-    if (o->n_matrices == o->cap) {
-        const uint32_t more = o->cap ? 2 * o->cap : 64;
-        seen *grown = realloc(o->matrices, more * sizeof *grown);
-        if (!grown) {
-            ops->weight_free(w->inner, out);
-            return conure_fail_memory(err, "observations", more * sizeof *grown);
-        }
-        o->matrices = grown;
-        o->cap = more;
+    conure_observed *s = conure_observations_add(w->o);
+    if (!s) {
+        ops->weight_free(w->inner, out);
+        return conure_fail_memory(err, "observations", sizeof *s);
     }
-    seen *s = &o->matrices[o->n_matrices++];
-    *s = (seen){.weight = *out, .n = (uint32_t)matrix->shape[0], .layer = -2};
+    *s = (conure_observed){.weight = *out, .n = (uint32_t)matrix->shape[0], .layer = -2};
     snprintf(s->name, sizeof s->name, "%s", matrix->name);
     if (sscanf(matrix->name, "encoder.layers.%d.", &s->layer) != 1 && strncmp(matrix->name, "encoder.pre_encode.", 19) == 0)
         s->layer = -1;
     return CONURE_OK;
 }
 
-static seen *matrix_of(observer *w, const conure_weight *weight)
+static conure_observed *matrix_of(observer *w, const conure_weight *weight)
 {
     for (uint32_t i = 0; i < w->o->n_matrices; i++)
         if (w->o->matrices[i].weight == weight)
@@ -92,7 +69,7 @@ static seen *matrix_of(observer *w, const conure_weight *weight)
 }
 
 /* The sums before an epilogue hides them. */
-static conure_status look_at_sums(observer *w, conure_rows src, const conure_product *p, const seen *s, conure_error *err)
+static conure_status look_at_sums(observer *w, conure_rows src, const conure_product *p, const conure_observed *s, conure_error *err)
 {
     const size_t floats = (size_t)src.rows * s->n;
     if (floats > w->room_floats) {
@@ -118,7 +95,7 @@ static conure_status linear(void *self, conure_rows src, const conure_product *p
     conure_status status = CONURE_OK;
     const float input = largest(src);
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
-        seen *s = matrix_of(w, products[i].weight);
+        conure_observed *s = matrix_of(w, products[i].weight);
         if (!s)
             continue;
         s->input = fmaxf(s->input, input);
@@ -264,6 +241,8 @@ static conure_status run(observer *w, conure_network *net, const conure_utteranc
         const conure_status status = conure_network_encode(net, &row, 1, err);
         if (status != CONURE_OK)
             return status;
+        w->o->n_utterances++;
+        w->o->n_frames += row.n_frames;
     }
     return CONURE_OK;
 }
@@ -282,16 +261,11 @@ conure_status conure_observe(conure_observations **out, const conure_model *mode
     conure_network *net = NULL;
     observer w = {0};
     *out = NULL;
-    conure_observations *o = w.o = conure_calloc(1, sizeof *o);
-    if (!o)
-        return conure_fail_memory(err, "observations", sizeof *o);
-    o->n_layers = model->config.n_layers;
-    o->most = conure_calloc(2 * (size_t)o->n_layers + 1, sizeof *o->most);
-    conure_status status = o->most ? ops->open(&w.inner, &options, err) : conure_fail_memory(err, "observations", o->n_layers);
-    if (status == CONURE_OK) {
-        o->columns = o->most + o->n_layers + 1;
+    conure_status status = conure_observations_open(&w.o, model->config.n_layers, err);
+    if (status == CONURE_OK)
+        status = ops->open(&w.inner, &options, err);
+    if (status == CONURE_OK)
         status = conure_network_open(&net, model, &table, &w, mask ? mask : model->config.mask, cancel, err);
-    }
     if (status == CONURE_OK)
         status = run(&w, net, utterances, n, progress, user, err);
     conure_network_close(&net);
@@ -300,9 +274,40 @@ conure_status conure_observe(conure_observations **out, const conure_model *mode
         ops->close(&w.inner);
     }
     if (status != CONURE_OK)
-        conure_observations_free(&o);
-    *out = o;
+        conure_observations_free(&w.o);
+    *out = w.o;
     return status;
+}
+
+/* ---- what was seen ---------------------------------------------------------------------------- */
+
+conure_status conure_observations_open(conure_observations **out, uint32_t n_layers, conure_error *err)
+{
+    conure_observations *o = *out = conure_calloc(1, sizeof *o);
+    if (!o)
+        return conure_fail_memory(err, "observations", sizeof *o);
+    o->n_layers = n_layers;
+    o->most = conure_calloc(2 * (size_t)n_layers + 1, sizeof *o->most);
+    if (!o->most) {
+        conure_observations_free(out);
+        return conure_fail_memory(err, "observations", n_layers);
+    }
+    o->columns = o->most + n_layers + 1;
+    return CONURE_OK;
+}
+
+conure_observed *conure_observations_add(conure_observations *o)
+{
+    if (o->n_matrices == o->cap) {
+        const uint32_t more = o->cap ? 2 * o->cap : 64;
+        conure_observed *grown = realloc(o->matrices, more * sizeof *grown);
+        if (!grown)
+            return NULL;
+        o->matrices = grown;
+        o->cap = more;
+    }
+    o->matrices[o->n_matrices] = (conure_observed){.name = ""};
+    return &o->matrices[o->n_matrices++];
 }
 
 void conure_observations_free(conure_observations **observations)

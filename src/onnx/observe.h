@@ -9,6 +9,12 @@
 
 typedef struct conure_observations conure_observations;
 
+/* Products of a layer whose inputs have ranges in int8; "encoder.layers.N." before, ".weight" behind.  Keys and values have the input of queries. */
+#define CONURE_OBSERVED_PARTS(X)                                                             \
+    X("feed_forward1.linear1") X("feed_forward1.linear2") X("self_attn.linear_q") X("self_attn.linear_out") \
+    X("conv.pointwise_conv1") X("conv.pointwise_conv2") X("feed_forward2.linear1") X("feed_forward2.linear2")
+#define CONURE_OBSERVED_FRONT "encoder.pre_encode.out.weight"
+
 /* One utterance's features, [n_frames][mel_bins], normalised. */
 typedef struct conure_utterance {
     const float *mel;

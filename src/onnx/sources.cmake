@@ -32,6 +32,7 @@ if(CONURE_ONNX)
         ${CMAKE_CURRENT_LIST_DIR}/memory.c
         ${CMAKE_CURRENT_LIST_DIR}/nodes.c
         ${CMAKE_CURRENT_LIST_DIR}/observe.c
+        ${CMAKE_CURRENT_LIST_DIR}/ranges.c
         ${CMAKE_CURRENT_LIST_DIR}/subsampling.c
         ${CMAKE_CURRENT_LIST_DIR}/weights.c
         ${CMAKE_CURRENT_LIST_DIR}/write.c)
