@@ -2,6 +2,7 @@
 #ifndef CONURE_ONNX_OBSERVATIONS_H
 #define CONURE_ONNX_OBSERVATIONS_H
 
+#include "onnx/histogram.h"
 #include "onnx/observe.h"
 
 struct conure_weight;
@@ -12,7 +13,8 @@ typedef struct conure_observed {
     char name[96];
     uint32_t n;
     int32_t layer; /* -1: of the subsampling; -2: of neither */
-    float input;   /* largest magnitude */
+    float input;   /* where its int8 scale ends */
+    conure_histogram *inputs; /* while it is looked at; owned */
 } conure_observed;
 
 struct conure_observations {

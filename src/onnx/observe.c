@@ -48,12 +48,14 @@ static conure_status weight_create(void *self, conure_weight **out, const conure
     conure_status status = ops->weight_create(w->inner, out, matrix, bias, err);
     if (status != CONURE_OK)
         return status;
-    conure_observed *s = conure_observations_add(w->o);
+    conure_histogram *inputs = conure_calloc(1, sizeof *inputs);
+    conure_observed *s = inputs ? conure_observations_add(w->o) : NULL;
     if (!s) {
+        free(inputs);
         ops->weight_free(w->inner, out);
-        return conure_fail_memory(err, "observations", sizeof *s);
+        return conure_fail_memory(err, "observations", sizeof *inputs);
     }
-    *s = (conure_observed){.weight = *out, .n = (uint32_t)matrix->shape[0], .layer = -2};
+    *s = (conure_observed){.weight = *out, .n = (uint32_t)matrix->shape[0], .layer = -2, .inputs = inputs};
     snprintf(s->name, sizeof s->name, "%s", matrix->name);
     if (sscanf(matrix->name, "encoder.layers.%d.", &s->layer) != 1 && strncmp(matrix->name, "encoder.pre_encode.", 19) == 0)
         s->layer = -1;
@@ -89,6 +91,12 @@ static conure_status look_at_sums(observer *w, conure_rows src, const conure_pro
     return status;
 }
 
+static void add_rows(conure_histogram *h, conure_rows m)
+{
+    for (uint32_t i = 0; i < m.rows; i++)
+        conure_histogram_add(h, m.data + (size_t)i * m.stride, m.cols);
+}
+
 static conure_status linear(void *self, conure_rows src, const conure_product *products, uint32_t n, conure_error *err)
 {
     observer *w = self;
@@ -98,7 +106,7 @@ static conure_status linear(void *self, conure_rows src, const conure_product *p
         conure_observed *s = matrix_of(w, products[i].weight);
         if (!s)
             continue;
-        s->input = fmaxf(s->input, input);
+        add_rows(s->inputs, src);
         w->layer = s->layer;
         note(w, s->layer, fmaxf(input, w->pending));
         status = look_at_sums(w, src, &products[i], s, err);
@@ -247,6 +255,20 @@ static conure_status run(observer *w, conure_network *net, const conure_utteranc
     return CONURE_OK;
 }
 
+static void forget(conure_observed *s)
+{
+    free(s->inputs);
+    s->inputs = NULL;
+}
+
+static void conclude(conure_observations *o)
+{
+    for (uint32_t i = 0; i < o->n_matrices; i++) {
+        o->matrices[i].input = conure_histogram_range(o->matrices[i].inputs);
+        forget(&o->matrices[i]);
+    }
+}
+
 conure_status conure_observe(conure_observations **out, const conure_model *model, const conure_utterance *utterances, uint32_t n,
                              uint32_t n_threads, conure_mask mask, const volatile int *cancel, conure_progress_fn progress, void *user,
                              conure_error *err)
@@ -268,6 +290,8 @@ conure_status conure_observe(conure_observations **out, const conure_model *mode
         status = conure_network_open(&net, model, &table, &w, mask ? mask : model->config.mask, cancel, err);
     if (status == CONURE_OK)
         status = run(&w, net, utterances, n, progress, user, err);
+    if (status == CONURE_OK)
+        conclude(w.o);
     conure_network_close(&net);
     if (w.inner) {
         ops->free(w.inner, w.room);
@@ -315,6 +339,8 @@ void conure_observations_free(conure_observations **observations)
     conure_observations *o = *observations;
     if (!o)
         return;
+    for (uint32_t i = 0; i < o->n_matrices; i++)
+        forget(&o->matrices[i]);
     free(o->matrices);
     free(o->most);
     free(o);

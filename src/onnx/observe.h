@@ -30,7 +30,7 @@ void conure_observations_free(conure_observations **observations); /* NULL-safe 
 
 /* The largest magnitude in a layer; layer -1: in the subsampling. */
 float conure_observed_most(const conure_observations *observations, int32_t layer);
-/* Of what is multiplied by a matrix of the model, by its tensor's name; 0: never seen. */
+/* Of what is multiplied by a matrix of the model, by its tensor's name, the magnitude that int8 had best end at; 0: never seen. */
 float conure_observed_input(const conure_observations *observations, const char *name);
 /* Of what goes into a layer's depthwise convolution. */
 float conure_observed_columns(const conure_observations *observations, uint32_t layer);

@@ -38,14 +38,20 @@ static json_t *input_of(const conure_observations *o, int32_t layer, const char 
     return json_real(conure_observed_input(o, name));
 }
 
+/* NULL without memory: never a list that lacks something. */
 static json_t *layers_of(const conure_observations *o)
 {
     json_t *list = json_array();
-    for (int32_t i = 0; i < (int32_t)o->n_layers; i++) {
+    bool ok = list != NULL;
+    for (int32_t i = 0; i < (int32_t)o->n_layers && ok; i++) {
         json_t *layer = json_pack("{s:f, s:f}", "most", o->most[i], "columns", o->columns[i]);
-        for (int k = 0; k < N_PARTS; k++)
-            json_object_set_new(layer, parts[k], input_of(o, i, parts[k]));
-        json_array_append_new(list, layer);
+        for (int k = 0; k < N_PARTS && ok; k++)
+            ok = json_object_set_new(layer, parts[k], input_of(o, i, parts[k])) == 0;
+        ok = json_array_append_new(list, layer) == 0 && ok;
+    }
+    if (!ok) {
+        json_decref(list);
+        list = NULL;
     }
     return list;
 }

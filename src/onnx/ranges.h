@@ -1,7 +1,7 @@
 /* ranges.h - what was seen of a model's encoder on speech, as a file: whoever makes int8 or float16 graphs of it later needs no speech.
  *
  * JSON: the model's hash, and for the subsampling and each layer the largest magnitude anywhere in it ("most"), of what goes into its
- * depthwise convolution ("columns"), and of the input of each product that int8 quantises.  Numbers go there and back unchanged. */
+ * depthwise convolution ("columns"), and where int8 had best end for the input of each product (histogram.h).  Numbers go there and back unchanged. */
 #ifndef CONURE_ONNX_RANGES_H
 #define CONURE_ONNX_RANGES_H
 

@@ -27,6 +27,7 @@ if(CONURE_ONNX)
         ${CMAKE_CURRENT_LIST_DIR}/export.c
         ${CMAKE_CURRENT_LIST_DIR}/features.c
         ${CMAKE_CURRENT_LIST_DIR}/graph.c
+        ${CMAKE_CURRENT_LIST_DIR}/histogram.c
         ${CMAKE_CURRENT_LIST_DIR}/layer.c
         ${CMAKE_CURRENT_LIST_DIR}/masks.c
         ${CMAKE_CURRENT_LIST_DIR}/memory.c
