@@ -376,7 +376,7 @@ typedef struct conure_session_options {
     conure_time_cache time_cache;
     conure_normalize normalize;
     bool keep_negative;        /* a negative keep as NeMo does it, which is a violation; false: clamped */
-    bool cache_f32;            /* keep keys and values in f32; false: in bf16 unless the precision is f32 */
+    bool cache_f32;            /* keep keys and values in f32; false: in bf16 unless the precision is f32, where the engine can */
     uint32_t slice_frames;     /* RESET: mel frames of a slice, which gives its chunk's frames; right_s is what is left
                                   of it; 592 */
 } conure_session_options;

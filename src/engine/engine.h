@@ -30,6 +30,7 @@ typedef struct conure_engine {
     const char *name;
     conure_precision precision; /* what it computes in unless told otherwise; DEFAULT: see
                                    conure_engine_precision() */
+    bool kv_bf16;               /* states can keep keys and values in bf16; others keep the contract's float32 rows */
     conure_status (*open)(void **self, const conure_model *model, const conure_engine_options *options,
                           conure_error *err);
     void (*close)(void **self);

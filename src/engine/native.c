@@ -166,6 +166,7 @@ static conure_status native_joint(void *self, const float *const *frames, const 
 
 const conure_engine conure_engine_native_cpu = {
     .name = "cpu",
+    .kv_bf16 = true,
     .open = cpu_open,
     .close = native_close,
     .describe = native_describe,
