@@ -100,10 +100,10 @@ typedef enum conure_precision {
     CONURE_PRECISION_DEFAULT = 0, /* f32, but int8 for a file with int8 weights; engine "ref": f64 */
     CONURE_PRECISION_F32 = 1,
     CONURE_PRECISION_BF16 = 2, /* bf16 weights and activations of matrix products, f32 sums */
-    CONURE_PRECISION_INT8 = 3, /* int8 weights per output channel, int8 activations per frame */
+    CONURE_PRECISION_INT8 = 3, /* int8 weights per output channel, int8 activations per frame, or as they were seen on speech */
     CONURE_PRECISION_F64 = 4,  /* everything in double: the engine "ref" alone, for comparisons; slow */
     CONURE_PRECISION_TF32 = 5, /* f32, but matrix products round their inputs to 10 bits: on GPUs alone */
-    CONURE_PRECISION_F16 = 6,  /* half precision where it does not overflow: on GPUs alone */
+    CONURE_PRECISION_F16 = 6,  /* half precision where it does not overflow: engines that are handed graphs */
 } conure_precision;
 
 /* What kind of file a model came from. */
@@ -376,7 +376,7 @@ typedef struct conure_session_options {
     conure_time_cache time_cache;
     conure_normalize normalize;
     bool keep_negative;        /* a negative keep as NeMo does it, which is a violation; false: clamped */
-    bool cache_f32;            /* keep keys and values in f32; false: in bf16 unless the precision is f32 */
+    bool cache_f32;            /* keep keys and values in f32; false: in bf16 unless the precision is f32, where the engine can */
     uint32_t slice_frames;     /* RESET: mel frames of a slice, which gives its chunk's frames; right_s is what is left
                                   of it; 592 */
 } conure_session_options;

@@ -200,7 +200,7 @@ static bool vary(char *out, size_t cap, const char *spec, const char *part)
     const bool isa = strncmp(part, "isa=", 4) == 0;
     if (isa && strncmp(spec, "cpu", 3) != 0)
         return false;
-    char kept[640] = "";
+    char kept[1200] = "";
     if (isa && parsed.n_threads)
         snprintf(kept, sizeof kept, ",threads=%u", parsed.n_threads);
     else if (!isa && parsed.isa[0])
@@ -209,6 +209,8 @@ static bool vary(char *out, size_t cap, const char *spec, const char *part)
         snprintf(kept + strlen(kept), sizeof kept - strlen(kept), ",device=%u", parsed.device);
     if (parsed.library[0])
         snprintf(kept + strlen(kept), sizeof kept - strlen(kept), ",library=%s", parsed.library);
+    if (parsed.ranges[0])
+        snprintf(kept + strlen(kept), sizeof kept - strlen(kept), ",ranges=%s", parsed.ranges);
     snprintf(out, cap, "%.*s@%s%s", at ? (int)(at - spec) : (int)strlen(spec), spec, part, kept);
     return true;
 }
@@ -231,7 +233,7 @@ static conure_status honest_pair(json_t *list, const char *what, const char *var
 
 static conure_status honest_pairs(json_t *list, const conure_clearing *c, conure_error *err)
 {
-    char spec[256];
+    char spec[2048];
     uint32_t features = 0;
     conure_status status = honest_pair(list, "the same engine twice", c->candidate, c, err);
     if (status == CONURE_OK && vary(spec, sizeof spec, c->candidate, "threads=1"))

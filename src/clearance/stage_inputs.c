@@ -5,6 +5,7 @@
 #include "base/files.h"
 #include "base/threads.h"
 #include "clearance/reference.h"
+#include "engine/engine.h"
 #include "model/load.h"
 
 #include <stdio.h>
@@ -128,6 +129,9 @@ json_t *conure_stage_inputs(const conure_clearing *c, conure_error *err)
     if (c->recordings_sha256)
         json_object_set_new(json_object_get(out, "files"), "recordings", json_pack("{s:s, s:s}", "path", c->manifest_file ? c->manifest_file : "",
                                                                                    "sha256", c->recordings_sha256));
+    conure_engine_spec spec;
+    if (!conure_candidate_is_command(c->candidate) && conure_engine_spec_parse(&spec, c->candidate, NULL) == CONURE_OK && spec.ranges[0])
+        add_file(out, "ranges", spec.ranges, other);
     for (uint32_t i = 0; i < c->n_stored_steps; i++) {
         char name[32];
         snprintf(name, sizeof name, "golden %u", i + 1);

@@ -187,9 +187,9 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = 64, AT(n_threads),
      .help = "threads to compute with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "P", AT(precision),
-     .choices = precisions, .help = "f32, bf16 or int8; f64 with --engine ref, tf32 or f16 with trt (default: as conure transcribe)"},
+     .choices = precisions, .help = "f32, bf16 or int8; f64 with --engine ref, f16 with ort/... or trt, tf32 with trt (default: as conure transcribe)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
-     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME], NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over "
+     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME,ranges=FILE], NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over "
              "--precision, --threads and --isa"},
     {.kind = CONURE_OPTION_TEXT, .name = "isa", .value = "NAME", AT(isa),
      .help = "instructions to use at most: c, avx2, avx512, vnni, bf16, amx, native (default: native)"},

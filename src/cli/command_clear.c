@@ -233,8 +233,11 @@ static conure_status make_key(clearance *c, conure_error *err)
         add_bytes(&sha, c->clearing.reference_file);
         for (uint32_t i = 0; i < c->clearing.n_stored_steps; i++)
             add_bytes(&sha, c->stored_steps[i].file);
+        conure_engine_spec spec;
         if (conure_candidate_is_command(c->clearing.candidate))
             add_command(&sha, c->clearing.candidate);
+        else if (conure_engine_spec_parse(&spec, c->clearing.candidate, NULL) == CONURE_OK)
+            add_bytes(&sha, spec.ranges);
         conure_sha256_hex(&sha, c->key);
     }
     free(config);
@@ -462,7 +465,7 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "out", .letter = 'o', .value = "DIR", AT(out), .complete = CONURE_COMPLETE_FOLDER,
      .help = "folder for evidence, series and report; made when it is not there"},
     {.kind = CONURE_OPTION_TEXT, .name = "candidate", .value = "SPEC", AT(candidate),
-     .help = "what is to be cleared: NAME[/PROVIDER][:PRECISION][@threads=N,isa=NAME], or exec:COMMAND"},
+     .help = "what is to be cleared: NAME[/PROVIDER][:PRECISION][@threads=N,isa=NAME,ranges=FILE], or exec:COMMAND"},
     {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", AT(model), .complete = CONURE_COMPLETE_FILE,
      .help = "the checkpoint, as conure transcribe has it"},
     {.kind = CONURE_OPTION_TEXT, .name = "contract", .value = "FILE", AT(contract), .complete = CONURE_COMPLETE_FILE,

@@ -423,7 +423,7 @@ static int run_time(const void *settings, int n, char *const *arguments)
 static const conure_option time_options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", AT(model), .complete = CONURE_COMPLETE_FILE,
      .help = "the checkpoint (default: as conure transcribe has it)"},
-    {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine), .help = "NAME[:PRECISION][@threads=N,isa=NAME] (default: cpu)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine), .help = "NAME[:PRECISION][@threads=N,isa=NAME,ranges=FILE] (default: cpu)"},
     {.kind = CONURE_OPTION_TEXT, .name = "contract", .value = "FILE", AT(contract), .complete = CONURE_COMPLETE_FILE,
      .help = "time steps of its streams; without it slices offline"},
     {.kind = CONURE_OPTION_TEXT, .name = "frames", .value = "LIST", AT(frames),

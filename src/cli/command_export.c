@@ -1,14 +1,17 @@
-/* command_export.c - `conure export onnx`. */
+/* command_export.c - `conure export onnx` and `conure export ranges`. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/threads.h"
 #include "cli/command.h"
 #include "cli/models.h"
 #include "cli/speech.h"
 #include "cli/terminal.h"
+#include "model/graphs.h"
 #include "onnx/export.h"
+#include "onnx/ranges.h"
 
 static const char *const layouts[] = {
 #define X(name, id) id,
@@ -26,7 +29,7 @@ static const char *const masks[] = {"default", "nemo", "exact", NULL};
 static const char *const externals[] = {"auto", "always", "never", NULL};
 
 typedef struct onnx_settings {
-    const char *model, *out, *contract, *graphs;
+    const char *model, *out, *contract, *graphs, *ranges;
     uint64_t opset, frames_max, n_threads;
     int layout, mask, external, precision, weights, io, caches;
     bool force;
@@ -77,12 +80,20 @@ static void print_report(const conure_export_report *report, const char *folder)
     }
 }
 
+static uint32_t threads_of(uint64_t asked)
+{
+    const uint32_t processors = conure_processors();
+    return asked ? (uint32_t)asked : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
+}
+
 static conure_status export_model(const onnx_settings *s, char *const *files, int n, conure_export_options *options,
                                   conure_export_report *report, conure_error *err)
 {
     conure_model *model = NULL;
     conure_contract contract;
+    conure_observations *seen = NULL;
     conure_speech speech = {0};
+    char sha256[65];
     conure_status status = CONURE_OK;
     if (s->contract) {
         status = conure_contract_read(&contract, s->contract, NULL, err);
@@ -90,15 +101,19 @@ static conure_status export_model(const onnx_settings *s, char *const *files, in
     }
     if (status == CONURE_OK)
         status = conure_models_load(&model, s->model, err);
-    if (status == CONURE_OK)
+    if (status == CONURE_OK && s->ranges)
+        status = conure_ranges_read(&seen, model, s->ranges, sha256, err);
+    if (status == CONURE_OK && n)
         status = conure_speech_load(&speech, model, files, n, err);
     options->utterances = speech.utterances;
     options->n_utterances = speech.n;
+    options->seen = seen;
     if (status == CONURE_OK)
         status = conure_make_folders(s->out, err);
     if (status == CONURE_OK)
         status = conure_export_onnx(model, s->out, options, report, err);
     conure_speech_free(&speech);
+    conure_observations_free(&seen);
     conure_model_close(&model);
     return status;
 }
@@ -115,16 +130,17 @@ static int run_onnx(const void *settings, int n, char *const *arguments)
         .precision = (conure_export_precision)s->precision, .float_weights = s->weights == 1, .narrow_io = s->io == 1, .narrow_caches = s->caches == 1,
         .cancel = &conure_interrupted,
         .log = {conure_log_to_terminal, NULL}, .progress = conure_progress_fraction, .progress_user = words};
-    const uint32_t processors = conure_processors();
-    options.n_threads = s->n_threads ? (uint32_t)s->n_threads : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
+    options.n_threads = threads_of(s->n_threads);
     options.graphs = CONURE_EXPORT_ENCODER | CONURE_EXPORT_DECODER | (s->contract ? CONURE_EXPORT_STREAMING : 0);
     if (options.layout == CONURE_EXPORT_ONNX_ASR)
         options.graphs |= CONURE_EXPORT_FEATURES;
     conure_status status = s->graphs ? parse_graphs(s->graphs, &options.graphs, &err) : CONURE_OK;
     if (status == CONURE_OK && !s->out)
         status = conure_fail(&err, CONURE_BAD_ARG, "conure export onnx: name the folder to write to with -o");
-    if (status == CONURE_OK && n && options.precision == CONURE_EXPORT_F32)
-        status = conure_fail(&err, CONURE_BAD_ARG, "%s: audio is for --precision int8 and f16, f32 needs none", arguments[0]);
+    if (status == CONURE_OK && (n || s->ranges) && options.precision == CONURE_EXPORT_F32)
+        status = conure_fail(&err, CONURE_BAD_ARG, "%s: audio and ranges are for --precision int8 and f16, f32 needs none", n ? arguments[0] : s->ranges);
+    if (status == CONURE_OK && n && s->ranges)
+        status = conure_fail(&err, CONURE_BAD_ARG, "%s: --ranges %s stands in place of audio: leave out one of them", arguments[0], s->ranges);
     if (status == CONURE_OK)
         status = export_model(s, arguments, n, &options, &report, &err);
     conure_progress_clear();
@@ -158,6 +174,8 @@ static const conure_option onnx_options[] = {
      .help = "features and encoder output: f32, or narrow as the precision is (default: f32)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "caches", .value = "TYPE", AT(caches), .choices = widths,
      .help = "caches of the streaming encoder: f32, or narrow as the precision is, int8 included (default: f32)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "ranges", .value = "FILE", AT(ranges), .complete = CONURE_COMPLETE_FILE,
+     .help = "how large values become, as conure export ranges wrote it, in place of AUDIO"},
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = CONURE_THREADS_MAX, AT(n_threads),
      .help = "threads to look at AUDIO with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_COUNT, .name = "opset", .value = "N", .min = CONURE_OPSET_MIN, .max = CONURE_OPSET_MAX, AT(opset),
@@ -193,7 +211,89 @@ static const conure_command onnx_command = {
     .run = run_onnx,
 };
 
-static const conure_command *const children[] = {&onnx_command, NULL};
+/* ---- ranges ----------------------------------------------------------------------------------- */
+
+typedef struct ranges_settings {
+    const char *model, *out;
+    uint64_t n_threads;
+    bool force;
+} ranges_settings;
+
+static bool show_looking(void *user, double fraction)
+{
+    (void)user;
+    conure_progress("looking at speech: %.0f %%", 100 * fraction);
+    return !conure_interrupted;
+}
+
+static conure_status write_ranges(const ranges_settings *s, char *const *files, int n, conure_error *err)
+{
+    conure_model *model = NULL;
+    conure_observations *seen = NULL;
+    conure_speech speech = {0};
+    conure_status status = conure_models_load(&model, s->model, err);
+    if (status == CONURE_OK)
+        status = conure_model_need_tensors(model, "export ranges", err);
+    if (status == CONURE_OK)
+        status = conure_speech_load(&speech, model, files, n, err);
+    if (status == CONURE_OK)
+        status = conure_observe(&seen, model, speech.utterances, speech.n, threads_of(s->n_threads), CONURE_MASK_DEFAULT, &conure_interrupted, show_looking,
+                                NULL, err);
+    if (status == CONURE_OK)
+        status = conure_ranges_write(seen, model, s->out, err);
+    conure_observations_free(&seen);
+    conure_speech_free(&speech);
+    conure_model_close(&model);
+    return status;
+}
+
+static int run_ranges(const void *settings, int n, char *const *arguments)
+{
+    const ranges_settings *s = settings;
+    conure_error err = {""};
+    conure_status status = CONURE_OK;
+    if (!s->out || n == 0)
+        status = conure_fail(&err, CONURE_BAD_ARG, "conure export ranges: name the file to write to with -o, and some audio files to look at");
+    if (status == CONURE_OK && !s->force && access(s->out, F_OK) == 0)
+        status = conure_fail(&err, CONURE_BAD_ARG, "%s is there already: name another file, or replace it with --force", s->out);
+    if (status == CONURE_OK)
+        status = write_ranges(s, arguments, n, &err);
+    conure_progress_clear();
+    return status == CONURE_OK ? CONURE_EXIT_GOOD : conure_command_fail(status, &err);
+}
+
+#undef AT
+#define AT(member) .offset = offsetof(ranges_settings, member)
+
+static const conure_option ranges_options[] = {
+    {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", AT(model), .complete = CONURE_COMPLETE_FILE,
+     .help = "the checkpoint (default: as conure transcribe has it)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "out", .letter = 'o', .value = "FILE", AT(out), .complete = CONURE_COMPLETE_FILE, .help = "where to write"},
+    {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = CONURE_THREADS_MAX, AT(n_threads),
+     .help = "threads to look with (default: the processors this process may use)"},
+    {.kind = CONURE_OPTION_FLAG, .name = "force", AT(force), .help = "replace the file if it is there"},
+    {0},
+};
+static const conure_example ranges_examples[] = {
+    {"conure export ranges -m parakeet.conure -o parakeet.ranges.json talk*.flac", "a dozen short files are plenty"},
+    {"conure transcribe -m parakeet.conure --engine ort/cpu:int8@ranges=parakeet.ranges.json talk.flac", "what it is for"},
+    {NULL, NULL},
+};
+static const conure_command ranges_command = {
+    .name = "ranges",
+    .summary = "Measure on speech how large values become, for int8 and f16",
+    .arguments = "[OPTION]... -o FILE AUDIO...",
+    .details = "The file has the model's SHA-256 and serves that model alone: the engines ort/... take it as @ranges=FILE, conure export onnx as "
+               "--ranges FILE.",
+    .options = ranges_options,
+    .examples = ranges_examples,
+    .complete = CONURE_COMPLETE_FILE,
+    .max_arguments = 4096,
+    .settings_bytes = sizeof(ranges_settings),
+    .run = run_ranges,
+};
+
+static const conure_command *const children[] = {&onnx_command, &ranges_command, NULL};
 
 const conure_command conure_command_export = {
     .name = "export",

@@ -244,9 +244,9 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = 64, AT(n_threads),
      .help = "threads to compute with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "P", AT(precision), .choices = precisions,
-     .help = "compute in f32, bf16 or int8; f64 with --engine ref, tf32 or f16 with trt (default: as conure transcribe)"},
+     .help = "compute in f32, bf16 or int8; f64 with --engine ref, f16 with ort/... or trt, tf32 with trt (default: as conure transcribe)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
-     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME], NAME being cpu, ref or ort/cpu (default: cpu); what it says "
+     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME,ranges=FILE], NAME being cpu, ref or ort/cpu (default: cpu); what it says "
              "wins over --precision, --threads and --isa"},
     {.kind = CONURE_OPTION_TEXT, .name = "clearance", .value = "DIR", AT(clearance), .complete = CONURE_COMPLETE_FOLDER,
      .help = "a folder of conure clear: warn when it is not about this model, engine and precision, or did not end in cleared"},

@@ -230,7 +230,7 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", AT(model),
      .complete = CONURE_COMPLETE_FILE,
      .help = "a checkpoint (.nemo file, Hugging Face folder, converted file) or the name of a fetched "
-             "model (default: CONURE_MODEL, else the embedded model)"},
+             "model, or \"embedded\" (default: CONURE_MODEL, else the embedded model)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "format", .letter = 'f', .value = "FORMAT", AT(format),
      .choices = conure_output_names,
      .help = "text, json (OpenAI's verbose_json, an array for several files), srt, vtt or tsv (default: "
@@ -244,9 +244,10 @@ static const conure_option options[] = {
      .help = "threads to compute with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "P", AT(precision),
      .choices = precisions,
-     .help = "compute in f32, bf16 or int8; f64 with --engine ref, tf32 or f16 with trt (default: f32, but int8 for a file with int8 weights)"},
+     .help = "compute in f32, bf16 or int8; f64 with --engine ref, f16 with ort/... or trt, tf32 with trt (default: f32, but int8 for a file with "
+             "int8 weights)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
-     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME], NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over "
+     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME,ranges=FILE], NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over "
              "--precision, --threads and --isa"},
     {.kind = CONURE_OPTION_TEXT, .name = "clearance", .value = "DIR", AT(clearance), .complete = CONURE_COMPLETE_FOLDER,
      .help = "a folder of conure clear: warn when it is not about this model, engine and precision, or did not end in cleared"},

@@ -265,7 +265,7 @@ static void check(conure_findings *f, conure_recognizer *r, uint32_t rate_hz)
 static void model(conure_findings *f, const char *given, const char *isa)
 {
     static const char *const why[] = {"named with --model", "named by CONURE_MODEL",
-                                      "embedded, as none is named", "none"};
+                                      "embedded, as it or none is named", "none"};
     const char *name = NULL;
     const conure_model_source source = conure_models_choose(given, &name);
     conure_model *m = NULL;

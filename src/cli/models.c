@@ -105,14 +105,11 @@ conure_model_source conure_models_choose(const char *given, const char **name)
     const char *environment = getenv("CONURE_MODEL");
     const void *data;
     size_t bytes;
-    *name = given;
-    if (given)
-        return CONURE_MODEL_GIVEN;
-    if (environment && *environment) {
-        *name = environment;
-        return CONURE_MODEL_ENVIRONMENT;
-    }
-    return conure_embedded_model(&data, &bytes) ? CONURE_MODEL_EMBEDDED : CONURE_MODEL_NONE;
+    const bool embedded = conure_embedded_model(&data, &bytes), asked = given || (environment && *environment);
+    *name = given ? given : asked ? environment : NULL;
+    if (asked && !(embedded && strcmp(*name, CONURE_EMBEDDED_NAME) == 0 && access(*name, F_OK) != 0)) /* what lies there comes first */
+        return given ? CONURE_MODEL_GIVEN : CONURE_MODEL_ENVIRONMENT;
+    return embedded ? CONURE_MODEL_EMBEDDED : CONURE_MODEL_NONE;
 }
 
 conure_status conure_models_open(conure_model **out, const char *given,

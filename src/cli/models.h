@@ -25,7 +25,8 @@ typedef enum conure_model_source {
     CONURE_MODEL_NONE, /* nothing given, and this build embeds no model */
 } conure_model_source;
 
-/* given: -m's value or NULL.  *name is the text to look up for the first two sources. */
+/* given: -m's value or NULL.  *name is the text to look up for the first two sources.  "embedded", where nothing of that name lies, is the
+ * embedded model also when another is in the environment. */
 conure_model_source conure_models_choose(const char *given, const char **name);
 
 /* Choose, find and open.  options may be NULL. */

@@ -116,7 +116,9 @@ static conure_status parse_setting(conure_engine_spec *spec, const char *text, s
         return CONURE_OK;
     if (n > 8 && memcmp(text, "library=", 8) == 0 && copy_part(spec->library, sizeof spec->library, text + 8, n - 8))
         return CONURE_OK;
-    return conure_fail(err, CONURE_BAD_ARG, "engine setting '%.*s': known are threads=N, isa=NAME, device=N and library=PATH", (int)n, text);
+    if (n > 7 && memcmp(text, "ranges=", 7) == 0 && copy_part(spec->ranges, sizeof spec->ranges, text + 7, n - 7))
+        return CONURE_OK;
+    return conure_fail(err, CONURE_BAD_ARG, "engine setting '%.*s': known are threads=N, isa=NAME, device=N, library=PATH and ranges=FILE", (int)n, text);
 }
 
 conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *text, conure_error *err)
@@ -150,5 +152,6 @@ conure_engine_options conure_engine_spec_options(const conure_engine_spec *spec,
     const uint32_t processors = conure_processors(), asked = spec->n_threads ? spec->n_threads : n_threads;
     return (conure_engine_options){
         .isa = spec->isa[0] ? spec->isa : NULL, .device = spec->device, .library = spec->library[0] ? spec->library : NULL,
+        .ranges = spec->ranges[0] ? spec->ranges : NULL,
         .precision = spec->precision, .n_threads = asked ? asked : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX};
 }

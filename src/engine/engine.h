@@ -24,12 +24,14 @@ typedef struct conure_engine_options {
     conure_log log;
     uint32_t device;     /* of engines that have several, from 0 */
     const char *library; /* of engines that open one at run time; NULL: where they look for it */
+    const char *ranges;  /* of engines whose int8 or f16 was seen on speech: what `conure export ranges` wrote; NULL: none */
 } conure_engine_options;
 
 typedef struct conure_engine {
     const char *name;
     conure_precision precision; /* what it computes in unless told otherwise; DEFAULT: see
                                    conure_engine_precision() */
+    bool kv_bf16;               /* states can keep keys and values in bf16; others keep the contract's float32 rows */
     conure_status (*open)(void **self, const conure_model *model, const conure_engine_options *options,
                           conure_error *err);
     void (*close)(void **self);
@@ -91,7 +93,7 @@ typedef struct conure_engine {
                            uint32_t n, float *logits, conure_error *err);
 } conure_engine;
 
-/* A candidate in words, BACKEND[/PROVIDER][:PRECISION][@threads=N,isa=NAME,device=N,library=PATH]: what --engine takes. */
+/* A candidate in words, BACKEND[/PROVIDER][:PRECISION][@threads=N,isa=NAME,device=N,library=PATH,ranges=FILE]: what --engine takes. */
 typedef struct conure_engine_spec {
     char engine[64];            /* "cpu", "ort/cuda" */
     conure_precision precision; /* DEFAULT when not given */
@@ -99,12 +101,13 @@ typedef struct conure_engine_spec {
     char isa[32];               /* "" when not given */
     uint32_t device;            /* 0 when not given */
     char library[512];          /* "" when not given */
+    char ranges[512];           /* "" when not given */
 } conure_engine_spec;
 
 /* BAD_ARG names the part that is wrong and what is accepted there.  A path that holds a comma cannot be given. */
 conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *text, conure_error *err);
 
-/* Where and on what a spec says to run: isa, device, library, precision (DEFAULT where it names none) and threads, else n_threads, else one per
+/* Where and on what a spec says to run: isa, device, library, ranges, precision (DEFAULT where it names none) and threads, else n_threads, else one per
  * processor that the process may use; the rest is zeros.  The options keep pointers into *spec. */
 conure_engine_options conure_engine_spec_options(const conure_engine_spec *spec, uint32_t n_threads);
 

@@ -34,8 +34,12 @@ static conure_status native_open(void **self, const conure_ops *ops, const conur
         .cancel = options->cancel, .log = options->log};
     *self = NULL;
     if (options->precision == CONURE_PRECISION_F64 || options->precision == CONURE_PRECISION_TF32 || options->precision == CONURE_PRECISION_F16)
-        return conure_fail(err, CONURE_UNSUPPORTED, "engine %s computes in f32, bf16 or int8, not in %s; engine %s does", ops->name,
-                           conure_precision_name(options->precision), options->precision == CONURE_PRECISION_F64 ? "ref" : "trt");
+        return conure_fail(err, CONURE_UNSUPPORTED, "engine %s computes in f32, bf16 or int8, not in %s; %s", ops->name,
+                           conure_precision_name(options->precision),
+                           options->precision == CONURE_PRECISION_F64 ? "engine ref does" :
+                           options->precision == CONURE_PRECISION_F16 ? "engines trt and ort/... do" : "engine trt does");
+    if (options->ranges)
+        return conure_fail(err, CONURE_BAD_ARG, "engine %s measures each row itself: leave out ranges", ops->name);
     const conure_status usable = conure_model_need_tensors(model, ops->name, err);
     if (usable != CONURE_OK)
         return usable;
@@ -162,6 +166,7 @@ static conure_status native_joint(void *self, const float *const *frames, const 
 
 const conure_engine conure_engine_native_cpu = {
     .name = "cpu",
+    .kv_bf16 = true,
     .open = cpu_open,
     .close = native_close,
     .describe = native_describe,

@@ -63,11 +63,31 @@ bool conure_encoder_overflows(const conure_observations *seen, int32_t layer)
     return conure_observed_most(seen, layer) > CONURE_F16_MOST;
 }
 
+void conure_encoder_plan_narrow(conure_encoder_plan *plan, conure_precision precision, const conure_observations *seen, bool narrow_io,
+                                bool narrow_caches)
+{
+    plan->type = precision == CONURE_PRECISION_F16 ? CONURE_ONNX_FLOAT16 : precision == CONURE_PRECISION_BF16 ? CONURE_ONNX_BFLOAT16
+                                                                                                              : CONURE_ONNX_FLOAT;
+    plan->int8 = precision == CONURE_PRECISION_INT8 ? CONURE_INT8_WHOLE : CONURE_INT8_NONE;
+    plan->seen = seen;
+    plan->io = narrow_io ? plan->type : CONURE_ONNX_FLOAT;
+    if (plan->contract && narrow_caches)
+        plan->caches = plan->int8 != CONURE_INT8_NONE ? CONURE_ONNX_INT8 : plan->type;
+}
+
 bool conure_encoder_is_wide(const conure_encoder_plan *plan, int32_t layer)
 {
     if (plan->type == CONURE_ONNX_BFLOAT16)
         return layer < 0; /* no convolution in bfloat16 before opset 22 */
     return plan->type == CONURE_ONNX_FLOAT16 && plan->seen && conure_encoder_overflows(plan->seen, layer);
+}
+
+uint32_t conure_encoder_n_wide(const conure_encoder_plan *plan, uint32_t n_layers)
+{
+    uint32_t n = 0;
+    for (int32_t i = -1; i < (int32_t)n_layers; i++)
+        n += conure_encoder_is_wide(plan, i);
+    return n;
 }
 
 /* ---- lengths ---------------------------------------------------------------------------------- */

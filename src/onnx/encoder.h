@@ -32,8 +32,12 @@ conure_status conure_encoder_plan_make(conure_encoder_plan *out, const conure_co
                                        conure_mask mask, uint32_t frames_max, conure_error *err);
 /* Values of the layer come near to what float16 holds, or beyond; -1: the subsampling. */
 bool conure_encoder_overflows(const conure_observations *seen, int32_t layer);
-/* The layer is computed in float32, whatever the others are. */
+/* Computed in F32, F16, BF16, or INT8, which needs seen; narrow: features and output, or a stream's caches, are of that type too. */
+void conure_encoder_plan_narrow(conure_encoder_plan *plan, conure_precision precision, const conure_observations *seen, bool narrow_io,
+                                bool narrow_caches);
+/* The layer is computed in float32, whatever the others are; -1: the subsampling.  And how many are. */
 bool conure_encoder_is_wide(const conure_encoder_plan *plan, int32_t layer);
+uint32_t conure_encoder_n_wide(const conure_encoder_plan *plan, uint32_t n_layers);
 void conure_encoder_build(conure_graph *graph, const conure_encoder_plan *plan);
 
 /* ---- parts, for the files of this folder ------------------------------------------------------ */

@@ -23,7 +23,7 @@ typedef struct export {
     conure_export_report *report;
     conure_error *err;
     char sha256[65];
-    conure_observations *seen;
+    const conure_observations *seen;
     double done, share; /* of the progress: before this graph, and of it */
 } export;
 
@@ -224,17 +224,15 @@ static bool show(void *user, double fraction)
 
 static void set_precision(const export *e, conure_encoder_plan *plan)
 {
-    static const conure_onnx_type types[] = {CONURE_ONNX_FLOAT, CONURE_ONNX_FLOAT16, CONURE_ONNX_BFLOAT16, CONURE_ONNX_FLOAT};
-    const bool int8 = e->o->precision == CONURE_EXPORT_INT8;
-    plan->type = types[e->o->precision];
-    plan->int8 = !int8 ? CONURE_INT8_NONE : e->o->float_weights ? CONURE_INT8_FLOAT : CONURE_INT8_WHOLE;
-    plan->seen = e->seen;
-    plan->io = e->o->narrow_io ? plan->type : CONURE_ONNX_FLOAT;
-    if (plan->contract && e->o->narrow_caches)
-        plan->caches = int8 ? CONURE_ONNX_INT8 : plan->type;
-    e->report->n_wide = 0;
-    for (int32_t i = -1; i < (int32_t)e->model->config.n_layers; i++)
-        e->report->n_wide += conure_encoder_is_wide(plan, i);
+    static const conure_precision computed[] = {
+#define X(name, id, suffix) CONURE_PRECISION_##name,
+        CONURE_EXPORT_PRECISION_LIST(X)
+#undef X
+    };
+    conure_encoder_plan_narrow(plan, computed[e->o->precision], e->seen, e->o->narrow_io, e->o->narrow_caches);
+    if (e->o->float_weights && plan->int8 != CONURE_INT8_NONE)
+        plan->int8 = CONURE_INT8_FLOAT;
+    e->report->n_wide = conure_encoder_n_wide(plan, e->model->config.n_layers);
 }
 
 static conure_status write_graph(export *e, const item *it, const char *path, conure_graph_facts *facts)
@@ -338,8 +336,9 @@ static conure_status check_options(const export *e)
     char precision[32];
     if (!o->graphs)
         return conure_fail(e->err, CONURE_BAD_ARG, "no graph was asked for");
-    if (encoder && o->precision == CONURE_EXPORT_INT8 && !o->n_utterances)
-        return conure_fail(e->err, CONURE_BAD_ARG, "int8 takes its scales from speech: name some audio files");
+    if (encoder && o->precision == CONURE_EXPORT_INT8 && !o->n_utterances && !o->seen)
+        return conure_fail(e->err, CONURE_BAD_ARG, "int8 takes its scales from speech: name some audio files, or with --ranges what conure export "
+                           "ranges made of them");
     if (o->float_weights && o->precision != CONURE_EXPORT_INT8)
         return conure_fail(e->err, CONURE_BAD_ARG, "--int8-weights f32: a graph in %s has no int8 weights", precisions[o->precision]);
     if (o->narrow_io && (o->precision == CONURE_EXPORT_F32 || o->precision == CONURE_EXPORT_INT8))
@@ -360,14 +359,15 @@ static conure_status check_options(const export *e)
 }
 
 /* Half of the progress when there is speech to look at. */
-static conure_status observe(export *e)
+static conure_status observe(export *e, conure_observations **seen)
 {
     const conure_export_options *o = e->o;
     if (!o->n_utterances || !(o->graphs & (CONURE_EXPORT_ENCODER | CONURE_EXPORT_STREAMING)) || o->precision == CONURE_EXPORT_F32)
         return CONURE_OK;
     e->share = 0.5;
-    const conure_status status = conure_observe(&e->seen, e->model, o->utterances, o->n_utterances, o->n_threads, o->mask, o->cancel, show, e,
+    const conure_status status = conure_observe(seen, e->model, o->utterances, o->n_utterances, o->n_threads, o->mask, o->cancel, show, e,
                                                 e->err);
+    e->seen = *seen;
     e->done = 0.5;
     return status;
 }
@@ -381,14 +381,15 @@ static void warn(const export *e)
     if (!plain)
         conure_log_write(&e->o->log, CONURE_LOG_WARNING, "durations of this model are not 0, 1, 2 ..: onnx-asr and sherpa-onnx take the place of a "
                          "duration for its length");
-    if (e->o->precision == CONURE_EXPORT_F16 && !e->o->n_utterances)
+    if (e->o->precision == CONURE_EXPORT_F16 && !e->o->n_utterances && !e->o->seen)
         conure_log_write(&e->o->log, CONURE_LOG_WARNING, "no audio was named: which layers do not fit float16 is not known, and none stays float32");
 }
 
 conure_status conure_export_onnx(const conure_model *model, const char *folder, const conure_export_options *options,
                                  conure_export_report *report, conure_error *err)
 {
-    export e = {.model = model, .o = options, .folder = folder, .report = report, .err = err};
+    export e = {.model = model, .o = options, .folder = folder, .report = report, .err = err, .seen = options->seen};
+    conure_observations *seen = NULL;
     const item *items = options->layout == CONURE_EXPORT_ONNX_ASR ? onnx_asr : sherpa_onnx;
     char name[NAME_CAP];
     uint32_t n = 0;
@@ -400,7 +401,7 @@ conure_status conure_export_onnx(const conure_model *model, const char *folder, 
         status = conure_model_hash(model, e.sha256, err);
     if (status == CONURE_OK) {
         warn(&e);
-        status = observe(&e);
+        status = observe(&e, &seen);
     }
     e.share = (1 - e.done) / n;
     for (const item *it = items; it->stem && status == CONURE_OK; it++)
@@ -408,6 +409,6 @@ conure_status conure_export_onnx(const conure_model *model, const char *folder, 
             status = write_item(&e, it, name);
             e.done += e.share;
         }
-    conure_observations_free(&e.seen);
+    conure_observations_free(&seen);
     return status;
 }

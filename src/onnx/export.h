@@ -51,6 +51,7 @@ typedef struct conure_export_options {
     bool narrow_caches;              /* caches in f16, bf16 or int8 too */
     const conure_utterance *utterances; /* speech that shows how large values become; INT8 needs it, F16 should have it */
     uint32_t n_utterances, n_threads;
+    const conure_observations *seen; /* in place of utterances, what was seen of them */
     const volatile int *cancel;
     conure_external external;
     bool force;                      /* replace files that are there */

@@ -1,5 +1,5 @@
 /* observe.c - a table of operations that passes everything on and remembers how large it was. */
-#include "onnx/observe.h"
+#include "onnx/observations.h"
 
 #include "base/memory.h"
 #include "encoder/encoder.h"
@@ -8,22 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A matrix as the network asked for it. */
-typedef struct seen {
-    const conure_weight *weight;
-    char name[96];
-    uint32_t n;
-    int32_t layer; /* -1: of the subsampling; -2: of neither */
-    float input;   /* largest magnitude */
-} seen;
-
-struct conure_observations {
-    seen *matrices;
-    uint32_t n_matrices, cap;
-    uint32_t n_layers;
-    float *most, *columns; /* [n_layers + 1], the subsampling last; [n_layers] */
-};
 
 /* The backend that the network gets. */
 typedef struct observer {
@@ -61,29 +45,24 @@ static void note(observer *w, int32_t layer, float value)
 static conure_status weight_create(void *self, conure_weight **out, const conure_tensor *matrix, const float *bias, conure_error *err)
 {
     observer *w = self;
-    conure_observations *o = w->o;
     conure_status status = ops->weight_create(w->inner, out, matrix, bias, err);
     if (status != CONURE_OK)
         return status;
-    if (o->n_matrices == o->cap) {
-        const uint32_t more = o->cap ? 2 * o->cap : 64;
-        seen *grown = realloc(o->matrices, more * sizeof *grown);
-        if (!grown) {
-            ops->weight_free(w->inner, out);
-            return conure_fail_memory(err, "observations", more * sizeof *grown);
-        }
-        o->matrices = grown;
-        o->cap = more;
+    conure_histogram *inputs = conure_calloc(1, sizeof *inputs);
+    conure_observed *s = inputs ? conure_observations_add(w->o) : NULL;
+    if (!s) {
+        free(inputs);
+        ops->weight_free(w->inner, out);
+        return conure_fail_memory(err, "observations", sizeof *inputs);
     }
-    seen *s = &o->matrices[o->n_matrices++];
-    *s = (seen){.weight = *out, .n = (uint32_t)matrix->shape[0], .layer = -2};
+    *s = (conure_observed){.weight = *out, .n = (uint32_t)matrix->shape[0], .layer = -2, .inputs = inputs};
     snprintf(s->name, sizeof s->name, "%s", matrix->name);
     if (sscanf(matrix->name, "encoder.layers.%d.", &s->layer) != 1 && strncmp(matrix->name, "encoder.pre_encode.", 19) == 0)
         s->layer = -1;
     return CONURE_OK;
 }
 
-static seen *matrix_of(observer *w, const conure_weight *weight)
+static conure_observed *matrix_of(observer *w, const conure_weight *weight)
 {
     for (uint32_t i = 0; i < w->o->n_matrices; i++)
         if (w->o->matrices[i].weight == weight)
@@ -92,7 +71,7 @@ static seen *matrix_of(observer *w, const conure_weight *weight)
 }
 
 /* The sums before an epilogue hides them. */
-static conure_status look_at_sums(observer *w, conure_rows src, const conure_product *p, const seen *s, conure_error *err)
+static conure_status look_at_sums(observer *w, conure_rows src, const conure_product *p, const conure_observed *s, conure_error *err)
 {
     const size_t floats = (size_t)src.rows * s->n;
     if (floats > w->room_floats) {
@@ -112,16 +91,22 @@ static conure_status look_at_sums(observer *w, conure_rows src, const conure_pro
     return status;
 }
 
+static void add_rows(conure_histogram *h, conure_rows m)
+{
+    for (uint32_t i = 0; i < m.rows; i++)
+        conure_histogram_add(h, m.data + (size_t)i * m.stride, m.cols);
+}
+
 static conure_status linear(void *self, conure_rows src, const conure_product *products, uint32_t n, conure_error *err)
 {
     observer *w = self;
     conure_status status = CONURE_OK;
     const float input = largest(src);
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
-        seen *s = matrix_of(w, products[i].weight);
+        conure_observed *s = matrix_of(w, products[i].weight);
         if (!s)
             continue;
-        s->input = fmaxf(s->input, input);
+        add_rows(s->inputs, src);
         w->layer = s->layer;
         note(w, s->layer, fmaxf(input, w->pending));
         status = look_at_sums(w, src, &products[i], s, err);
@@ -264,8 +249,24 @@ static conure_status run(observer *w, conure_network *net, const conure_utteranc
         const conure_status status = conure_network_encode(net, &row, 1, err);
         if (status != CONURE_OK)
             return status;
+        w->o->n_utterances++;
+        w->o->n_frames += row.n_frames;
     }
     return CONURE_OK;
+}
+
+static void forget(conure_observed *s)
+{
+    free(s->inputs);
+    s->inputs = NULL;
+}
+
+static void conclude(conure_observations *o)
+{
+    for (uint32_t i = 0; i < o->n_matrices; i++) {
+        o->matrices[i].input = conure_histogram_range(o->matrices[i].inputs);
+        forget(&o->matrices[i]);
+    }
 }
 
 conure_status conure_observe(conure_observations **out, const conure_model *model, const conure_utterance *utterances, uint32_t n,
@@ -282,27 +283,55 @@ conure_status conure_observe(conure_observations **out, const conure_model *mode
     conure_network *net = NULL;
     observer w = {0};
     *out = NULL;
-    conure_observations *o = w.o = conure_calloc(1, sizeof *o);
-    if (!o)
-        return conure_fail_memory(err, "observations", sizeof *o);
-    o->n_layers = model->config.n_layers;
-    o->most = conure_calloc(2 * (size_t)o->n_layers + 1, sizeof *o->most);
-    conure_status status = o->most ? ops->open(&w.inner, &options, err) : conure_fail_memory(err, "observations", o->n_layers);
-    if (status == CONURE_OK) {
-        o->columns = o->most + o->n_layers + 1;
+    conure_status status = conure_observations_open(&w.o, model->config.n_layers, err);
+    if (status == CONURE_OK)
+        status = ops->open(&w.inner, &options, err);
+    if (status == CONURE_OK)
         status = conure_network_open(&net, model, &table, &w, mask ? mask : model->config.mask, cancel, err);
-    }
     if (status == CONURE_OK)
         status = run(&w, net, utterances, n, progress, user, err);
+    if (status == CONURE_OK)
+        conclude(w.o);
     conure_network_close(&net);
     if (w.inner) {
         ops->free(w.inner, w.room);
         ops->close(&w.inner);
     }
     if (status != CONURE_OK)
-        conure_observations_free(&o);
-    *out = o;
+        conure_observations_free(&w.o);
+    *out = w.o;
     return status;
+}
+
+/* ---- what was seen ---------------------------------------------------------------------------- */
+
+conure_status conure_observations_open(conure_observations **out, uint32_t n_layers, conure_error *err)
+{
+    conure_observations *o = *out = conure_calloc(1, sizeof *o);
+    if (!o)
+        return conure_fail_memory(err, "observations", sizeof *o);
+    o->n_layers = n_layers;
+    o->most = conure_calloc(2 * (size_t)n_layers + 1, sizeof *o->most);
+    if (!o->most) {
+        conure_observations_free(out);
+        return conure_fail_memory(err, "observations", n_layers);
+    }
+    o->columns = o->most + n_layers + 1;
+    return CONURE_OK;
+}
+
+conure_observed *conure_observations_add(conure_observations *o)
+{
+    if (o->n_matrices == o->cap) {
+        const uint32_t more = o->cap ? 2 * o->cap : 64;
+        conure_observed *grown = realloc(o->matrices, more * sizeof *grown);
+        if (!grown)
+            return NULL;
+        o->matrices = grown;
+        o->cap = more;
+    }
+    o->matrices[o->n_matrices] = (conure_observed){.name = ""};
+    return &o->matrices[o->n_matrices++];
 }
 
 void conure_observations_free(conure_observations **observations)
@@ -310,6 +339,8 @@ void conure_observations_free(conure_observations **observations)
     conure_observations *o = *observations;
     if (!o)
         return;
+    for (uint32_t i = 0; i < o->n_matrices; i++)
+        forget(&o->matrices[i]);
     free(o->matrices);
     free(o->most);
     free(o);

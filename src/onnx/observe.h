@@ -9,6 +9,12 @@
 
 typedef struct conure_observations conure_observations;
 
+/* Products of a layer whose inputs have ranges in int8; "encoder.layers.N." before, ".weight" behind.  Keys and values have the input of queries. */
+#define CONURE_OBSERVED_PARTS(X)                                                             \
+    X("feed_forward1.linear1") X("feed_forward1.linear2") X("self_attn.linear_q") X("self_attn.linear_out") \
+    X("conv.pointwise_conv1") X("conv.pointwise_conv2") X("feed_forward2.linear1") X("feed_forward2.linear2")
+#define CONURE_OBSERVED_FRONT "encoder.pre_encode.out.weight"
+
 /* One utterance's features, [n_frames][mel_bins], normalised. */
 typedef struct conure_utterance {
     const float *mel;
@@ -24,7 +30,7 @@ void conure_observations_free(conure_observations **observations); /* NULL-safe 
 
 /* The largest magnitude in a layer; layer -1: in the subsampling. */
 float conure_observed_most(const conure_observations *observations, int32_t layer);
-/* Of what is multiplied by a matrix of the model, by its tensor's name; 0: never seen. */
+/* Of what is multiplied by a matrix of the model, by its tensor's name, the magnitude that int8 had best end at; 0: never seen. */
 float conure_observed_input(const conure_observations *observations, const char *name);
 /* Of what goes into a layer's depthwise convolution. */
 float conure_observed_columns(const conure_observations *observations, uint32_t layer);

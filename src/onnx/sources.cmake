@@ -27,11 +27,13 @@ if(CONURE_ONNX)
         ${CMAKE_CURRENT_LIST_DIR}/export.c
         ${CMAKE_CURRENT_LIST_DIR}/features.c
         ${CMAKE_CURRENT_LIST_DIR}/graph.c
+        ${CMAKE_CURRENT_LIST_DIR}/histogram.c
         ${CMAKE_CURRENT_LIST_DIR}/layer.c
         ${CMAKE_CURRENT_LIST_DIR}/masks.c
         ${CMAKE_CURRENT_LIST_DIR}/memory.c
         ${CMAKE_CURRENT_LIST_DIR}/nodes.c
         ${CMAKE_CURRENT_LIST_DIR}/observe.c
+        ${CMAKE_CURRENT_LIST_DIR}/ranges.c
         ${CMAKE_CURRENT_LIST_DIR}/subsampling.c
         ${CMAKE_CURRENT_LIST_DIR}/weights.c
         ${CMAKE_CURRENT_LIST_DIR}/write.c)

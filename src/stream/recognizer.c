@@ -67,6 +67,7 @@ static conure_status choose(conure_recognizer *r, const conure_recognizer_option
     engine->isa = spec->isa[0] ? spec->isa : o->isa;
     engine->device = spec->device;
     engine->library = spec->library[0] ? spec->library : NULL;
+    engine->ranges = spec->ranges[0] ? spec->ranges : NULL;
     engine->cancel = o->cancel;
     engine->progress = o->progress;
     engine->progress_user = o->progress_user;

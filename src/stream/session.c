@@ -71,7 +71,7 @@ static conure_status open_cached(conure_session *s, conure_error *err)
     const conure_cache_options cache = {
         .cache_rows = s->left, .drop_rows = rule.drop_rows, .keep_negative = s->options.keep_negative,
         .time_cache_aligned = s->options.time_cache == CONURE_TIME_CACHE_ALIGNED,
-        .kv_bf16 = !s->options.cache_f32 && (r->precision == CONURE_PRECISION_BF16 || r->precision == CONURE_PRECISION_INT8),
+        .kv_bf16 = !s->options.cache_f32 && r->engine->kv_bf16 && (r->precision == CONURE_PRECISION_BF16 || r->precision == CONURE_PRECISION_INT8),
     };
     const uint64_t state = (uint64_t)(s->left + s->chunk) * c->n_layers * 2 * c->d_model * (cache.kv_bf16 ? 2 : 4);
     const uint64_t bytes = state + conure_recognizer_bytes(r, (uint64_t)conure_schedule_longest(&rule) * c->hop_samples);

@@ -1,8 +1,8 @@
 # Failing allocations and system calls in the export to ONNX, as CMakeLists.txt has them for the rest.
-if(TARGET conure_onnx AND TARGET test_alloc)
+if(CONURE_ONNX AND TARGET test_alloc)
     add_executable(test_alloc_onnx ${CMAKE_CURRENT_LIST_DIR}/onnx.c ${CMAKE_CURRENT_LIST_DIR}/inject.c)
     target_include_directories(test_alloc_onnx PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-    target_link_libraries(test_alloc_onnx PRIVATE conure_onnx)
+    target_link_libraries(test_alloc_onnx PRIVATE conure_private)
     get_target_property(options test_alloc LINK_OPTIONS)
     target_link_options(test_alloc_onnx PRIVATE ${options})
     get_target_property(definitions test_alloc COMPILE_DEFINITIONS)

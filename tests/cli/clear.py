@@ -22,8 +22,8 @@ GATES = ("reference integrity provenance contract finite features functional bat
          "self_test").split()
 
 
-def run(*arguments, code=0):
-    done = subprocess.run([CONURE, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT, timeout=250)
+def run(*arguments, code=0, environment={}):
+    done = subprocess.run([CONURE, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT | environment, timeout=250)
     if done.returncode != code:
         raise AssertionError(f"{arguments}: exit status {done.returncode}, expected {code}\n{done.stdout}{done.stderr}")
     return done
@@ -288,6 +288,13 @@ class Clear(unittest.TestCase):
         out = run("clear", self.root / "tiny.json", "-o", self.copy("trial"), "--self-test").stdout
         self.assertRegex(out, r"layers_swapped +\. \. .*X")
         self.assertRegex(out, r"(\d+) of \1 faults caught by their gate, 3 of 3 honest pairs pass")
+
+    def test_the_embedded_model_by_its_name(self):
+        config = self.write("embedded.json", model="embedded", contract="speech.json", golden=[])
+        run("clear", config, "-o", self.root / "embedded_out", "--only", "provenance", environment={"CONURE_MODEL": str(TINY)}, code=1)
+        inputs = self.report(self.root / "embedded_out")["stages"]["inputs"]
+        self.assertEqual((inputs["files"]["model"]["path"], inputs["files"]["model"]["sha256"]),
+                         ("embedded", json.loads((self.root / "speech.json").read_text())["model"]["sha256"]))
 
     def test_bad_input(self):
         said = {

@@ -4,6 +4,8 @@
 #include "states.h"
 
 #include "found.h"
+#include "onnx/ranges.h"
+#include "stream/random.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -279,6 +281,152 @@ static void cancelled(void)
     close_engine(&o);
 }
 
+/* ---- narrower than float32 -------------------------------------------------------------------- */
+
+static void count_warnings(void *user, conure_log_level level, const char *text)
+{
+    *(int *)user += level == CONURE_LOG_WARNING && strstr(text, "f16 without ranges") != NULL;
+}
+
+/* Of features like those that the test goes on with. */
+static void make_ranges(const opened *o, const float *mel, const char *path)
+{
+    const conure_utterance speech = {mel, 400};
+    conure_observations *seen = NULL;
+    conure_error err = {""};
+    test_int(conure_observe(&seen, o->model, &speech, 1, 2, CONURE_MASK_NEMO, NULL, NULL, NULL, &err), CONURE_OK);
+    test_int(conure_ranges_write(seen, o->model, path, &err), CONURE_OK);
+    conure_observations_free(&seen);
+}
+
+/* Another engine on the model of `native`: its description says what it is. */
+static bool open_narrow(opened *out, const opened *native, conure_precision precision, const char *ranges, int *warnings)
+{
+    const conure_engine_options options = {.n_threads = 2, .precision = precision, .mask = CONURE_MASK_NEMO, .ranges = ranges,
+                                           .log = {count_warnings, warnings}};
+    conure_error err = {""};
+    *out = (opened){.model = native->model, .engine = &conure_engine_ort_cpu};
+    const conure_status status = out->engine->open(&out->self, out->model, &options, &err);
+    test_int(status, CONURE_OK);
+    test_text(err.text, "");
+    return status == CONURE_OK;
+}
+
+/* Beside float32 for some steps, both from the same state; returns the largest difference of outputs. */
+static double beside(const opened *narrow, const opened *native, const float *mel)
+{
+    const conure_cache_options *options = &variants[0];
+    const conure_config *c = &native->model->config;
+    const size_t channel = (size_t)c->n_layers * options->cache_rows * c->d_model;
+    stream a = stream_open(narrow, mel, 57, 24, options), b = stream_open(native, mel, 57, 24, options);
+    float *caches = calloc(cache_floats(native, options), sizeof *caches);
+    conure_error err = {""};
+    double most = 0;
+    for (int k = 0; k < STEPS; k++) {
+        const int64_t length = export_to(&b, options, caches);
+        test_int(narrow->engine->state_import(narrow->self, a.state, caches, caches + channel, length, &err), CONURE_OK);
+        stream_step(&a);
+        stream_step(&b);
+        test_int(a.n_out, b.n_out);
+        const double off = worst(a.out, b.out, (size_t)a.n_out * c->d_model);
+        most = off > most ? off : most;
+    }
+    free(caches);
+    stream_close(&a);
+    stream_close(&b);
+    return most;
+}
+
+/* Outputs are about 3 at most.  11 bits are worth 1e-3 of it and 8 bits 1e-2, each many times over; less than a tenth of that would be float32. */
+static void narrow(void)
+{
+    static const struct {
+        conure_precision precision;
+        bool ranges;
+        double least, most;
+        const char *says;
+    } cases[] = {{CONURE_PRECISION_F16, false, 1e-4, 2e-2, "ort/cpu f16, "},
+                 {CONURE_PRECISION_F16, true, 1e-4, 2e-2, "ort/cpu f16 (ranges "},
+                 {CONURE_PRECISION_INT8, true, 3e-3, 0.5, "ort/cpu int8 (ranges "}};
+    opened native = open_on("cpu", "tiny-v3", CONURE_MASK_NEMO);
+    float *mel = random_mel(&native, 8);
+    make_ranges(&native, mel, "ort.ranges.json");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        opened o;
+        int warnings = 0;
+        if (!open_narrow(&o, &native, cases[i].precision, cases[i].ranges ? "ort.ranges.json" : NULL, &warnings))
+            continue;
+        const double off = beside(&o, &native, mel);
+        fprintf(stderr, "%s: %.2g from float32\n", o.engine->describe(o.self), off);
+        test_true(off > cases[i].least && off < cases[i].most);
+        test_contains(o.engine->describe(o.self), cases[i].says);
+        test_int(warnings, cases[i].precision == CONURE_PRECISION_F16 && !cases[i].ranges);
+        o.engine->close(&o.self);
+    }
+    unlink("ort.ranges.json");
+    free(mel);
+    close_engine(&native);
+}
+
+/* A session keeps keys and values in bf16 at this precision where the engine can, and this one cannot: it hears as much without. */
+static void session(void)
+{
+    opened native = open_on("cpu", "tiny-v3", CONURE_MASK_NEMO);
+    float *mel = random_mel(&native, 8), *pcm = calloc(32000, sizeof *pcm);
+    conure_recognizer *r = NULL;
+    conure_session *s = NULL;
+    conure_recognizer_options options;
+    conure_session_options cached;
+    conure_session_stats stats = {.n_steps = 0};
+    conure_error err = {""};
+    size_t used = 0;
+    make_ranges(&native, mel, "ort.session.json");
+    conure_recognizer_options_init(&options);
+    options.engine = "ort/cpu:int8@threads=2,ranges=ort.session.json";
+    conure_session_options_init(&cached);
+    cached.mode = CONURE_STREAM_CACHED;
+    test_int(conure_session_options_preset(&cached, "live", &err), CONURE_OK);
+    conure_synthetic_speech(pcm, 32000, 1);
+    test_int(conure_recognizer_open(&r, native.model, &options, &err), CONURE_OK);
+    test_int(conure_session_open(&s, r, &cached, &err), CONURE_OK);
+    test_text(err.text, "");
+    test_int(conure_session_feed(s, pcm, 32000, &used, &err), CONURE_OK);
+    test_int(conure_session_finish(s, &err), CONURE_OK);
+    while (conure_session_step(s, &err) == CONURE_OK) {
+        const conure_event *event;
+        while (conure_session_poll(s, &event) == CONURE_OK && event)
+            ;
+    }
+    test_text(err.text, "");
+    test_int(conure_session_get_stats(s, &stats), CONURE_OK);
+    test_true(stats.n_frames >= 24);
+    conure_session_close(&s);
+    conure_recognizer_close(&r);
+    unlink("ort.session.json");
+    free(mel);
+    free(pcm);
+    close_engine(&native);
+}
+
+/* ONNX Runtime's processor provider has no product in bfloat16: its own words, and what to do. */
+static void no_bf16(void)
+{
+    opened native = open_on("cpu", "tiny-v3", CONURE_MASK_NEMO), o;
+    float *mel = random_mel(&native, 8);
+    int warnings = 0;
+    conure_error err = {""};
+    conure_encode_row row = {.mel = mel, .n_frames = 64, .n_valid = 64};
+    if (open_narrow(&o, &native, CONURE_PRECISION_BF16, NULL, &warnings)) {
+        test_int(o.engine->encode(o.self, &row, 1, &err), CONURE_BACKEND);
+        test_contains(err.text, "engine ort/cpu does not run the encoder in bf16: ask for f32");
+        test_contains(err.text, "ONNX Runtime said");
+        test_int(warnings, 0);
+        o.engine->close(&o.self);
+    }
+    free(mel);
+    close_engine(&native);
+}
+
 int main(void)
 {
     test_begin("engine.ort");
@@ -290,5 +438,8 @@ int main(void)
     out_and_in();
     refuses();
     cancelled();
+    narrow();
+    session();
+    no_bf16();
     return test_end();
 }

@@ -31,6 +31,11 @@ int main(void)
     test_int(s.device, 1);
     test_text(s.library, "/opt/a:b/lib@x.so");
     test_text(s.isa, "");
+    test_text(s.ranges, "");
+    test_int(conure_engine_spec_parse(&s, "ort/cpu:int8@threads=2,ranges=a:b/r@1.json", &err), CONURE_OK);
+    test_text(s.ranges, "a:b/r@1.json");
+    test_text(conure_engine_spec_options(&s, 0).ranges, "a:b/r@1.json");
+    refused("ort/cpu:int8@ranges=", "known are");
     refused("", "expected BACKEND");
     refused(":f32", "expected BACKEND");
     refused("cpu:", "not one of");

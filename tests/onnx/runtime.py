@@ -383,6 +383,24 @@ class Exported(unittest.TestCase):
                 outs.append(np.concatenate(stream, 2))
             self.near(outs[1], outs[0], limit, precision)
 
+    def test_ranges(self):
+        """What was seen of speech as a file: the same graph as from the speech, for this model alone."""
+        tiny, clips, ranges = ("-m", MODELS / "tiny-v3.nemo"), sorted(AUDIO.glob("*.flac"))[:3], self.root / "ranges.json"
+        conure("export", "ranges", *tiny, "-o", ranges, *clips)
+        self.assertIn("--force", conure("export", "ranges", *tiny, "-o", ranges, *clips, code=2))
+        self.assertIn("some audio files", conure("export", "ranges", *tiny, "-o", self.root / "none.json", code=2))
+        narrow = ("export", "onnx", *tiny, "--precision", "int8", "--graphs", "encoder")
+        conure(*narrow, "-o", self.root / "heard", *clips)
+        conure(*narrow, "-o", self.root / "read", "--ranges", ranges)
+        heard, read = ((self.root / name / "encoder-model.int8.onnx").read_bytes() for name in ("heard", "read"))
+        self.assertEqual(heard, read)
+        self.assertIn("in place of audio", conure(*narrow, "-o", self.root / "z", "--ranges", ranges, *clips, code=2))
+        self.assertIn("f32 needs none", conure("export", "onnx", *tiny, "-o", self.root / "z", "--ranges", ranges, code=2))
+        alt = ("-m", MODELS / "tiny-alt.nemo")
+        self.assertIn("another model", conure("export", "onnx", *alt, "--precision", "int8", "-o", self.root / "z", "--ranges", ranges, code=1))
+        for spec, words in ((f"ort/cpu:int8@ranges={ranges}", "another model"), ("ort/cpu:int8", "conure export ranges")):
+            self.assertIn(words, conure("transcribe", *alt, "--engine", spec, clips[0], code=3))
+
     # ---- whole programs
 
     def test_transcripts(self):

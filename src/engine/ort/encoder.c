@@ -82,6 +82,14 @@ static void describe(const conure_ort *r, const conure_ort_encoder *e, uint32_t 
     k->mask_exact = r->options.mask == CONURE_MASK_EXACT;
 }
 
+/* A provider need not have every operator in every type; which, it says itself. */
+static conure_status explain(const conure_ort *r, conure_error *err)
+{
+    const conure_error why = err ? *err : (conure_error){""};
+    return conure_fail(err, CONURE_BACKEND, "engine %s does not run the encoder in %s: ask for f32, or for another engine. ONNX Runtime said: %.300s",
+                       conure_ort_engine_name(r->provider), conure_precision_name(r->options.precision), why.text);
+}
+
 conure_status conure_ort_encoder_fit(conure_ort *r, conure_ort_encoder *e, uint32_t n_frames, conure_error *err)
 {
     const bool offline = e->options.cache_rows == 0;
@@ -96,15 +104,18 @@ conure_status conure_ort_encoder_fit(conure_ort *r, conure_ort_encoder *e, uint3
     if (!contract)
         return conure_fail_memory(err, "a contract", sizeof *contract);
     describe(r, e, n_frames, contract);
-    const conure_encoder_plan plan = {.contract = offline ? NULL : contract, .mask_exact = contract->mask_exact, .frames_min = 1,
-                                      .frames_max = offline ? 0 : n_frames, .drop_input = true, .type = CONURE_ONNX_FLOAT,
-                                      .io = CONURE_ONNX_FLOAT, .caches = CONURE_ONNX_FLOAT};
+    conure_encoder_plan plan = {.contract = offline ? NULL : contract, .mask_exact = contract->mask_exact, .frames_min = 1,
+                                .frames_max = offline ? 0 : n_frames, .drop_input = true, .caches = CONURE_ONNX_FLOAT};
+    /* What goes in and out, caches too, are the contract's float32 whatever is computed in between. */
+    conure_encoder_plan_narrow(&plan, r->options.precision, r->seen, false, false);
     conure_ort_session_close(r, &e->session);
     conure_status status = conure_graph_open(&g, r->model, offline ? "encoder" : "encoder_streaming", OPSET, CONURE_ONNX_FLOAT, err);
     if (status == CONURE_OK) {
         conure_encoder_build(g, &plan);
         status = conure_ort_session_open(r, &e->session, g, true, err);
     }
+    if (status == CONURE_BACKEND && r->options.precision != CONURE_PRECISION_F32)
+        status = explain(r, err);
     if (status == CONURE_OK)
         conure_log_write(&r->options.log, CONURE_LOG_INFO, "%s: a session for %s, %u nodes, made in %.1f s", conure_ort_engine_name(r->provider),
                          offline ? "whole utterances" : "steps of a stream", conure_graph_nodes(g), conure_now_s() - start_s);

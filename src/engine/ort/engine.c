@@ -2,6 +2,8 @@
 #include "engine/ort/ort.h"
 
 #include "base/memory.h"
+#include "onnx/encoder.h"
+#include "onnx/ranges.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +31,7 @@ static void ort_close(void **self)
     if (r->env)
         api->ReleaseEnv(r->env);
     conure_ort_library_close(&r->library);
+    conure_observations_free(&r->seen);
     conure_ort_room *const rooms[] = {&r->mel, &r->out, &r->batch[0], &r->batch[1], &r->batch[2], &r->batch[3], &r->decoder[0], &r->decoder[1],
                                       &r->decoder[2]};
     for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
@@ -62,13 +65,57 @@ static conure_status open_parts(conure_ort *r, conure_error *err)
     return conure_ort_decoder_open(r, err);
 }
 
+/* int8 without ranges would be a guess: there are no scales in a checkpoint. */
+static conure_status check_precision(const char *name, const conure_model *model, const conure_engine_options *options, conure_error *err)
+{
+    const conure_precision p = options->precision;
+    const char *text = conure_precision_name(p);
+    if (p != CONURE_PRECISION_F32 && p != CONURE_PRECISION_F16 && p != CONURE_PRECISION_BF16 && p != CONURE_PRECISION_INT8)
+        return conure_fail(err, CONURE_UNSUPPORTED, "engine %s computes in f32, f16, bf16 or int8, not in %s", name, text);
+    if (p != CONURE_PRECISION_F32 && model->graphs)
+        return conure_fail(err, CONURE_UNSUPPORTED, "%s: exported graphs run in what they were exported in: leave out %s", model->name, text);
+    if (options->ranges && p != CONURE_PRECISION_INT8 && p != CONURE_PRECISION_F16)
+        return conure_fail(err, CONURE_BAD_ARG, "engine %s: ranges are for int8 and f16, not for %s: leave them out", name, text);
+    if (p == CONURE_PRECISION_INT8 && !options->ranges)
+        return conure_fail(err, CONURE_BAD_ARG, "engine %s:int8 takes its scales from speech: make them with  conure export ranges -m MODEL -o FILE "
+                           "AUDIO...  and name them: %s:int8@ranges=FILE", name, name);
+    return CONURE_OK;
+}
+
+static conure_status read_ranges(conure_ort *r, conure_error *err)
+{
+    const char *name = conure_ort_engine_name(r->provider);
+    conure_encoder_plan plan = {.mask_exact = false};
+    if (r->options.ranges)
+        CONURE_ORT_TRY(conure_ranges_read(&r->seen, r->model, r->options.ranges, r->ranges_sha256, err));
+    else if (r->options.precision == CONURE_PRECISION_F16)
+        conure_log_write(&r->options.log, CONURE_LOG_WARNING, "%s:f16 without ranges: which layers do not fit float16 is not known, and none stays "
+                         "float32; conure export ranges makes them, %s:f16@ranges=FILE names them", name, name);
+    conure_encoder_plan_narrow(&plan, r->options.precision, r->seen, false, false);
+    const uint32_t n = conure_encoder_n_wide(&plan, r->config->n_layers);
+    if (n && r->seen)
+        conure_log_write(&r->options.log, CONURE_LOG_INFO, "%s:f16: %u of %u parts of the encoder (subsampling, layers) stay float32", name, n,
+                         r->config->n_layers + 1);
+    return CONURE_OK;
+}
+
+/* By its ranges an int8 engine is another one. */
+static void describe(conure_ort *r)
+{
+    char ranges[40] = "";
+    if (r->seen)
+        snprintf(ranges, sizeof ranges, " (ranges %.12s)", r->ranges_sha256);
+    snprintf(r->description, sizeof r->description, "%s %s%s, ONNX Runtime %s, %u thread%s, mask %s", conure_ort_engine_name(r->provider),
+             conure_precision_name(r->options.precision), ranges, r->library.version, r->options.n_threads,
+             r->options.n_threads == 1 ? "" : "s", r->options.mask == CONURE_MASK_NEMO ? "nemo" : "exact");
+}
+
 static conure_status ort_open(void **self, conure_ort_provider provider, const conure_model *model, const conure_engine_options *options,
                               conure_error *err)
 {
     const char *name = conure_ort_engine_name(provider);
     *self = NULL;
-    if (options->precision != CONURE_PRECISION_F32)
-        return conure_fail(err, CONURE_UNSUPPORTED, "engine %s computes in f32, not in %s", name, conure_precision_name(options->precision));
+    CONURE_ORT_TRY(check_precision(name, model, options, err));
     if (options->isa)
         return conure_fail(err, CONURE_UNSUPPORTED, "engine %s chooses its instructions itself: leave out isa", name);
     if (options->device && !conure_ort_memory_name(provider))
@@ -82,13 +129,14 @@ static conure_status ort_open(void **self, conure_ort_provider provider, const c
     r->options = *options;
     conure_contract_windows(&r->names, r->config, 1);
     void *made = r;
-    const conure_status status = open_parts(r, err);
+    conure_status status = read_ranges(r, err);
+    if (status == CONURE_OK)
+        status = open_parts(r, err);
     if (status != CONURE_OK) {
         ort_close(&made);
         return status;
     }
-    snprintf(r->description, sizeof r->description, "%s f32, ONNX Runtime %s, %u thread%s, mask %s", name, r->library.version,
-             options->n_threads, options->n_threads == 1 ? "" : "s", options->mask == CONURE_MASK_NEMO ? "nemo" : "exact");
+    describe(r);
     *self = r;
     return CONURE_OK;
 }

@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "engine/ort/library.h"
 #include "onnx/graph.h"
+#include "onnx/observe.h"
 
 #include <pthread.h>
 
@@ -74,6 +75,8 @@ typedef struct conure_ort {
     const conure_config *config;
     conure_ort_provider provider;
     conure_engine_options options;
+    conure_observations *seen; /* where ranges were named, and the hash of their file; NULL and "" */
+    char ranges_sha256[65];
     conure_contract names;     /* of a step's tensors; the rest of it says nothing here */
     conure_ort_library library;
     ort_env *env;
