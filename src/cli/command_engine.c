@@ -33,7 +33,7 @@ static int fail(conure_status status, const conure_error *err)
 
 typedef struct build_settings {
     const char *model, *contract, *profile, *timing, *plans, *audio;
-    uint64_t batch_max, frames_max, level, n_threads;
+    uint64_t batch_max, frames_max, level;
     int precision, beside, mask;
     bool force;
 } build_settings;
@@ -131,9 +131,7 @@ static int run_build(const void *settings, int n, char *const *arguments)
     conure_contract contract;
     conure_plan_wish wish = {.profile = s->profile, .frames_max = (uint32_t)s->frames_max, .batch_max = (uint32_t)s->batch_max,
                              .mask = (conure_mask)s->mask, .precision = precisions[s->precision], .f16_beside = s->beside == 1,
-                             .level = (uint32_t)s->level, .n_threads = (uint32_t)s->n_threads};
-    if (!wish.n_threads)
-        wish.n_threads = processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
+                             .level = (uint32_t)s->level, .n_threads = processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX};
     conure_status status = made ? CONURE_OK : conure_fail_memory(&err, "a list of plans", sizeof *made);
     if (status == CONURE_OK && !offline && !s->contract)
         status = conure_fail(&err, CONURE_BAD_ARG, "conure engine build: a plan of steps needs --contract, which conure contract derive writes; "
@@ -148,8 +146,8 @@ static int run_build(const void *settings, int n, char *const *arguments)
     for (uint32_t i = 0; i < n_made; i++)
         print_made(&made[i]);
     if (n_made && wish.precision == CONURE_PRECISION_F16 && !made[0].side.n_audio)
-        conure_say(CONURE_SAY_NOTE, "no audio was looked at: norms are held in f32, and whether other layers overflow f16 is not known; "
-                   "--audio FILE|FOLDER shows it");
+        conure_say(CONURE_SAY_NOTE, "no audio was looked at: norms are held in f32, other layers that overflow are not known; --audio "
+                   "FILE|FOLDER shows them");
     free(made);
     return status == CONURE_OK ? CONURE_EXIT_GOOD : fail(status, &err);
 }
@@ -167,8 +165,7 @@ static const conure_option build_options[] = {
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "NAME", AT(precision), .choices = precision_names,
      .help = "f32 (default; TF32 is off), tf32, f16, bf16 (TensorRT 10 and later), int8"},
     {.kind = CONURE_OPTION_TEXT, .name = "audio", .value = "FILE|FOLDER", AT(audio), .complete = CONURE_COMPLETE_FILE,
-     .help = "speech that shows how large values become: int8 takes its scales from it, f16 which layers overflow and are held in f32; a dozen "
-             "short files, more may follow the options"},
+     .help = "speech that shows how large values become: the scales of int8, which layers stay f32 at f16; more may follow the options"},
     {.kind = CONURE_OPTION_CHOICE, .name = "beside", .value = "NAME", AT(beside), .choices = besides,
      .help = "int8: what is not quantised, f32 (default), or f16 where TensorRT finds it faster"},
     {.kind = CONURE_OPTION_TEXT, .name = "timing-cache", .value = "FILE", AT(timing), .complete = CONURE_COMPLETE_FILE,
@@ -183,15 +180,13 @@ static const conure_option build_options[] = {
      .help = "offline: masked scores, default what the checkpoint says; of a step the contract says it"},
     {.kind = CONURE_OPTION_COUNT, .name = "level", .value = "N", .min = 0, .max = 5, AT(level),
      .help = "how long better kernels are looked for (default: 3)"},
-    {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = CONURE_THREADS_MAX, AT(n_threads),
-     .help = "threads to look at the audio with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_FLAG, .name = "force", AT(force), .help = "build again what is there"},
     {0},
 };
 #undef AT
 static const conure_example build_examples[] = {
     {"conure engine build -m parakeet.conure --contract encoder.contract.json --precision f16 --audio talks",
-     "every plan that the contract's steps need; layers that overflow on the recordings in talks stay f32"},
+     "every plan that the contract's steps need; layers that overflow on these recordings stay f32"},
     {"conure engine build -m parakeet.conure --contract encoder.contract.json --precision int8 --audio *.flac", "int8, its scales from recordings"},
     {"conure engine build -m parakeet.conure --profile offline --max-frames 3000", "whole utterances of up to 30 s"},
     {NULL, NULL},
