@@ -33,7 +33,7 @@ static int fail(conure_status status, const conure_error *err)
 
 typedef struct build_settings {
     const char *model, *contract, *profile, *timing, *plans, *audio;
-    uint64_t batch_max, frames_max, level;
+    uint64_t batch_max, frames_max, level, n_threads;
     int precision, beside, mask;
     bool force;
 } build_settings;
@@ -131,7 +131,9 @@ static int run_build(const void *settings, int n, char *const *arguments)
     conure_contract contract;
     conure_plan_wish wish = {.profile = s->profile, .frames_max = (uint32_t)s->frames_max, .batch_max = (uint32_t)s->batch_max,
                              .mask = (conure_mask)s->mask, .precision = precisions[s->precision], .f16_beside = s->beside == 1,
-                             .level = (uint32_t)s->level, .n_threads = processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX};
+                             .level = (uint32_t)s->level, .n_threads = (uint32_t)s->n_threads};
+    if (!wish.n_threads)
+        wish.n_threads = processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
     conure_status status = made ? CONURE_OK : conure_fail_memory(&err, "a list of plans", sizeof *made);
     if (status == CONURE_OK && !offline && !s->contract)
         status = conure_fail(&err, CONURE_BAD_ARG, "conure engine build: a plan of steps needs --contract, which conure contract derive writes; "
@@ -180,6 +182,8 @@ static const conure_option build_options[] = {
      .help = "offline: masked scores, default what the checkpoint says; of a step the contract says it"},
     {.kind = CONURE_OPTION_COUNT, .name = "level", .value = "N", .min = 0, .max = 5, AT(level),
      .help = "how long better kernels are looked for (default: 3)"},
+    {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = CONURE_THREADS_MAX, AT(n_threads),
+     .help = "threads to look at the audio with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_FLAG, .name = "force", AT(force), .help = "build again what is there"},
     {0},
 };

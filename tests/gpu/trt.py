@@ -66,6 +66,7 @@ class Engine(unittest.TestCase):
         for precision in set(PRECISIONS) - {"f32"}:
             s = self.parity(precision, "--contract", CONTRACT, code=None)
             least, most = ERRORS.get(precision, (1e-5, 0.02))
+            print(f"gpu.trt: {precision}: encoder_output {s['tensors']['encoder_output']['max']:.3g} off at most", flush=True)
             self.assertLess(s["tensors"]["encoder_output"]["max"], most, precision)
             self.assertGreater(s["tensors"]["encoder_output"]["max"], least, precision)
 
