@@ -137,8 +137,8 @@ static int run_build(const void *settings, int n, char *const *arguments)
     for (uint32_t i = 0; i < n_made; i++)
         print_made(&made[i]);
     if (n_made && wish.precision == CONURE_PRECISION_F16 && !made[0].side.n_audio)
-        conure_say(CONURE_SAY_NOTE, "no audio was looked at: norms are held in f32, and whether other layers overflow f16 is not known; "
-                   "--audio FILE|FOLDER shows it");
+        conure_say(CONURE_SAY_NOTE, "no audio was looked at: norms are held in f32, other layers that overflow are not known; --audio "
+                   "FILE|FOLDER shows them");
     free(made);
     return status == CONURE_OK ? CONURE_EXIT_GOOD : conure_command_fail(status, &err);
 }
@@ -156,8 +156,7 @@ static const conure_option build_options[] = {
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "NAME", AT(precision), .choices = precision_names,
      .help = "f32 (default; TF32 is off), tf32, f16, bf16 (TensorRT 10 and later), int8"},
     {.kind = CONURE_OPTION_TEXT, .name = "audio", .value = "FILE|FOLDER", AT(audio), .complete = CONURE_COMPLETE_FILE,
-     .help = "speech that shows how large values become: int8 takes its scales from it, f16 which layers overflow and are held in f32; a dozen "
-             "short files, more may follow the options"},
+     .help = "speech that shows how large values become: the scales of int8, which layers stay f32 at f16; more may follow the options"},
     {.kind = CONURE_OPTION_CHOICE, .name = "beside", .value = "NAME", AT(beside), .choices = besides,
      .help = "int8: what is not quantised, f32 (default), or f16 where TensorRT finds it faster"},
     {.kind = CONURE_OPTION_TEXT, .name = "timing-cache", .value = "FILE", AT(timing), .complete = CONURE_COMPLETE_FILE,
@@ -183,7 +182,7 @@ static const conure_option build_options[] = {
 #undef AT
 static const conure_example build_examples[] = {
     {"conure engine build -m parakeet.conure --contract encoder.contract.json --precision f16 --audio talks",
-     "every plan that the contract's steps need; layers that overflow on the recordings in talks stay f32"},
+     "every plan that the contract's steps need; layers that overflow on these recordings stay f32"},
     {"conure engine build -m parakeet.conure --contract encoder.contract.json --precision int8 --audio *.flac", "int8, its scales from recordings"},
     {"conure engine build -m parakeet.conure --profile offline --max-frames 3000", "whole utterances of up to 30 s"},
     {NULL, NULL},

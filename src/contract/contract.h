@@ -205,8 +205,8 @@ conure_status conure_contract_parse(conure_contract *out, const char *json, size
                                     conure_error *err);
 /* The same from a file.  sha256: NULL or [65], the hash of the file's bytes. */
 conure_status conure_contract_read(conure_contract *out, const char *path, char *sha256, conure_error *err);
-/* Its profiles replaced by those of a file: a JSON object whose member "profiles" is as a contract has it, another contract for one.
- * Returns OK; IO, BAD_FILE (none there, or not profiles that this contract can have), NO_MEMORY: it is as it was. */
+/* Its profiles replaced by the member "profiles" of a file, which may be another contract.  IO, BAD_FILE (none, or not what this contract
+ * can have), NO_MEMORY: it is as it was. */
 conure_status conure_contract_take_profiles(conure_contract *contract, const char *path, conure_error *err);
 
 /* contracts/encoder_streaming.schema.json as it is part of the program. */

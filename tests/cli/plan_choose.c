@@ -103,11 +103,11 @@ static void one_kind(void)
 }
 
 /* Profiles of a file in place of the contract's; what the contract cannot have is refused. */
-static void of_a_file(const char *profiles, uint32_t t_min, uint32_t t_max, const char *refused)
+static void of_a_file(const char *profiles, const char *refused)
 {
     const conure_contract k = contract("first=120,later=96", true);
     const char *path = "plan-profiles.json";
-    conure_plan_side s[2], own[2];
+    conure_plan_side s[2];
     uint32_t n;
     conure_error err = {""};
     FILE *file = fopen(path, "w");
@@ -116,14 +116,10 @@ static void of_a_file(const char *profiles, uint32_t t_min, uint32_t t_max, cons
     const conure_status status = choose(s, &n, &k, path, &err);
     test_int(status, refused ? CONURE_BAD_FILE : CONURE_OK);
     test_int(n, refused ? 0 : 1);
-    if (refused) {
-        test_contains(err.text, path);
+    if (refused)
         test_contains(err.text, refused);
-    } else {
-        is(&s[0], 2, t_min, t_max);
-        test_int(choose(own, &n, &k, "all", &err), CONURE_OK);
-        test_text(s[0].contract_sha256, own[0].contract_sha256);
-    }
+    else
+        is(&s[0], 2, 88, 200);
     remove(path);
 }
 
@@ -159,13 +155,12 @@ int main(void)
     two_kinds();
     fixed_sizes();
     one_kind();
-#define RANGES(t) "\"T\": {\"min\": " t ", \"opt\": " t ", \"max\": 200}, \"B\": {\"min\": 1, \"opt\": 2, \"max\": 9}}"
-    of_a_file("{\"profiles\": [{\"name\": \"mine\", \"steps\": \"all\", " RANGES("88") "]}", 88, 200, NULL);
-    of_a_file("{\"profiles\": [{\"name\": \"mine\", \"steps\": \"later\", " RANGES("88") "]}", 0, 0, "none serves the first step");
-    of_a_file("{\"profiles\": [{\"name\": \"mine\", \"steps\": \"fist\", " RANGES("88") "]}", 0, 0, "/profiles/0/steps");
-    of_a_file("{\"profiles\": [{\"name\": \"mine\", \"steps\": \"all\", " RANGES("201") "]}", 0, 0, "T");
-    of_a_file("{\"profile\": []}", 0, 0, "no member profiles");
-    of_a_file("nonsense", 0, 0, "");
+#define PROFILE(steps) \
+    "{\"profiles\": [{\"name\": \"mine\", \"steps\": \"" steps "\", \"T\": {\"min\": 88, \"opt\": 90, \"max\": 200}, \"B\": {\"min\": 1, \"opt\": 2, \"max\": 9}}]}"
+    of_a_file(PROFILE("all"), NULL);
+    of_a_file(PROFILE("later"), "none serves the first step");
+    of_a_file(PROFILE("fist"), "/profiles/0/steps");
+    of_a_file("{\"profile\": []}", "no member profiles");
     offline();
     another_model();
     conure_model_close(&model);

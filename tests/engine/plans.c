@@ -40,8 +40,6 @@ static void round_trip(void)
     test_int(back.plan_bytes == 5000000000, 1);
     test_int(back.t[2], 592);
     test_text(back.names[9], "tensor_9");
-    test_int(back.n_audio, 12);
-    test_text(back.audio_sha256, s.audio_sha256);
     test_true(memcmp(back.wide, s.wide, sizeof s.wide) == 0);
     free(text);
     free(again);
@@ -77,10 +75,7 @@ static void parts(void)
     for (int i = 0; i < CONURE_PLAN_PARTS; i++)
         s.wide[i] = i % 2 == 0;
     conure_plan_wide_text(s.wide, text);
-    test_contains(text, "subsampling, layers 1 3 5");
-    test_contains(text, " 253 255");
-    conure_plan_wide_text((const bool[CONURE_PLAN_PARTS]){false}, text);
-    test_text(text, "");
+    test_contains(text, " 253 255"); /* the longest text */
 }
 
 /* What decides what is built decides the name, and nothing else does. */
@@ -176,10 +171,7 @@ int main(void)
     damaged("\"level\": 2", "\"level\": 6", "level");
     damaged("\"seconds\": 1.5", "\"seconds\": \"1.5\"", "seconds");
     damaged("\"layers.255\"", "\"layers.256\"", "f32_parts");
-    damaged("\"layers.255\"", "\"layers.3\"", "f32_parts");
     damaged("\"layers.255\"", "\"layers.4294967298\"", "f32_parts");
-    damaged("\"pre_encode\"", "0", "f32_parts");
-    damaged("dddd", "dddg", "audio_sha256");
     keys();
     parts();
     folders();

@@ -25,7 +25,7 @@ CONURE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
 PRECISIONS = os.environ.get("CONURE_GPU_PRECISIONS", "f32,tf32,f16,int8").split(",")
 MODEL, TOLERANCES = SOURCE / "tests/data/models/tiny-v3.nemo", SOURCE / "tolerances/tiny-v3-f32.json"
 CLIPS = sorted(str(p) for p in (SOURCE / "tests/data/audio").glob("*.flac"))
-# Least and most that encoder_output is off by: int8 in ONNX Runtime by 0.07 on the same graph, the others here.
+# Least and most that encoder_output may be off by; int8 in ONNX Runtime is by 0.07.
 ERRORS = {"int8": (0.01, 0.15)}
 HELD = tempfile.TemporaryDirectory()
 ROOM = pathlib.Path(HELD.name)

@@ -318,27 +318,20 @@ class Exported(unittest.TestCase):
 
     def test_int8_weights_in_float32_are_the_same(self):
         """Whole numbers that the file holds, or that a node makes: computed in floats, to the bit."""
-        clips = sorted(AUDIO.glob("*.flac"))[:2]
-        contract = self.root / "int8.json"
-        for model in ("tiny-v3", "tiny-hostile"):
-            conure("contract", "derive", "-m", MODELS / f"{model}.nemo", "--schedule", "export", "--chunk", 6, "--shift", 3, "--cache", 24,
-                   "--precision", "int8", "-o", contract)
-            outs = {"encoder-model": [], "encoder_streaming": []}
-            for weights in ("int8", "f32"):
-                folder = self.export(model, "--contract", contract, "--graphs", "encoder,streaming", "--precision", "int8", "--opset", 16,
-                                     "--int8-weights", weights, *clips)
-                for name, seen in outs.items():
-                    path, rng = folder / f"{name}.int8.onnx", np.random.default_rng(4)
-                    kinds = {t.data_type for t in onnx.load(str(path)).graph.initializer if np.prod(t.dims) > 1000}
-                    self.assertEqual(onnx.TensorProto.INT8 in kinds, weights == "int8", (name, kinds))
-                    feeds, runner = {}, session(path, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
-                    for i in runner.get_inputs():
-                        shape = [{"B": 1, "T": 57}.get(d, d) for d in i.shape]
-                        feeds[i.name] = np.full(shape, 20) if i.type == "tensor(int64)" else rng.normal(size=shape).astype(np.float32)
-                    seen.append(runner.run(None, feeds))
-            for name, (one, other) in outs.items():
-                for a, b in zip(one, other):
-                    np.testing.assert_array_equal(a, b, (model, name))
+        clips, outs = sorted(AUDIO.glob("*.flac"))[:2], []
+        for weights in ("int8", "f32"):
+            folder, _ = self.streaming("tiny-v3", "--chunk", 6, "--shift", 3, "--cache", 24, "--precision", "int8",
+                                       options=("--precision", "int8", "--opset", 16, "--int8-weights", weights, *clips))
+            path, rng, feeds = next(folder.glob("*.onnx")), np.random.default_rng(4), {}
+            kinds = {t.data_type for t in onnx.load(str(path)).graph.initializer if np.prod(t.dims) > 1000}
+            self.assertEqual(onnx.TensorProto.INT8 in kinds, weights == "int8", kinds)
+            runner = session(path, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
+            for i in runner.get_inputs():
+                shape = [{"B": 1, "T": 57}.get(d, d) for d in i.shape]
+                feeds[i.name] = np.full(shape, 20) if i.type == "tensor(int64)" else rng.normal(size=shape).astype(np.float32)
+            outs.append(runner.run(None, feeds))
+        for a, b in zip(*outs):
+            np.testing.assert_array_equal(a, b)
 
     def test_what_float16_cannot_hold(self):
         clips, mels = sorted(AUDIO.glob("*.flac"))[:4], read_golden("tiny-v3.golden.safetensors")

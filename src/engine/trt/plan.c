@@ -176,13 +176,10 @@ static void get_parts(reader *r, conure_plan_side *out)
     bool good = json_is_array(list);
     for (size_t i = 0; good && i < json_array_size(list); i++) {
         const char *name = json_string_value(json_array_get(list, i));
-        char *end = NULL;
-        long part = -1;
-        if (name && strcmp(name, "pre_encode") == 0)
-            part = 0;
-        else if (name && strncmp(name, "layers.", 7) == 0 && name[7] >= '0' && name[7] <= '9' && strlen(name) < 12)
-            part = 1 + strtol(name + 7, &end, 10);
-        good = part >= 0 && part < CONURE_PLAN_PARTS && (!end || !*end) && !out->wide[part];
+        unsigned part = 0;
+        int end = 0;
+        good = name && (strcmp(name, "pre_encode") == 0 || (sscanf(name, "layers.%3u%n", &part, &end) == 1 && !name[end] && ++part)) &&
+               part < CONURE_PLAN_PARTS;
         if (good)
             out->wide[part] = true;
     }
