@@ -204,7 +204,7 @@ static conure_status all_entries(const json_t *tree, conure_tolerance *out, bool
         }
     }
     if (status == CONURE_OK && !found)
-        return conure_fail(p->err, CONURE_UNSUPPORTED, "%s: no entry is for precision %s where %s", p->at, precision,
+        return conure_fail(p->err, CONURE_UNSUPPORTED, "%sno entry is for precision %s where %s: conure noise-floor measures one", p->at, precision,
                            flows ? "state flows" : "no state flows");
     return status;
 }

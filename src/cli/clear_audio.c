@@ -392,6 +392,15 @@ static json_t *limits_of(const json_t *config, const char *precision, double tok
                      "confidence_difference_max", conure_clear_real(config, "audio.limits.confidence_difference_max", exact ? 0.001 : 0.05));
 }
 
+/* Why clip i failed, without its name. */
+static conure_status unnamed(const char *path, uint32_t i, conure_status status, conure_error *err)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const conure_error why = *err;
+    const bool named = !why.text[0] || strstr(why.text, name) != NULL;
+    return conure_fail(err, status, "clip %u could not be heard: %.400s", i + 1, named ? conure_status_text(status) : why.text);
+}
+
 static conure_status hear_all(hearing *h, const conure_clear_audio *a, const conure_clearing *c, json_t *out, conure_error *err)
 {
     conure_clear_clips clips;
@@ -409,8 +418,8 @@ static conure_status hear_all(hearing *h, const conure_clear_audio *a, const con
             json_object_set_new(clip, "text", json_string(clips.texts[i]));
         status = hear(h, clips.paths[i], clips.texts[i], a->redact, clip, err);
         json_array_append_new(list, clip);
-        if (status != CONURE_OK && status != CONURE_CANCELLED && a->redact) /* a text would name the recording */
-            status = conure_fail(err, status, "clip %u could not be heard: %s", i + 1, conure_status_text(status));
+        if (status != CONURE_OK && status != CONURE_CANCELLED && a->redact)
+            status = unnamed(clips.paths[i], i, status, err);
         if (status == CONURE_OK && !conure_clearing_show(c, "audio", i + 1, n))
             status = conure_fail(err, CONURE_CANCELLED, "cancelled");
     }

@@ -255,12 +255,14 @@ static conure_status prepare(const conure_recognizer *r, utterance *u, const flo
     }
     if (status == CONURE_OK) {
         const uint64_t bytes = batch_bytes(r, frames, n);
-        if (bytes > r->memory_bytes_max) {
-            const double fits_s = (double)conure_recognizer_samples_max(r) / c->sample_rate_hz;
+        const double fits_s = bytes > r->memory_bytes_max ? (double)conure_recognizer_samples_max(r) / c->sample_rate_hz : 0;
+        if (bytes == UINT64_MAX)
+            status = conure_fail(err, CONURE_LIMIT, "%s is longer than the %.1f s that engine %s takes in one piece: cut it, or build a longer "
+                                 "plan", n == 1 ? "this audio" : "an utterance of this batch", fits_s, r->engine->name);
+        else if (bytes > r->memory_bytes_max)
             status = conure_fail(err, CONURE_LIMIT, "%s needs %.0f MB of memory, the limit is %.0f MB: cut it into pieces of at "
                                  "most %.0f s, or raise the limit", n == 1 ? "this audio" : "this batch", (double)bytes / 1e6,
                                  (double)r->memory_bytes_max / 1e6, fits_s);
-        }
     }
     free(frames);
     return status;

@@ -74,7 +74,9 @@ static conure_status open_cached(conure_session *s, conure_error *err)
         .kv_bf16 = !s->options.cache_f32 && r->engine->kv_bf16 && (r->precision == CONURE_PRECISION_BF16 || r->precision == CONURE_PRECISION_INT8),
     };
     const uint64_t state = (uint64_t)(s->left + s->chunk) * c->n_layers * 2 * c->d_model * (cache.kv_bf16 ? 2 : 4);
-    const uint64_t bytes = state + conure_recognizer_bytes(r, (uint64_t)conure_schedule_longest(&rule) * c->hop_samples);
+    /* An engine of plans says how long whole utterances may be; which slices it takes shows in the first step. */
+    const uint64_t step = conure_recognizer_bytes(r, (uint64_t)conure_schedule_longest(&rule) * c->hop_samples);
+    const uint64_t bytes = state + (step == UINT64_MAX ? 0 : step);
     if (bytes > r->memory_bytes_max)
         return conure_fail(err, CONURE_LIMIT, "slices of %u mel frames with %u cached rows need %.0f MB of memory, the limit is %.0f MB: take "
                            "shorter contexts, or raise the limit", conure_schedule_longest(&rule), s->left, (double)bytes / 1e6,
@@ -100,6 +102,10 @@ static conure_status open_window(conure_session *s, conure_error *err)
     conure_window_init(&s->window, &limit);
     const uint64_t samples = limit.left + limit.chunk + limit.right;
     const uint64_t bytes = conure_recognizer_bytes(r, samples);
+    if (bytes == UINT64_MAX)
+        return conure_fail(err, CONURE_LIMIT, "a window of %.1f s is longer than the %.1f s that engine %s takes in one piece: take shorter "
+                           "contexts, or build a longer plan", (double)samples / s->rate_hz,
+                           (double)conure_recognizer_samples_max(r) / s->rate_hz, r->engine->name);
     if (bytes > r->memory_bytes_max)
         return conure_fail(err, CONURE_LIMIT, "a window of %.1f s needs %.0f MB of memory, the limit is %.0f MB: take shorter contexts, or "
                            "raise the limit", (double)samples / s->rate_hz, (double)bytes / 1e6, (double)r->memory_bytes_max / 1e6);
