@@ -91,8 +91,8 @@ class Layer:
         near = torch.baddbmm(self.far_constant.expand(h, batch * frames, -1), q.view(h, -1, d), self.far)  # distances T'-1 .. -(T'-1)
         # Row i of the scores begins at T' - 1 - i of them.
         shifted = near.as_strided((h, batch, frames, frames), (batch * frames * step, frames * step, step - 1, 1), frames - 1)
-        if fused:
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=shifted)
+        if fused:  # whose kernels read a mask by vectors: its rows begin at multiples of eight
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=F.pad(shifted, (0, -frames % 8))[..., :frames])
         else:
             s = torch.baddbmm(shifted.reshape(-1, frames, frames), q.view(-1, frames, d), k.view(-1, frames, d).mT, alpha=1 / math.sqrt(d))
             y = torch.bmm(s.softmax(-1), v.view(-1, frames, d))

@@ -198,6 +198,13 @@ class Engine(unittest.TestCase):
                 self.assertLess(s["tensors"]["encoder_output"]["max"], most)
                 self.assertGreater(s["tensors"]["encoder_output"]["max"], least)
 
+    def test_f16_is_half_precision(self):
+        """By what half precision does to this model in ONNX Runtime."""
+        self.need("f16")
+        for mode, chunks in (("functional", 50), ("closed_loop", 300)):
+            s = self.parity("f16", "--contract", CONTRACT, "--tolerances", SOURCE / "tolerances/tiny-v3-f16.json", "--mode", mode, "--chunks", chunks)
+            self.assertEqual(s["verdict"], "pass")
+
     def test_what_overflows_f16(self):
         """Scores near -3e4 in one layer: seen on recordings, and held in f32."""
         self.need("hostile")
@@ -270,8 +277,10 @@ class Engine(unittest.TestCase):
         """Residuals of 1e5 and more: float32 holds them, half precision makes them infinite, and their norm is no number."""
         self.need("large-f32", "large-f16")
         self.all_pass("large-f32", "functional", "finite", model=LARGE, contract=SINGLE, tolerances=None)
-        verdicts, out = self.clear("large-f16", "finite", candidate="trt:f16", model=LARGE, contract=SINGLE, tolerances=None)
-        self.assertEqual(verdicts, {"finite": "fail"}, f"gate finite let it pass, or TensorRT kept these values in f32:\n{out}")
+        verdicts, out = self.clear("large-f16", "finite", "functional", candidate="trt:f16", model=LARGE, contract=SINGLE, tolerances=None)
+        if verdicts != {"finite": "pass", "functional": "pass"}:  # as 8.6.0 does: what it fuses holds sums in f32, and then nothing is wrong
+            self.assertEqual(verdicts["finite"], "fail", f"something is wrong and the gate finite let it pass:\n{out}")
+        print(f"gpu.trt: values beyond f16: {verdicts}", flush=True)
 
     # ---- the clock ----
 
