@@ -4,8 +4,8 @@
 #     scripts/packages.sh list build test        their names, one a line
 #     scripts/packages.sh missing build          those of them that are not installed
 #     scripts/packages.sh install build test     install what is missing
-#     scripts/packages.sh python FOLDER          make a Python there with what tests/onnx/runtime.py runs graphs with;
-#                                                CONURE_ORT_PYTHON=FOLDER/bin/python3 names it to the tests
+#     scripts/packages.sh python FOLDER          make a Python there with what tests/onnx and tests/gpu/rtx.py run graphs with;
+#                                                CONURE_ORT_PYTHON and CONURE_RTX_PYTHON=FOLDER/bin/python3 name it
 #
 # Purposes: build (the library, the command, the tests), test (what the default tests run besides),
 # fuzz (clang with libFuzzer and sanitizers), ci (what .ci/run runs besides).
@@ -43,6 +43,8 @@ packages() {
 make_python() {
     python3 -m venv "$1"
     "$1/bin/pip" install --quiet --disable-pip-version-check numpy onnx==1.23.2 onnxruntime==1.32.0 onnx-asr==0.12.0 soundfile
+    "$1/bin/pip" install --quiet --disable-pip-version-check tensorrt-rtx==1.7.1.116 ||
+        echo "packages.sh: no TensorRT-RTX for this machine; its parser will not see the graphs" >&2
 }
 
 list() {
