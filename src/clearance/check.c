@@ -1,8 +1,8 @@
 /* check.c - a running engine against a contract.
  *
- * On each profile a stream per row of a small batch makes some steps, and that three times: as it is; once more on the
- * same states after a reset, where every bit must come again; and once with every state taken out after every step and put into
- * another one, which must go on with the same bits.  Buffers are filled with a pattern before each call and have guard values
+ * On each profile a stream per row of a small batch makes some steps, and that four times: as it is; once more on the
+ * same states after a reset, where every bit must come again; and with every state taken out after every step and put into
+ * another one, which must go on with the same bits, once as tensors and once as the bytes of a snapshot.  Buffers are filled with a pattern before each call and have guard values
  * behind them, so that it shows what an engine writes and what it does not. */
 #include "clearance/check.h"
 
@@ -16,7 +16,7 @@
 #include <string.h>
 
 enum { BATCH = 3, STEPS = 4, GUARD = 64 };
-typedef enum pass_kind { PLAIN, AGAIN, HANDED_OVER, PASSES } pass_kind;
+typedef enum pass_kind { PLAIN, AGAIN, HANDED_OVER, SAVED, PASSES } pass_kind;
 
 /* A quiet NaN with a payload that no computation makes: "not written". */
 static const uint32_t untouched = 0x7fc0dead;
@@ -211,7 +211,7 @@ static conure_status look_at_cache(checking *c, uint32_t row, uint32_t step, int
 /* The same bits as in the first pass? */
 static void judge_sums(checking *c, pass_kind pass, uint32_t row, uint32_t step, uint64_t out, uint64_t cache)
 {
-    static const conure_check checks[PASSES] = {CONURE_CHECKS, CONURE_CHECK_REPEATS, CONURE_CHECK_HAND_OVER};
+    static const conure_check checks[PASSES] = {CONURE_CHECKS, CONURE_CHECK_REPEATS, CONURE_CHECK_HAND_OVER, CONURE_CHECK_SNAPSHOT};
     uint64_t *sums = c->sums + 2 * ((size_t)step * c->batch + row);
     if (pass == PLAIN) {
         sums[0] = out;
@@ -253,20 +253,44 @@ static conure_status look_at(checking *c, pass_kind pass, const conure_encode_ro
     return CONURE_OK;
 }
 
-/* The state as its tensors, into the other one, which takes its place.  *go_on: false when the engine does not take what it gave,
- * which ends the pass as a violation: what was found before is worth more than an error. */
-static conure_status hand_over(checking *c, stream *s, uint32_t row, uint32_t step, bool *go_on)
+/* The state as its tensors into the other one; what the engine says of taking them in *taken and *why. */
+static conure_status through_tensors(checking *c, stream *s, conure_status *taken, conure_error *why)
 {
     int64_t length;
+    const conure_status status = c->engine->state_export(c->self, s->state, c->channel, c->time, &length, c->err);
+    if (status == CONURE_OK)
+        *taken = c->engine->state_import(c->self, s->spare, c->channel, c->time, length, why);
+    return status;
+}
+
+/* The same as a snapshot's bytes. */
+static conure_status through_bytes(checking *c, stream *s, conure_status *taken, conure_error *why)
+{
+    size_t snapshot, memory;
+    c->engine->state_bytes(c->self, s->state, &snapshot, &memory);
+    void *bytes = conure_calloc(snapshot + 1, 1);
+    conure_status status = bytes ? CONURE_OK : conure_fail_memory(c->err, "a snapshot", snapshot);
+    if (status == CONURE_OK)
+        status = c->engine->state_save(c->self, s->state, bytes, c->err);
+    if (status == CONURE_OK)
+        *taken = c->engine->state_load(c->self, s->spare, bytes, snapshot, why);
+    free(bytes);
+    return status;
+}
+
+/* The state into the other one, which takes its place.  *go_on: false when the engine does not take what it gave, which ends the pass as a
+ * violation: what was found before is worth more than an error. */
+static conure_status hand_over(checking *c, pass_kind pass, stream *s, uint32_t row, uint32_t step, bool *go_on)
+{
     conure_error why = {""};
-    conure_status status = c->engine->state_export(c->self, s->state, c->channel, c->time, &length, c->err);
+    conure_status taken = CONURE_OK;
+    const conure_status status = pass == SAVED ? through_bytes(c, s, &taken, &why) : through_tensors(c, s, &taken, &why);
     if (status != CONURE_OK)
         return status;
-    status = c->engine->state_import(c->self, s->spare, c->channel, c->time, length, &why);
-    if (status == CONURE_NO_MEMORY || status == CONURE_CANCELLED)
-        return conure_fail(c->err, status, "%s", why.text);
-    if (status != CONURE_OK) {
-        judge(c, CONURE_CHECK_HAND_OVER, false, "row %u: what the engine gave it does not take back: %.300s (profile %s, step %u)", row,
+    if (taken == CONURE_NO_MEMORY || taken == CONURE_CANCELLED)
+        return conure_fail(c->err, taken, "%s", why.text);
+    if (taken != CONURE_OK) {
+        judge(c, pass == SAVED ? CONURE_CHECK_SNAPSHOT : CONURE_CHECK_HAND_OVER, false, "row %u: what the engine gave it does not take back: %.300s (profile %s, step %u)", row,
               why.text, c->profile->name, step);
         *go_on = false;
         return CONURE_OK;
@@ -307,8 +331,8 @@ static conure_status step(checking *c, pass_kind pass, uint32_t k, bool *go_on)
     *go_on = may_go_on(c, rows);
     for (uint32_t i = 0; i < c->batch && status == CONURE_OK; i++) {
         status = look_at(c, pass, &rows[i], i, k);
-        if (status == CONURE_OK && pass == HANDED_OVER)
-            status = hand_over(c, &c->streams[i], i, k, go_on);
+        if (status == CONURE_OK && (pass == HANDED_OVER || pass == SAVED))
+            status = hand_over(c, pass, &c->streams[i], i, k, go_on);
     }
     c->n_done++;
     if (status == CONURE_OK && c->o->cancel && *c->o->cancel)

@@ -1,5 +1,5 @@
 /* check.h - holding a running engine to a contract, through the engine table alone: a few steps of made-up features on each
- * profile, in batches, three times over. */
+ * profile, in batches, four times over. */
 #ifndef CONURE_CLEARANCE_CHECK_H
 #define CONURE_CLEARANCE_CHECK_H
 
@@ -13,6 +13,7 @@
     X(PAD, "pad_side", "rows of a cache before the valid ones are zeros while the stream is young")              \
     X(REPEATS, "repeats", "the same steps on a new state give the same bits")                                    \
     X(HAND_OVER, "hand_over", "a state taken out and put into another one goes on with the same bits")           \
+    X(SNAPSHOT, "snapshot", "a state saved as bytes and loaded into another one goes on with the same bits")     \
     X(RESET, "reset", "a state that was reset is as a new one")
 
 typedef enum conure_check {
@@ -60,7 +61,7 @@ typedef struct conure_check_options {
  *
  * Returns OK (also when the contract is broken: look at n_violated), NO_MEMORY, CANCELLED, or what the engine answered; an engine
  * that fails on a step that the contract allows is an error.
- * Cost: three times n_steps encoder calls a profile, memory for up to 3 rows of caches.  Source of the rules: contract.h. */
+ * Cost: four times n_steps encoder calls a profile, memory for up to 3 rows of caches.  Source of the rules: contract.h. */
 conure_status conure_contract_check_engine(const conure_contract *contract, const conure_engine *engine, void *self,
                                            const conure_check_options *options, conure_check_report *report, conure_error *err);
 

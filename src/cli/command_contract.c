@@ -325,7 +325,7 @@ static const conure_option check_options[] = {
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = 64, AT(check_settings, n_threads),
      .help = "threads to compute with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_COUNT, .name = "steps", .value = "N", .min = 1, .max = 10000, AT(check_settings, n_steps),
-     .help = "steps on each profile, made three times (default: 4)"},
+     .help = "steps on each profile, made four times (default: 4)"},
     {.kind = CONURE_OPTION_COUNT, .name = "seed", .value = "N", AT(check_settings, seed), .help = "of the made-up features (default: 42)"},
     {.kind = CONURE_OPTION_FLAG, .name = "json", AT(check_settings, json), .help = "print JSON"},
     {0},

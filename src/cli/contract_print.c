@@ -238,7 +238,7 @@ bool conure_contract_print_report(const conure_contract *k, const char *path, co
                                     "profiles", ran_json(r), "checks", items_json(r)));
     printf("%s\n%s on %s, %.1f s\n\n", r->n_violated ? "BROKEN" : "holds", k->model, engine, r->seconds);
     for (uint32_t i = 0; i < r->n_profiles; i++)
-        printf("profile %s: %u steps, batch %u, three times; cache length %lld at the end\n", r->profiles[i].profile->name,
+        printf("profile %s: %u steps, batch %u, four times; cache length %lld at the end\n", r->profiles[i].profile->name,
                r->profiles[i].n_steps, r->profiles[i].batch, (long long)r->profiles[i].length_out);
     printf("\n%-16s %9s %9s  %s\n", "CHECK", "LOOKED AT", "BROKEN", "WHAT");
     for (size_t i = 0; i < CONURE_RULES + CONURE_CHECKS; i++) {

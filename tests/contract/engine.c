@@ -57,7 +57,7 @@ static void honest(const char *model, conure_precision precision, uint32_t n_thr
 /* What the wrapped engine does wrong; one at a time. */
 typedef enum fault {
     NONE, VALID_OFF_BY_ONE, FRAMES_OFF_BY_ONE, LENGTH_PINNED, LENGTH_BEYOND, NAN_IN_OUTPUT, NAN_IN_CACHE, WRITES_BEYOND, WRITES_LESS,
-    CACHE_WRITES_BEYOND, TIME_WRITES_LESS, ROWS_ON_THE_LEFT, OTHER_BITS, IMPORT_LOSES_TIME, IMPORT_LOSES_LENGTH, RESET_FORGETS, FAULTS
+    CACHE_WRITES_BEYOND, TIME_WRITES_LESS, ROWS_ON_THE_LEFT, OTHER_BITS, IMPORT_LOSES_TIME, IMPORT_LOSES_LENGTH, SAVES_OLD, LOAD_REFUSES, RESET_FORGETS, FAULTS
 } fault;
 
 typedef struct wrapped {
@@ -149,6 +149,27 @@ static conure_status wrong_import(void *self, conure_state *state, const float *
     return status;
 }
 
+static void same_bytes(const void *self, const conure_state *state, size_t *snapshot, size_t *memory)
+{
+    ((const wrapped *)self)->engine->state_bytes(((const wrapped *)self)->self, state, snapshot, memory);
+}
+
+static conure_status same_save(void *self, const conure_state *state, void *dst, conure_error *err)
+{
+    return ((wrapped *)self)->engine->state_save(((wrapped *)self)->self, state, dst, err);
+}
+
+static conure_status wrong_load(void *self, conure_state *state, const void *src, size_t bytes, conure_error *err)
+{
+    wrapped *w = self;
+    if (w->fault == LOAD_REFUSES)
+        return conure_fail(err, CONURE_BAD_FILE, "not mine");
+    const conure_status status = w->engine->state_load(w->self, state, src, bytes, err);
+    if (status == CONURE_OK && w->fault == SAVES_OLD)
+        w->engine->state_reset(w->self, state);
+    return status;
+}
+
 static void wrong_reset(void *self, conure_state *state)
 {
     wrapped *w = self;
@@ -167,7 +188,8 @@ static void same_close(void *self, conure_state **state)
 }
 
 static const conure_engine wrong = {.name = "wrong", .encode = wrong_encode, .state_open = same_open, .state_close = same_close,
-                                    .state_reset = wrong_reset, .state_export = wrong_export, .state_import = wrong_import};
+                                    .state_reset = wrong_reset, .state_export = wrong_export, .state_import = wrong_import,
+                                    .state_bytes = same_bytes, .state_save = same_save, .state_load = wrong_load};
 
 static uint64_t violated(const conure_check_report *r, const char *id)
 {
@@ -206,6 +228,8 @@ static void dishonest(void)
         {OTHER_BITS, "repeats", "encoder_output has other bits than before"},
         {IMPORT_LOSES_TIME, "hand_over", "other bits than before"},
         {IMPORT_LOSES_LENGTH, "hand_over", "other bits than before"},
+        {SAVES_OLD, "snapshot", "other bits than before"},
+        {LOAD_REFUSES, "snapshot", "what the engine gave it does not take back: not mine"},
         {RESET_FORGETS, "reset", "after a reset the length is"},
     };
     opened o;
@@ -259,8 +283,8 @@ static void ends(void)
     conure_check_options options = {.seed = 1};
     test_int(conure_contract_check_engine(&k, o.engine, o.self, &options, &report, &err), CONURE_OK);
     test_int(report.n_violated, 2);
-    test_int(violated(&report, "keep"), 3);
-    test_int(violated(&report, "cache_range"), 3);
+    test_int(violated(&report, "keep"), 4);
+    test_int(violated(&report, "cache_range"), 4);
     test_int(violated(&report, "cache_length"), 0);
     test_int(report.profiles[0].n_steps, 1); /* NeMo cannot make a second one, nor need the engine */
     test_int(report.profiles[0].length_out, -1);
