@@ -361,7 +361,7 @@ static conure_status launch(const group *g, conure_error *err)
         s->no_graphs = !*graph;
         if (s->no_graphs && !g->e->said_no_graphs)
             conure_log_write(&g->e->log, CONURE_LOG_WARNING, "engine trt: steps cannot be recorded as a CUDA graph, and take longer (a plan of one T "
-                             "and one B may be): %s", why.text);
+                             "and one B can, which conure engine build --fixed makes): %s", why.text);
         g->e->said_no_graphs |= s->no_graphs;
         if (state)
             state->serials[half] = s->serial;
