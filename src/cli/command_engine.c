@@ -21,8 +21,8 @@
 #ifdef CONURE_HAVE_PLANS
 
 typedef struct build_settings {
-    const char *model, *contract, *profile, *timing, *plans, *audio;
-    uint64_t batch_max, frames_max, level, n_threads;
+    const char *model, *contract, *profile, *timing, *plans, *audio, *library;
+    uint64_t batch_max, frames_max, level, n_threads, device;
     int precision, beside, mask;
     bool fixed, force;
 } build_settings;
@@ -120,7 +120,8 @@ static int run_build(const void *settings, int n, char *const *arguments)
     conure_contract contract;
     conure_plan_wish wish = {.profile = s->profile, .frames_max = (uint32_t)s->frames_max, .batch_max = (uint32_t)s->batch_max,
                              .fixed = s->fixed, .mask = (conure_mask)s->mask, .precision = precisions[s->precision], .f16_beside = s->beside == 1,
-                             .level = (uint32_t)s->level, .n_threads = (uint32_t)s->n_threads};
+                             .level = (uint32_t)s->level, .n_threads = (uint32_t)s->n_threads,
+                             .place = {(uint32_t)s->device, s->library}};
     if (!wish.n_threads)
         wish.n_threads = processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
     conure_status status = made ? CONURE_OK : conure_fail_memory(&err, "a list of plans", sizeof *made);
@@ -171,6 +172,9 @@ static const conure_option build_options[] = {
      .help = "offline: masked scores, default what the checkpoint says; of a step the contract says it"},
     {.kind = CONURE_OPTION_COUNT, .name = "level", .value = "N", .min = 0, .max = 5, AT(level),
      .help = "how long better kernels are looked for (default: 3)"},
+    {.kind = CONURE_OPTION_COUNT, .name = "device", .value = "N", .max = 63, AT(device), .help = "which GPU, in CUDA's order (default: 0)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "library", .value = "PATH", AT(library), .complete = CONURE_COMPLETE_FILE,
+     .help = "TensorRT's folder, or its libnvinfer (default: what the loader finds)"},
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = CONURE_THREADS_MAX, AT(n_threads),
      .help = "threads to look at the audio with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_FLAG, .name = "fixed", AT(fixed),

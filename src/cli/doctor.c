@@ -150,7 +150,7 @@ static void tensorrt(conure_findings *f)
     conure_trt *trt = NULL;
     conure_error err = {""};
     char memory_text[32];
-    if (conure_trt_open(&trt, (conure_log){0}, &err) != CONURE_OK) {
+    if (conure_trt_open(&trt, &(conure_trt_place){0}, (conure_log){0}, &err) != CONURE_OK) {
         advise(add(f, "tensorrt", CONURE_FINDING_NOTE, "not usable; built with the headers of %s", conure_trt_built_with()), "%s", err.text);
         return;
     }

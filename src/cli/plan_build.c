@@ -343,7 +343,7 @@ conure_status conure_plans_build(conure_plan_made made[CONURE_PLANS_OF_CONTRACT]
     if (status == CONURE_OK)
         status = conure_make_folders(folder, err);
     if (status == CONURE_OK)
-        status = conure_trt_open(&m->trt, log, err);
+        status = conure_trt_open(&m->trt, &wish->place, log, err);
     if (status == CONURE_OK)
         status = check_version(conure_trt_get_facts(m->trt), wish, err);
     for (uint32_t i = 0; i < n_sides && status == CONURE_OK; i++) {

@@ -4,6 +4,7 @@
 
 #include "contract/contract.h"
 #include "engine/trt/plan.h"
+#include "engine/trt/runtime.h"
 #include "onnx/observe.h"
 
 #define CONURE_PLANS_OF_CONTRACT 2 /* the first step of a stream and later ones */
@@ -22,6 +23,7 @@ typedef struct conure_plan_wish {
     uint32_t n_utterances, n_threads;
     const char *audio_sha256;        /* of their features; NULL: none */
     uint32_t level;
+    conure_trt_place place;
 } conure_plan_wish;
 
 /* The plans of a wish, without GPU, version and what is known when they are built.  profile, for a contract:

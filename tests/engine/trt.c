@@ -319,6 +319,11 @@ static void refusals(void)
     test_contains(err.text, "2 of another TensorRT (8.6.0)");
     snprintf(trt_host_machine.version, sizeof trt_host_machine.version, "8.6.0");
     test_true(self == NULL);
+    const conure_engine_options second = {.precision = CONURE_PRECISION_BF16, .mask = model->config.mask, .n_threads = 1, .device = 1,
+                                          .library = "/opt/tensorrt"};
+    test_int(conure_engine_trt.open(&self, model, &second, &err), CONURE_BACKEND);
+    test_int(trt_host_machine.place.device, 1);
+    test_text(trt_host_machine.place.library, "/opt/tensorrt");
 
     /* What plans hold in f32 is said, of all of them together. */
     s.f16 = s.wide[0] = s.wide[2] = true;

@@ -47,8 +47,9 @@ const char *conure_trt_built_with(void)
     return "the host";
 }
 
-conure_status conure_trt_open(conure_trt **out, conure_log log, conure_error *err)
+conure_status conure_trt_open(conure_trt **out, const conure_trt_place *place, conure_log log, conure_error *err)
 {
+    trt_host_machine.place = *place;
     const conure_engine_options options = {.precision = CONURE_PRECISION_F32, .mask = trt_host_machine.mask, .n_threads = 1};
     conure_trt *t = counted(calloc(1, sizeof *t));
     (void)log;

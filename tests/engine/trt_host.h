@@ -15,6 +15,7 @@ typedef struct trt_host {
     uint32_t integer_bytes;  /* 4 as in TensorRT 8, or 8 */
     bool no_graphs;          /* nothing can be recorded */
     int64_t fail_after;      /* runs until one fails; negative: none does */
+    conure_trt_place place;  /* asked for last */
     uint32_t last_batch;     /* rows of the last run */
     void (*building)(const conure_trt_build_options *options); /* sees what is to be built; plans are then the text "plan" */
     uint32_t n_runs, n_records, n_replays, n_contexts, n_live; /* seen; live: memory and objects that are open */

@@ -55,7 +55,7 @@ static conure_status load(conure_gpu *gpu, conure_error *err)
     return CONURE_OK;
 }
 
-static conure_status look(conure_gpu *gpu, conure_error *err)
+static conure_status look(conure_gpu *gpu, uint32_t device, conure_error *err)
 {
     conure_trt_facts *facts = &gpu->facts;
     int n = 0, driver = 0, major = 0, minor = 0;
@@ -64,7 +64,9 @@ static conure_status look(conure_gpu *gpu, conure_error *err)
     TRY(gpu, "counting", cuDeviceGetCount, &n);
     if (n < 1)
         return conure_fail(err, CONURE_BACKEND, "engine trt: there is no GPU");
-    TRY(gpu, "choosing the first one", cuDeviceGet, &gpu->device, 0);
+    if (device >= (uint32_t)n)
+        return conure_fail(err, CONURE_BACKEND, "engine trt: there is no GPU %u: CUDA shows %d, from 0 on (CUDA_VISIBLE_DEVICES hides some)", device, n);
+    TRY(gpu, "choosing it", cuDeviceGet, &gpu->device, (int)device);
     TRY(gpu, "its name", cuDeviceGetName, facts->gpu, (int)sizeof facts->gpu, gpu->device);
     TRY(gpu, "its driver", cuDriverGetVersion, &driver);
     TRY(gpu, "its capability", cuDeviceGetAttribute, &major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, gpu->device);
@@ -89,11 +91,11 @@ static conure_status start(conure_gpu *gpu, conure_error *err)
     return CONURE_OK;
 }
 
-conure_status conure_gpu_open(conure_gpu *gpu, conure_error *err)
+conure_status conure_gpu_open(conure_gpu *gpu, uint32_t device, conure_error *err)
 {
     conure_status status = load(gpu, err);
     if (status == CONURE_OK)
-        status = look(gpu, err);
+        status = look(gpu, device, err);
     if (status != CONURE_OK)
         return status;
     conure_gpu_enter(gpu);

@@ -40,7 +40,7 @@ conure_status conure_gpu_library(void **out, const char *name, const char *way_o
 
 /* gpu is zeros before; what was opened when it fails is closed by conure_gpu_close(), which leaves the library loaded: CUDA keeps threads
  * and handlers that must not lose their code. */
-conure_status conure_gpu_open(conure_gpu *gpu, conure_error *err);
+conure_status conure_gpu_open(conure_gpu *gpu, uint32_t device, conure_error *err);
 void conure_gpu_close(conure_gpu *gpu);
 
 /* The GPU is current in the calling thread between these, and what was current before it afterwards. */

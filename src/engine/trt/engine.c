@@ -129,7 +129,8 @@ static conure_status open_parts(conure_trt_engine *e, const conure_engine_option
     snprintf(e->precision, sizeof e->precision, "%s", precision ? precision : "?");
     if (options->precision == CONURE_PRECISION_F64)
         return conure_fail(err, CONURE_UNSUPPORTED, "engine trt computes in f32, tf32, f16, bf16 or int8, not in f64; engine ref does");
-    CONURE_TRT_TRY(conure_trt_open(&e->trt, options->log, err));
+    const conure_trt_place place = {options->device, options->library};
+    CONURE_TRT_TRY(conure_trt_open(&e->trt, &place, options->log, err));
     CONURE_TRT_TRY(find_plans(e, exact, err));
     CONURE_TRT_TRY(conure_engine_native_cpu.open(&e->native, e->model, &decoder, err));
     const conure_trt_facts *facts = conure_trt_get_facts(e->trt);

@@ -16,6 +16,7 @@
 #include <memory>
 #include <new>
 #include <pthread.h>
+#include <sys/stat.h>
 
 extern "C" {
 #include "engine/trt/device.h"
@@ -68,6 +69,7 @@ struct conure_trt {
     Logger logger;
     conure_gpu gpu{};
     void *libnvinfer = nullptr, *libparser = nullptr;
+    char library[512] = ""; /* as it was named; "": what the loader finds */
     void *(*create_builder)(void *, int32_t) = nullptr;
     void *(*create_runtime)(void *, int32_t) = nullptr;
     std::unique_ptr<nvinfer1::IRuntime> runtime;
@@ -112,10 +114,28 @@ void split_version(int32_t v, int32_t out[3])
     out[2] = v % inner;
 }
 
+/* libNAME.so.N where the loader finds it; in the folder that was named; or, of libnvinfer, the file that was, beside which the others are. */
+conure_status open_part(conure_trt *t, void **out, const char *name, bool main, const char *way_out, conure_error *err)
+{
+    char path[1024];
+    struct stat s;
+    const bool folder = t->library[0] && stat(t->library, &s) == 0 && S_ISDIR(s.st_mode);
+    const char *slash = strrchr(t->library, '/');
+    if (!t->library[0])
+        snprintf(path, sizeof path, "%s", name);
+    else if (folder)
+        snprintf(path, sizeof path, "%s/%s", t->library, name);
+    else if (main)
+        snprintf(path, sizeof path, "%s", t->library);
+    else
+        snprintf(path, sizeof path, "%.*s%s", slash ? static_cast<int>(slash - t->library + 1) : 0, t->library, name);
+    return conure_gpu_library(out, path, way_out, err);
+}
+
 conure_status open_tensorrt(conure_trt *t, conure_error *err)
 {
-    conure_status status = conure_gpu_library(&t->libnvinfer, "libnvinfer.so." TEXT(NV_TENSORRT_MAJOR), "install TensorRT " TEXT(NV_TENSORRT_MAJOR)
-                                        ", or name its folder in LD_LIBRARY_PATH", err);
+    conure_status status = open_part(t, &t->libnvinfer, "libnvinfer.so." TEXT(NV_TENSORRT_MAJOR), true, "install TensorRT "
+                                     TEXT(NV_TENSORRT_MAJOR) ", or name its folder: trt@library=FOLDER, or LD_LIBRARY_PATH", err);
     if (status != CONURE_OK)
         return status;
     const auto version = reinterpret_cast<int32_t (*)()>(dlsym(t->libnvinfer, "getInferLibVersion"));
@@ -152,13 +172,14 @@ extern "C" const char *conure_trt_built_with(void)
     return VERSION;
 }
 
-extern "C" conure_status conure_trt_open(conure_trt **out, conure_log log, conure_error *err)
+extern "C" conure_status conure_trt_open(conure_trt **out, const conure_trt_place *place, conure_log log, conure_error *err)
 {
     *out = nullptr;
     conure_trt *t = new (std::nothrow) conure_trt(log);
     if (!t)
         return conure_fail_memory(err, "an engine", sizeof *t);
-    conure_status status = conure_gpu_open(&t->gpu, err);
+    snprintf(t->library, sizeof t->library, "%s", place->library ? place->library : "");
+    conure_status status = conure_gpu_open(&t->gpu, place->device, err);
     if (status == CONURE_OK)
         status = open_tensorrt(t, err);
     if (status != CONURE_OK) {
@@ -226,8 +247,8 @@ conure_status open_parser(conure_trt *t, conure_error *err)
 {
     if (t->libparser)
         return CONURE_OK;
-    return conure_gpu_library(&t->libparser, "libnvonnxparser.so." TEXT(NV_TENSORRT_MAJOR),
-                        "it comes with TensorRT and needs libnvinfer_plugin beside it", err);
+    return open_part(t, &t->libparser, "libnvonnxparser.so." TEXT(NV_TENSORRT_MAJOR), false,
+                     "it comes with TensorRT and needs libnvinfer_plugin beside it", err);
 }
 
 /* The library that came with 8.6.0 has fewer virtual functions than the public header of that name, before the destructor: deleting a parser

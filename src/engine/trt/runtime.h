@@ -1,7 +1,7 @@
 /* runtime.h - TensorRT and the CUDA driver behind plain C: libraries that are opened when they are asked for, plans, device memory, runs.
  * runtime.cpp and device.c fill it, in builds that are pointed at an SDK's headers (CONURE_TENSORRT_INCLUDE); a test does on the host.
  *
- * One conure_trt is one GPU (the first that CUDA shows; CUDA_VISIBLE_DEVICES chooses) with one stream, on which everything happens in
+ * One conure_trt is one GPU with one stream, on which everything happens in
  * order and nothing waits but conure_trt_wait().  Used from one thread at a time, any thread.  No exception leaves it. */
 #ifndef CONURE_ENGINE_TRT_RUNTIME_H
 #define CONURE_ENGINE_TRT_RUNTIME_H
@@ -25,8 +25,14 @@ typedef struct conure_trt_facts {
 /* Of the headers that this was built with: "8.6.0".  Static. */
 const char *conure_trt_built_with(void);
 
-/* BACKEND: a library or a GPU is not there, or the library is of another major version than the headers; the text names it. */
-conure_status conure_trt_open(conure_trt **out, conure_log log, conure_error *err);
+/* Which GPU, in CUDA's order, and which TensorRT: NULL for what the loader finds, a folder that holds it, or the file. */
+typedef struct conure_trt_place {
+    uint32_t device;
+    const char *library;
+} conure_trt_place;
+
+/* BACKEND: a library or the GPU is not there, or the library is of another major version than the headers; the text names it. */
+conure_status conure_trt_open(conure_trt **out, const conure_trt_place *place, conure_log log, conure_error *err);
 void conure_trt_close(conure_trt **trt); /* after all that was opened on it */
 const conure_trt_facts *conure_trt_get_facts(const conure_trt *trt);
 
