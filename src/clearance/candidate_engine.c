@@ -190,7 +190,7 @@ static conure_status open_parts(engine_candidate *c, const char *words, const co
     c->rows_cap = c->frames_cap / k->streaming.factor + 1;
     status = conure_model_hash(model, c->base.model_sha256, err);
     if (status == CONURE_OK)
-        status = c->engine->open(&c->self, model, &options, err);
+        status = conure_engine_open(&c->self, c->engine, model, &options, err);
     if (status != CONURE_OK)
         return status;
     snprintf(c->base.description, sizeof c->base.description, "%s: %s", words, c->engine->describe(c->self));

@@ -142,7 +142,7 @@ static conure_status encoder(json_t *out, const stored *s, const conure_clearing
         options.mask = CONURE_MASK_NEMO;
         options.cancel = c->options.cancel;
         options.log = c->options.log;
-        status = engine->open(&self, model, &options, s->err);
+        status = conure_engine_open(&self, engine, model, &options, s->err);
     }
     conure_encode_row row = {.mel = mel, .n_frames = (uint32_t)n, .n_valid = (uint32_t)n, .out = got, .n_out_cap = rows};
     if (status == CONURE_OK)

@@ -34,7 +34,7 @@ static conure_status check_engine(conure_check_report *report, const conure_clea
     options.cancel = c->options.cancel;
     options.log = c->options.log;
     const conure_check_options check = {.seed = c->seed, .cancel = c->options.cancel};
-    status = engine->open(&self, c->model, &options, err);
+    status = conure_engine_open(&self, engine, c->model, &options, err);
     if (status == CONURE_OK)
         status = conure_contract_check_engine(c->contract, engine, self, &check, report, err);
     if (self)

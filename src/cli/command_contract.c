@@ -171,7 +171,7 @@ static conure_status open_engine(const check_settings *s, const conure_contract 
                              "--precision %s", conure_contract_precision(k, wanted), conure_precision_name(spec.precision),
                              conure_precision_name(spec.precision));
     if (status == CONURE_OK)
-        status = r->engine->open(&r->self, r->model, &options, err);
+        status = conure_engine_open(&r->self, r->engine, r->model, &options, err);
     return status;
 }
 

@@ -325,7 +325,7 @@ static conure_status prepare(timing *t, const time_settings *s, conure_error *er
     options.mask = t->has_contract ? t->contract.mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO : t->model->config.mask;
     options.cancel = &conure_interrupted;
     options.log = (conure_log){conure_log_to_terminal, NULL};
-    return t->engine->open(&t->self, t->model, &options, err);
+    return conure_engine_open(&t->self, t->engine, t->model, &options, err);
 }
 
 static json_t *times_json(const conure_step_times *t, const conure_parts *parts)

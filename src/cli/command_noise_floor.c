@@ -51,7 +51,7 @@ static conure_status open_engine(running *r, const settings *s, const char *word
     options.mask = k->mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO;
     options.cancel = &conure_interrupted;
     options.log = (conure_log){conure_log_to_terminal, NULL};
-    return r->engine->open(&r->self, model, &options, err);
+    return conure_engine_open(&r->self, r->engine, model, &options, err);
 }
 
 static void print(const conure_noise_report *r, const char *description, const char *how)

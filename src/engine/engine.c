@@ -155,3 +155,19 @@ conure_engine_options conure_engine_spec_options(const conure_engine_spec *spec,
         .ranges = spec->ranges[0] ? spec->ranges : NULL,
         .precision = spec->precision, .n_threads = asked ? asked : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX};
 }
+
+conure_status conure_engine_open(void **self, const conure_engine *engine, const conure_model *model, const conure_engine_options *options,
+                                 conure_error *err)
+{
+    const struct {
+        bool given;
+        uint32_t bit;
+        const char *name;
+    } settings[] = {{options->isa != NULL, CONURE_TAKES_ISA, "isa"}, {options->device != 0, CONURE_TAKES_DEVICE, "device"},
+                    {options->library != NULL, CONURE_TAKES_LIBRARY, "library"}, {options->ranges != NULL, CONURE_TAKES_RANGES, "ranges"}};
+    *self = NULL;
+    for (size_t i = 0; i < COUNT(settings); i++)
+        if (settings[i].given && !(engine->takes & settings[i].bit))
+            return conure_fail(err, CONURE_BAD_ARG, "engine %s takes no %s: leave it out", engine->name, settings[i].name);
+    return engine->open(self, model, options, err);
+}

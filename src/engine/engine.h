@@ -27,11 +27,16 @@ typedef struct conure_engine_options {
     const char *ranges;  /* of engines whose int8 or f16 was seen on speech: what `conure export ranges` wrote; NULL: none */
 } conure_engine_options;
 
+/* Settings that an engine takes beside threads and precision: others are refused, so that none is passed over in silence. */
+enum { CONURE_TAKES_ISA = 1, CONURE_TAKES_DEVICE = 2, CONURE_TAKES_LIBRARY = 4, CONURE_TAKES_RANGES = 8 };
+
 typedef struct conure_engine {
     const char *name;
+    uint32_t takes;             /* CONURE_TAKES_..., or'ed */
     conure_precision precision; /* what it computes in unless told otherwise; DEFAULT: see
                                    conure_engine_precision() */
     bool kv_bf16;               /* states can keep keys and values in bf16; others keep the contract's float32 rows */
+    /* Called by conure_engine_open(). */
     conure_status (*open)(void **self, const conure_model *model, const conure_engine_options *options,
                           conure_error *err);
     void (*close)(void **self);
@@ -120,6 +125,10 @@ conure_precision conure_engine_precision(const conure_engine *engine, const conu
 
 /* The engine of a model for which none was asked: "cpu", but "ort/cpu" for exported graphs; static. */
 const char *conure_engine_default(const conure_model *model);
+
+/* An instance; it is closed by the table's close().  BAD_ARG for a setting that the engine does not take, else what it says. */
+conure_status conure_engine_open(void **self, const conure_engine *engine, const conure_model *model, const conure_engine_options *options,
+                                 conure_error *err);
 
 /* By name; a BACKEND error names those that this build has. */
 conure_status conure_engine_find(const conure_engine **out, const char *name, conure_error *err);

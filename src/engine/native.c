@@ -38,8 +38,6 @@ static conure_status native_open(void **self, const conure_ops *ops, const conur
                            conure_precision_name(options->precision),
                            options->precision == CONURE_PRECISION_F64 ? "engine ref does" :
                            options->precision == CONURE_PRECISION_F16 ? "engines trt and ort/... do" : "engine trt does");
-    if (options->ranges)
-        return conure_fail(err, CONURE_BAD_ARG, "engine %s measures each row itself: leave out ranges", ops->name);
     const conure_status usable = conure_model_need_tensors(model, ops->name, err);
     if (usable != CONURE_OK)
         return usable;
@@ -166,6 +164,7 @@ static conure_status native_joint(void *self, const float *const *frames, const 
 
 const conure_engine conure_engine_native_cpu = {
     .name = "cpu",
+    .takes = CONURE_TAKES_ISA,
     .kv_bf16 = true,
     .open = cpu_open,
     .close = native_close,

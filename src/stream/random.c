@@ -161,7 +161,7 @@ static conure_status observe(calibration *c, uint64_t seed)
                                            .cancel = &c->cancel};
     conure_encode_row row = {.mel = c->mel, .n_frames = c->n_mel, .n_valid = c->n_mel, .out = c->encoded, .n_out_cap = c->n_frames};
     void *self = NULL;
-    conure_status status = engine->open(&self, c->model, &options, c->err);
+    conure_status status = conure_engine_open(&self, engine, c->model, &options, c->err);
     if (status == CONURE_OK) {
         engine->set_probe(self, keep_front, c);
         status = engine->encode(self, &row, 1, c->err);

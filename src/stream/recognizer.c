@@ -114,7 +114,7 @@ conure_status conure_recognizer_open(conure_recognizer **out, const conure_model
     if (status == CONURE_OK)
         status = open_mel(r, err);
     if (status == CONURE_OK)
-        status = r->engine->open(&r->self, model, &engine, err);
+        status = conure_engine_open(&r->self, r->engine, model, &engine, err);
     if (status == CONURE_OK)
         status = conure_pool_open(&r->pool, engine.n_threads, err);
     if (status == CONURE_OK)

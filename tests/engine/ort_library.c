@@ -67,11 +67,18 @@ static void by_name(const char *fake)
     test_contains(err.text, "not in f64");
     options.precision = CONURE_PRECISION_F32;
     options.isa = "avx2";
-    test_int(conure_engine_ort_cpu.open(&self, model, &options, &err), CONURE_UNSUPPORTED);
+    test_int(conure_engine_open(&self, &conure_engine_ort_cpu, model, &options, &err), CONURE_BAD_ARG);
+    test_contains(err.text, "ort/cpu takes no isa");
     options.isa = NULL;
     options.device = 3;
-    test_int(conure_engine_ort_cpu.open(&self, model, &options, &err), CONURE_BAD_ARG);
-    test_contains(err.text, "device 3");
+    test_int(conure_engine_open(&self, &conure_engine_ort_cpu, model, &options, &err), CONURE_BAD_ARG);
+    test_contains(err.text, "ort/cpu takes no device");
+    test_int(conure_engine_open(&self, &conure_engine_native_cpu, model, &options, &err), CONURE_BAD_ARG);
+    test_contains(err.text, "cpu takes no device");
+    options.device = 0;
+    options.library = "x";
+    test_int(conure_engine_open(&self, &conure_engine_reference, model, &options, &err), CONURE_BAD_ARG);
+    test_contains(err.text, "ref takes no library");
     conure_model_close(&model);
 }
 

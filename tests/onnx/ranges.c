@@ -142,7 +142,7 @@ static void engine_refuses(const conure_engine *engine, const conure_model *mode
     const conure_engine_options options = {.n_threads = 1, .precision = precision, .mask = CONURE_MASK_NEMO, .ranges = ranges};
     conure_error err = {""};
     void *self = NULL;
-    test_int(engine->open(&self, model, &options, &err), status);
+    test_int(conure_engine_open(&self, engine, model, &options, &err), status);
     test_true(!self);
     test_contains(err.text, why);
 }
@@ -158,8 +158,8 @@ static void engines(void)
     engine_refuses(ort, model, CONURE_PRECISION_INT8, "nowhere.json", CONURE_IO, "nowhere.json");
     engine_refuses(ort, other, CONURE_PRECISION_INT8, FILE_NAME, CONURE_BAD_FILE, "ranges of another model");
     engine_refuses(ort, other, CONURE_PRECISION_F16, FILE_NAME, CONURE_BAD_FILE, "ranges of another model");
-    engine_refuses(&conure_engine_native_cpu, model, CONURE_PRECISION_INT8, FILE_NAME, CONURE_BAD_ARG, "leave out ranges");
-    engine_refuses(&conure_engine_reference, model, CONURE_PRECISION_F64, FILE_NAME, CONURE_BAD_ARG, "leave out ranges");
+    engine_refuses(&conure_engine_native_cpu, model, CONURE_PRECISION_INT8, FILE_NAME, CONURE_BAD_ARG, "takes no ranges: leave it out");
+    engine_refuses(&conure_engine_reference, model, CONURE_PRECISION_F64, FILE_NAME, CONURE_BAD_ARG, "takes no ranges: leave it out");
     conure_model_close(&model);
     conure_model_close(&other);
 }

@@ -116,10 +116,8 @@ static conure_status ort_open(void **self, conure_ort_provider provider, const c
     const char *name = conure_ort_engine_name(provider);
     *self = NULL;
     CONURE_ORT_TRY(check_precision(name, model, options, err));
-    if (options->isa)
-        return conure_fail(err, CONURE_UNSUPPORTED, "engine %s chooses its instructions itself: leave out isa", name);
     if (options->device && !conure_ort_memory_name(provider))
-        return conure_fail(err, CONURE_BAD_ARG, "engine %s has no device %u: leave out device", name, options->device);
+        return conure_fail(err, CONURE_BAD_ARG, "engine %s takes no device: leave it out", name);
     conure_ort *r = conure_calloc(1, sizeof *r);
     if (!r)
         return conure_fail_memory(err, "an engine", sizeof *r);
@@ -153,6 +151,7 @@ static const char *ort_describe(const void *self)
     }                                                                                                                \
     const conure_engine conure_engine_ort_##id = {                                                                   \
         .name = engine,                                                                                              \
+        .takes = CONURE_TAKES_DEVICE | CONURE_TAKES_LIBRARY | CONURE_TAKES_RANGES,                                   \
         .precision = CONURE_PRECISION_F32,                                                                           \
         .open = id##_open,                                                                                           \
         .close = ort_close,                                                                                          \

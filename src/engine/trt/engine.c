@@ -149,8 +149,6 @@ static conure_status open_parts(conure_trt_engine *e, const conure_engine_option
 static conure_status trt_open(void **self, const conure_model *model, const conure_engine_options *options, conure_error *err)
 {
     *self = NULL;
-    if (options->ranges)
-        return conure_fail(err, CONURE_BAD_ARG, "engine trt runs plans as they were built: leave out ranges");
     conure_trt_engine *e = conure_calloc(1, sizeof *e);
     if (!e)
         return conure_fail_memory(err, "an engine", sizeof *e);
@@ -215,6 +213,7 @@ static conure_status trt_joint(void *self, const float *const *frames, const flo
 
 const conure_engine conure_engine_trt = {
     .name = "trt",
+    .takes = CONURE_TAKES_ISA | CONURE_TAKES_DEVICE | CONURE_TAKES_LIBRARY, /* isa: of the decoder, on the host */
     .precision = CONURE_PRECISION_F32,
     .open = trt_open,
     .close = trt_close,
