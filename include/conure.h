@@ -231,6 +231,7 @@ typedef struct conure_recognizer_options {
                                    the thread that called */
     void *progress_user;
     const conure_hotwords *hotwords; /* of conure_transcribe(), of this model; NULL: none.  Sessions have their own */
+    uint32_t device;            /* of engines that have several, from 0, in the order in which their runtime counts them */
 } conure_recognizer_options;
 
 CONURE_API void conure_recognizer_options_init(conure_recognizer_options *options);

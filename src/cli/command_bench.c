@@ -12,7 +12,7 @@ enum { RUNS = 10, SESSIONS = 8, MODE_ALL = 0, MODE_CACHE = 2 };
 typedef struct settings {
     const char *model, *seconds, *frames, *engine, *isa, *preset; /* NULL: not given */
     int precision, mode;
-    uint64_t runs, n_threads, memory_bytes, n_sessions;
+    uint64_t runs, n_threads, memory_bytes, n_sessions, device;
     double live_s; /* negative: not given */
     bool json, stream;
 } settings;
@@ -139,6 +139,7 @@ static int run(const void *settings_, int n, char *const *arguments)
     b.cancel = &conure_interrupted;
     conure_recognizer_options_init(&b.recognizer);
     b.recognizer.engine = s->engine;
+    b.recognizer.device = (uint32_t)s->device;
     b.recognizer.precision = (conure_precision)s->precision;
     b.recognizer.isa = s->isa;
     b.recognizer.n_threads = (uint32_t)s->n_threads;
@@ -189,8 +190,10 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "P", AT(precision),
      .choices = precisions, .help = "f32, bf16 or int8; f64 with --engine ref, f16 with ort/... or trt, tf32 with trt (default: as conure transcribe)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
-     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME,ranges=FILE], NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over "
+     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME,device=N,library=PATH,ranges=FILE], NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over "
              "--precision, --threads and --isa"},
+    {.kind = CONURE_OPTION_COUNT, .name = "device", .value = "N", .max = 255, AT(device),
+     .help = "which GPU, from 0, of engines that compute on one (default: 0; --engine NAME@device=N says the same)"},
     {.kind = CONURE_OPTION_TEXT, .name = "isa", .value = "NAME", AT(isa),
      .help = "instructions to use at most: c, avx2, avx512, vnni, bf16, amx, native (default: native)"},
     {.kind = CONURE_OPTION_BYTES, .name = "memory", .value = "SIZE", .min = 1 << 20, AT(memory_bytes),

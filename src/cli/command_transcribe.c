@@ -15,7 +15,7 @@
 typedef struct settings {
     const char *model, *clearance, *engine, *isa, *folder, *channel, *preset;
     int format, precision, mask, raw;
-    uint64_t n_threads, rate_hz, n_channels, memory_bytes, batch;
+    uint64_t n_threads, rate_hz, n_channels, memory_bytes, batch, device;
     bool strict, timestamps, quiet, stream;
     conure_hotword_settings hotwords;
 } settings;
@@ -76,6 +76,7 @@ static conure_status open_recognizer(const settings *s, const conure_model *mode
     conure_recognizer_options o;
     conure_recognizer_options_init(&o);
     o.engine = s->engine;
+    o.device = (uint32_t)s->device;
     o.precision = (conure_precision)s->precision;
     o.mask = (conure_mask)s->mask;
     o.n_threads = (uint32_t)s->n_threads;
@@ -247,8 +248,10 @@ static const conure_option options[] = {
      .help = "compute in f32, bf16 or int8; f64 with --engine ref, f16 with ort/... or trt, tf32 with trt (default: f32, but int8 for a file with "
              "int8 weights)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
-     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME,ranges=FILE], NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over "
+     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME,device=N,library=PATH,ranges=FILE], NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over "
              "--precision, --threads and --isa"},
+    {.kind = CONURE_OPTION_COUNT, .name = "device", .value = "N", .max = 255, AT(device),
+     .help = "which GPU, from 0, of engines that compute on one (default: 0; --engine NAME@device=N says the same)"},
     {.kind = CONURE_OPTION_TEXT, .name = "clearance", .value = "DIR", AT(clearance), .complete = CONURE_COMPLETE_FOLDER,
      .help = "a folder of conure clear: warn when it is not about this model, engine and precision, or did not end in cleared"},
     {.kind = CONURE_OPTION_FLAG, .name = "strict", AT(strict), .help = "with --clearance: refuse to run then"},

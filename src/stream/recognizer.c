@@ -65,7 +65,9 @@ static conure_status choose(conure_recognizer *r, const conure_recognizer_option
         return conure_fail(err, CONURE_BAD_ARG, "mask %d: expected nemo or exact", (int)engine->mask);
     engine->n_threads = n_threads ? n_threads : processors > CONURE_THREADS_MAX ? CONURE_THREADS_MAX : processors;
     engine->isa = spec->isa[0] ? spec->isa : o->isa;
-    engine->device = spec->device;
+    if (engine->isa && strcmp(engine->isa, "native") == 0)
+        engine->isa = NULL; /* all there are, which is no wish */
+    engine->device = spec->device ? spec->device : o->device;
     engine->library = spec->library[0] ? spec->library : NULL;
     engine->ranges = spec->ranges[0] ? spec->ranges : NULL;
     engine->cancel = o->cancel;

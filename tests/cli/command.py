@@ -276,6 +276,10 @@ class Transcribing(Case):
         for option in ("--threads 1", "--isa avx2", "--precision f32"):
             self.assertIn(option + " is not used", err)
         self.assertEqual(self.transcribe("--engine", "cpu@threads=1", "--threads", 1, SPEECH)[1], "")
+        for device in (["--device", 1], ["--engine", "cpu@device=1"], ["--engine", "cpu@library=x"]):
+            self.assertIn("takes no", self.transcribe(*device, SPEECH, code=3)[1])
+        err = self.transcribe("--device", 1, "--engine", "cpu@device=2", SPEECH, code=3)[1]
+        self.assertIn("--device 1 is not used: --engine says device=2", err)
         self.assertIn("wins over", re.sub(r"\s+", " ", self.conure("transcribe", "--help")[0]))
 
     def test_not_a_number(self):
