@@ -1,0 +1,177 @@
+"""A model of full size on a GPU: plans, parity, clearances and times, in an order of importance, within so many seconds.
+
+    full.py CONURE SOURCE_DIR [--seconds 1500] [--reserve 200] [--builders 3] [--folder FOLDER] [--precisions f32,f16,tf32,int8]
+
+Random weights of parakeet-tdt-0.6b-v3's shapes.  Plans are built a few at a time (a build is a thread and keeps the GPU busy; more than
+four gain nothing), cleared as soon as they are there, and timed at the end with nothing beside them, for which --reserve seconds are
+kept.  What the time did not reach is listed.  FOLDER keeps everything: model, plans, timing caches (the next run of the same model and
+GPU is quicker for them), logs, results.json; without it a temporary one.  Exits with 77 where there is no GPU or no TensorRT.
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+options = argparse.ArgumentParser()
+options.add_argument("conure")
+options.add_argument("source", type=pathlib.Path)
+options.add_argument("--seconds", type=float, default=1500)
+options.add_argument("--reserve", type=float, default=200)
+options.add_argument("--builders", type=int, default=3)
+options.add_argument("--precisions", default="f32,f16,tf32,int8")
+options.add_argument("--folder", type=pathlib.Path)
+chosen = options.parse_args()
+START = time.monotonic()
+HELD = tempfile.TemporaryDirectory() if not chosen.folder else None
+ROOM = chosen.folder or pathlib.Path(HELD.name)
+MODEL, PLANS = ROOM / "full.conure", ROOM / "plans"
+CLIPS = sorted(str(p) for p in (chosen.source / "tests/data/audio").glob("*.flac"))
+ENVIRONMENT = {**{k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}, "CONURE_PLANS": str(PLANS), "CUDA_MODULE_LOADING": "LAZY"}
+LOCK, LEFT, RESULTS = threading.Lock(), [], {"plans": [], "parity": [], "clearances": [], "times": []}
+
+# (what, contract, options): a step of a contract's profile, or whole utterances; B = 1 where nothing else is said.
+STEP = ("step", "step57", ["--profile", "all"])
+WHOLE = ("offline592", None, ["--profile", "offline", "--max-frames", "592"])
+PLANNED = [(p, *what) for p in ("f16", "f32") for what in (STEP, WHOLE)] + [
+    ("f16", "offline592x32", None, ["--profile", "offline", "--max-frames", "592", "--batch", "32"]),
+    ("f16", "step57x32", "step57", ["--profile", "all", "--batch", "32"]), ("int8", *STEP), ("int8", *WHOLE),
+    ("f16", "offline1001", None, ["--profile", "offline", "--max-frames", "1001"]),
+    ("f16", "step592", "reset", ["--profile", "first"]), ("f16", "step584", "reset", ["--profile", "next"]),
+    ("tf32", *STEP), ("tf32", *WHOLE), ("f16", "step57x8", "step57", ["--profile", "all", "--batch", "8"]),
+    ("f32", "step592", "reset", ["--profile", "first"]), ("f32", "offline592x32", None, ["--profile", "offline", "--max-frames", "592", "--batch", "32"])]
+TIMED = {"step": ["--contract", "step57"], "offline592": ["--frames", "592"], "offline592x32": ["--frames", "592", "--batch", "32"],
+         "step57x32": ["--contract", "step57", "--batch", "32"], "step57x8": ["--contract", "step57", "--batch", "8"],
+         "offline1001": ["--frames", "1001"], "step592": ["--contract", "reset", "--frames", "592"], "step584": ["--contract", "reset", "--frames", "584"]}
+
+
+def left():
+    return chosen.seconds - (time.monotonic() - START)
+
+
+def say(text):
+    with LOCK:
+        print(f"gpu.full: {time.monotonic() - START:6.0f} s  {text}", flush=True)
+
+
+def conure(name, *arguments, limit, good=(0,)):
+    """What it printed, or None when it failed or its time was up; the log keeps all."""
+    log = ROOM / f"{name}.log"
+    try:
+        run = subprocess.run([chosen.conure, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT, timeout=max(limit, 1))
+    except subprocess.TimeoutExpired:
+        with LOCK:
+            LEFT.append(f"{name}: its time was up")
+        return None
+    log.write_text(run.stdout + run.stderr)
+    if run.returncode in good:
+        return run.stdout
+    say(f"{name}: status {run.returncode}: {(run.stderr or run.stdout).strip().splitlines()[-1:]}")
+    with LOCK:
+        LEFT.append(f"{name}: status {run.returncode}")
+    return None
+
+
+def contract(name):
+    return ROOM / f"{name}.json"
+
+
+def prepare():
+    if not MODEL.exists():
+        assert conure("model", "model", "random", "--seed", 1, "-o", MODEL, limit=300) is not None
+    derive = ["contract", "derive", "-m", MODEL, "--cache", 256, "--schedule", "export"]
+    conure("step57", *derive, "--chunk", 6, "--shift", 3, "--profiles", 57, "-o", contract("step57"), limit=60)
+    conure("reset", *derive, "--profiles", "first=592,later=584", "--layout", "layer-first", "-o", contract("reset"), limit=60)
+    for ours, theirs in (("f32", ("f32",)), ("bf16", ("f16", "tf32")), ("int8", ("int8",))):  # bf16's noise is the next coarser that we have
+        out = ROOM / f"noise-{ours}.json"
+        conure(f"noise-{ours}", "noise-floor", contract("step57"), "-m", MODEL, "--candidate", f"cpu:{ours}", "--chunks", 12, "--name", ours,
+               "-o", out, limit=200)
+        for other in theirs:
+            (ROOM / f"limits-{other}.json").write_text(out.read_text().replace(f'["{ours}"]', f'["{other}"]'))
+    say("model, contracts and tolerances are there")
+
+
+def build(job):
+    precision, what, of, how = job
+    name = f"{precision}-{what}"
+    if left() < chosen.reserve + 30:
+        with LOCK:
+            LEFT.append(f"{name}: not begun")
+        return job, False
+    audio = ["--audio", *CLIPS] if precision in ("f16", "int8") else []
+    begun = time.monotonic()
+    out = conure(f"build-{name}", "engine", "build", "-m", MODEL, *(["--contract", contract(of)] if of else []), *how, "--fixed", "--precision", precision,
+                 "--level", 2, "--timing-cache", ROOM / f"timing-{name}", *audio, limit=left() - chosen.reserve)
+    if out is not None:
+        say(f"{name}: built in {time.monotonic() - begun:.0f} s")
+        with LOCK:
+            RESULTS["plans"].append({"plan": name, "seconds": round(time.monotonic() - begun, 1), "said": out.strip()})
+    return job, out is not None
+
+
+def clear(precision):
+    """Of tensors and, where the random decoder says enough, of tokens: all gates, few trials."""
+    config, folder = ROOM / f"clear-{precision}.json", ROOM / f"clearance-{precision}"
+    config.write_text(json.dumps({
+        "clearance": 1, "model": str(MODEL), "candidate": f"trt:{precision}", "contract": str(contract("step57")), "threads": 8,
+        "tolerances": str(ROOM / f"limits-{precision}.json"), "audio": {"files": CLIPS, "live": "2-1-0.5"},
+        "chunks": {"functional": 50, "closed_loop": 300, "noise": 6, "latency": 100, "self_test": 4}}))
+    conure(f"clear-{precision}", "clear", config, "-o", folder, "--redact", limit=left() - chosen.reserve, good=(0, 1, 2))
+    try:
+        report = json.loads((folder / "report.json").read_text())
+    except OSError:
+        with LOCK:
+            LEFT.append(f"clearance of {precision}: no report")
+        return
+    verdicts = {gate["gate"]: gate["verdict"] for gate in report["gates"]}
+    say(f"clearance of {precision}: {report['verdict']}: {', '.join(f'{g} {v}' for g, v in verdicts.items() if v != 'pass') or 'every gate passes'}")
+    with LOCK:
+        RESULTS["clearances"].append({"precision": precision, "verdict": report["verdict"], "gates": verdicts})
+
+
+def times(built):
+    for precision, what, _, _ in built:
+        how = [contract(x) if x in ("step57", "reset") else x for x in TIMED[what]]
+        out = conure(f"time-{precision}-{what}", "engine", "time", "-m", MODEL, *how, "--engine", f"trt:{precision}", "--parts", 16384, "--json",
+                     limit=min(60, left() - 5))
+        for row in json.loads(out)["times"] if out else []:
+            parts = sorted(row.pop("parts", []), key=lambda part: -part["seconds"])
+            RESULTS["times"].append({"plan": f"{precision}-{what}", **row, "n_parts": len(parts), "longest": parts[:5]})
+            say(f"{precision}-{what}: T {row['frames']} B {row['batch']}: GPU {1e3 * row['device_p50_s']:.3f} ms; clock {1e3 * row['p50_s']:.3f}, "
+                f"{1e3 * row['p95_s']:.3f}, {1e3 * row['p99_s']:.3f}; {row.get('device_bytes', 0) / 2**30:.1f} GiB; {len(parts)} parts")
+
+
+def main():
+    ROOM.mkdir(parents=True, exist_ok=True)
+    prepare()
+    wanted = chosen.precisions.split(",")
+    jobs, built, clearing = [job for job in PLANNED if job[0] in wanted], [], []
+    with concurrent.futures.ThreadPoolExecutor(chosen.builders) as builders, concurrent.futures.ThreadPoolExecutor(2) as clearers:
+        for future in concurrent.futures.as_completed([builders.submit(build, job) for job in jobs]):
+            job, good = future.result()
+            built += [job] if good else []
+            ready = {what for precision, what, _, _ in built if precision == job[0]}
+            if {"step", "offline592"} <= ready and job[0] not in clearing:
+                clearing.append(job[0])
+                clearers.submit(clear, job[0])
+    times(built)
+    RESULTS["left"] = LEFT
+    (ROOM / "results.json").write_text(json.dumps(RESULTS, indent=1))
+    for what in LEFT:
+        say(f"left: {what}")
+    say(f"{len(built)} of {len(jobs)} plans, {len(RESULTS['clearances'])} clearances, {len(RESULTS['times'])} timings")
+    return 0 if built and RESULTS["times"] else 1
+
+
+rows = json.loads(subprocess.run([chosen.conure, "doctor", "--json"], capture_output=True, text=True, env=ENVIRONMENT).stdout or "[]")
+found = next((row for row in rows if row["name"] == "tensorrt"), {"state": "missing", "value": "not in this build", "advice": ""})
+if found["state"] != "good":
+    print(f"gpu.full: SKIPPED, nothing ran on a GPU: {found['value']}: {found['advice']}", file=sys.stderr)
+    sys.exit(77)
+say(found["value"])
+sys.exit(main())
