@@ -19,11 +19,27 @@ static void look(const conure_onnx_port *ports, uint32_t n)
     }
 }
 
+typedef struct span {
+    const uint8_t *data;
+    size_t bytes;
+} span;
+
+static conure_status place(void *user, const conure_onnx_external *at, conure_error *err)
+{
+    const span *s = user;
+    (void)err;
+    if (!at->location_bytes || at->location < (const char *)s->data || at->location_bytes > (size_t)((const char *)s->data + s->bytes - at->location))
+        abort();
+    return CONURE_OK;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static conure_onnx_facts facts;
     conure_error err;
-    uint32_t number;
+    uint32_t number = 0, list[4], n;
+    span all = {data, bytes};
+    (void)conure_onnx_externals(data, bytes, place, &all, "fuzz", &err);
     if (conure_onnx_read(&facts, data, bytes, "fuzz", &err) != CONURE_OK)
         return 0;
     look(facts.inputs, facts.n_inputs);
@@ -35,7 +51,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             e->value_bytes > (size_t)(end - e->value))
             abort();
     }
-    if (conure_onnx_number(&facts, "vocab_size", &number) && number > INT32_MAX)
+    const conure_status one = conure_onnx_number(&facts, "vocab_size", INT32_MAX, &number, "fuzz", &err);
+    if (number > INT32_MAX || (one != CONURE_OK && number))
+        abort();
+    if (conure_onnx_numbers(&facts, "conure.durations", 9, 4, list, &n, "fuzz", &err) == CONURE_OK && n > 4)
         abort();
     return 0;
 }

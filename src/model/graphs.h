@@ -12,24 +12,42 @@
 #include "model/model.h"
 #include "model/onnx_file.h"
 
+/* What a graph's metadata say that decides decoding.  0, and "": not said. */
+typedef struct conure_graph_said {
+    char sha256[65]; /* of the checkpoint, by conure's export */
+    uint32_t vocab_size, max_symbols, durations[CONURE_DURATIONS_MAX], n_durations;
+    uint32_t mel_bins, pred_layers, pred_hidden; /* by sherpa-onnx's exports */
+} conure_graph_said;
+
 /* One graph; all in the model's arena. */
 typedef struct conure_graph_file {
     const char *path;
-    conure_onnx_facts facts; /* its metadata is gone once the folder is open */
+    conure_onnx_facts facts; /* its metadata is gone once the file is read */
+    conure_graph_said said;
 } conure_graph_file;
 
+/* A file that what comes out depends on: words, settings, graphs, their weights. */
+typedef struct conure_graph_part {
+    struct conure_graph_part *next;
+    const char *name; /* in the folder */
+    uint64_t bytes;
+} conure_graph_part;
+
 struct conure_model_graphs {
+    const char *folder, *words;    /* words: the vocabulary's path */
+    conure_graph_part *parts, **end; /* in the order they were read */
     conure_graph_file encoder; /* audio [B][mel][T], length [B] -> frames [B][d][T'], lengths [B] */
     conure_graph_file decoder; /* (frames [B][d][T],) targets [B][U], length [B], h, c [layers][B][hidden]
                                   -> logits [B][T][U][n] or predictions [B][hidden][U], length [B], h, c */
     conure_graph_file joiner;  /* frames [B][d][T], predictions [B][hidden][U] -> logits; path NULL: within the decoder */
 };
 
+/* The encoder is there, or others of its layout and no Hugging Face checkpoint. */
 bool conure_graphs_recognise(const char *folder);
 /* Fills config, tokenizer, graphs.  Of the configuration's encoder the width alone is known; joint_hidden is the room that a
  * frame or a prediction takes on its way to the joint.  BAD_FILE and UNSUPPORTED name the file and what differs. */
 conure_status conure_graphs_open(conure_model *model, const char *folder, conure_error *err);
-/* Of the files' bytes. */
+/* Of the names and bytes of all files that were read. */
 conure_status conure_graphs_hash(const conure_model *model, char hex[65], conure_error *err);
 
 /* OK, or UNSUPPORTED for a model that has graphs in place of tensors; what: "engine cpu" */
