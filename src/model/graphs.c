@@ -49,8 +49,6 @@ static conure_status size_of(const conure_graph_file *g, const conure_onnx_port 
     return CONURE_OK;
 }
 
-#define TRY CONURE_GRAPH_TRY
-
 /* Two inputs or outputs of one size, as far as both have one. */
 static conure_status same(const conure_graph_file *a, const conure_onnx_port *p, uint32_t i, const conure_graph_file *b, const conure_onnx_port *q,
                           uint32_t k, conure_error *err)
@@ -62,9 +60,11 @@ static conure_status same(const conure_graph_file *a, const conure_onnx_port *p,
                        (long long)q->dims[k], k);
 }
 
-static conure_status check_encoder(conure_model *model, const conure_graph_file *g, conure_error *err)
+static conure_status check_encoder(conure_model *model, const conure_model_graphs *all, conure_error *err)
 {
     conure_config *c = &model->config;
+    const conure_graph_file *g = &all->encoder;
+    const uint32_t said = all->settings.said[CONURE_SAID_BINS] ? all->settings.said[CONURE_SAID_BINS] : g->said[CONURE_SAID_BINS];
     TRY(expect(g, true, 0, FLOAT, 3, "features [B][mel][T]", err));
     TRY(expect(g, true, 1, INT64, 1, "lengths [B]", err));
     TRY(expect(g, false, 0, FLOAT, 3, "frames [B][d][T']", err));
@@ -73,6 +73,8 @@ static conure_status check_encoder(conure_model *model, const conure_graph_file 
         return conure_fail(err, CONURE_UNSUPPORTED, "%s: %u inputs, supported: 2, an encoder of whole utterances", g->path, g->facts.n_inputs);
     if (g->facts.inputs[0].dims[1] > 0)
         TRY(size_of(g, &g->facts.inputs[0], 1, 1024, &c->mel_bins, err));
+    else if (said)
+        c->mel_bins = said;
     return size_of(g, &g->facts.outputs[0], 1, 16384, &c->d_model, err);
 }
 
@@ -149,26 +151,12 @@ static conure_status parse_vocabulary(conure_model *model, char *text, const cha
     return status;
 }
 
-/* A text of the folder; *path is the arena's, *text is freed by free(). */
-static conure_status read_text(conure_model *model, conure_model_graphs *g, const char *name, size_t bytes_max, const char **path, char **text,
-                               size_t *bytes, conure_error *err)
-{
-    char whole[PATH_CAP];
-    uint64_t size = 0;
-    TRY(conure_graphs_add(model, g, name, strlen(name), false, &size, err));
-    if (!conure_path_join(whole, sizeof whole, g->folder, name))
-        return conure_fail(err, CONURE_LIMIT, "%s/%s: the path is too long", g->folder, name);
-    *path = conure_block_text(&model->arena, whole, strlen(whole));
-    if (!*path)
-        return conure_fail_memory(err, whole, strlen(whole));
-    return conure_file_read(text, bytes, *path, bytes_max, err);
-}
-
 static conure_status read_vocabulary(conure_model *model, conure_model_graphs *g, const char *name, conure_error *err)
 {
     char *text = NULL;
     size_t bytes;
-    conure_status status = read_text(model, g, name, CONURE_TOKENIZER_BYTES_MAX, &g->words, &text, &bytes, err);
+    TRY(conure_graphs_add(model, g, name, strlen(name), &g->words, &(uint64_t){0}, err));
+    conure_status status = conure_file_read(&text, &bytes, g->words, CONURE_TOKENIZER_BYTES_MAX, err);
     if (status == CONURE_OK && strlen(text) != bytes)
         status = conure_fail(err, CONURE_BAD_FILE, "%s: holds a NUL: not a list of pieces", g->words);
     if (status == CONURE_OK)
@@ -177,40 +165,36 @@ static conure_status read_vocabulary(conure_model *model, conure_model_graphs *g
     return status;
 }
 
-/* What config.json of onnx-asr says; 0: nothing. */
-typedef struct settings {
-    uint32_t mel_bins, max_symbols;
-} settings;
-
-static conure_status parse_config(settings *s, const json_t *object, const char *path, conure_error *err)
+static conure_status parse_config(conure_graph_file *s, const json_t *object, conure_error *err)
 {
-    uint32_t factor = 8;
-    const char *type = NULL;
-    TRY(conure_json_text(object, "model_type", CONURE_OPTIONAL, &type, path, err));
-    TRY(conure_json_u32(object, "features_size", CONURE_OPTIONAL, 1, 1024, &s->mel_bins, path, err));
-    TRY(conure_json_u32(object, "subsampling_factor", CONURE_OPTIONAL, 1, 1024, &factor, path, err));
-    TRY(conure_json_u32(object, "max_tokens_per_step", CONURE_OPTIONAL, 1, 100000, &s->max_symbols, path, err));
-    if (type && strcmp(type, "nemo-conformer-tdt") != 0)
-        return conure_fail(err, CONURE_UNSUPPORTED, "%s: model_type is %.64s, supported: nemo-conformer-tdt", path, type);
-    if (factor != 8)
-        return conure_fail(err, CONURE_UNSUPPORTED, "%s: subsampling_factor is %u, supported: 8", path, factor);
-    return CONURE_OK;
+    static const char *const keys[] = {
+#define X(id, key, setting) setting,
+        CONURE_GRAPH_SAID(X)
+#undef X
+    };
+    const char *type = "nemo-conformer-tdt", *said = type;
+    for (int i = 0; i < CONURE_SAID_COUNT; i++)
+        if (keys[i])
+            TRY(conure_json_u32(object, keys[i], CONURE_OPTIONAL, 1, 100000, &s->said[i], s->path, err));
+    TRY(conure_json_text(object, "model_type", CONURE_OPTIONAL, &said, s->path, err));
+    return strcmp(said, type) == 0 ? CONURE_OK
+                                   : conure_fail(err, CONURE_UNSUPPORTED, "%s: model_type is %.64s, supported: %s", s->path, said, type);
 }
 
-/* Optional. */
-static conure_status read_config(settings *s, conure_model *model, conure_model_graphs *g, conure_error *err)
+/* config.json of onnx-asr; optional. */
+static conure_status read_config(conure_model *model, conure_model_graphs *g, conure_error *err)
 {
-    const char *path = NULL;
-    char where[PATH_CAP], *text = NULL;
+    char path[PATH_CAP], *text = NULL;
     size_t bytes;
     json_t *object = NULL;
-    if (!conure_path_join(where, sizeof where, g->folder, "config.json") || access(where, F_OK) != 0)
+    if (!conure_path_join(path, sizeof path, g->folder, "config.json") || access(path, F_OK) != 0)
         return CONURE_OK;
-    conure_status status = read_text(model, g, "config.json", 1 << 20, &path, &text, &bytes, err);
+    TRY(conure_graphs_add(model, g, "config.json", strlen("config.json"), &g->settings.path, &(uint64_t){0}, err));
+    conure_status status = conure_file_read(&text, &bytes, path, 1 << 20, err);
     if (status == CONURE_OK)
         status = conure_json_object(&object, text, bytes, path, err);
     if (status == CONURE_OK)
-        status = parse_config(s, object, path, err);
+        status = parse_config(&g->settings, object, err);
     json_decref(object);
     free(text);
     return status;
@@ -229,25 +213,12 @@ static void begin_config(conure_config *c)
         .use_bias = true, .att_left = -1, .att_right = -1, .pos_emb_max_len = 5000, .max_symbols = 10, .mask = CONURE_MASK_NEMO};
 }
 
-/* A number of bins that was said before the encoder was read: only where its input is of any size does it count. */
-static conure_status check_bins(conure_model *model, const conure_model_graphs *g, const settings *s, conure_error *err)
-{
-    const int64_t bins = g->encoder.facts.inputs[0].dims[1];
-    if (s->mel_bins && bins > 0 && bins != s->mel_bins)
-        return conure_fail(err, CONURE_BAD_FILE, "%s/config.json: features_size is %u, and %s takes %lld: they are of two models", g->folder,
-                           s->mel_bins, g->encoder.path, (long long)bins);
-    if (bins < 1 && s->mel_bins)
-        model->config.mel_bins = s->mel_bins;
-    else if (bins < 1 && g->encoder.said.mel_bins)
-        model->config.mel_bins = g->encoder.said.mel_bins;
-    return CONURE_OK;
-}
-
-static conure_status read_all(conure_model *model, conure_model_graphs *g, bool apart, settings *s, conure_error *err)
+static conure_status read_all(conure_model *model, conure_model_graphs *g, bool apart, conure_error *err)
 {
     TRY(read_vocabulary(model, g, apart ? "tokens.txt" : "vocab.txt", err));
     if (!apart)
-        TRY(read_config(s, model, g, err));
+        TRY(read_config(model, g, err));
+    model->weight_bytes = 0; /* words are none */
     TRY(conure_graphs_read(model, g, &g->encoder, apart ? "encoder" : "encoder-model", err));
     TRY(conure_graphs_read(model, g, &g->decoder, apart ? "decoder" : "decoder_joint-model", err));
     return apart ? conure_graphs_read(model, g, &g->joiner, "joiner", err) : CONURE_OK;
@@ -256,7 +227,6 @@ static conure_status read_all(conure_model *model, conure_model_graphs *g, bool 
 conure_status conure_graphs_open(conure_model *model, const char *folder, conure_error *err)
 {
     conure_config *c = &model->config;
-    settings said = {0};
     uint32_t n_logits = 0, prediction = 0;
     bool apart;
     conure_model_graphs *g = conure_block_alloc(&model->arena, sizeof *g);
@@ -268,12 +238,11 @@ conure_status conure_graphs_open(conure_model *model, const char *folder, conure
     begin_config(c);
     model->weight_dtype = CONURE_F32;
     TRY(conure_graphs_layout(folder, &apart, err));
-    TRY(read_all(model, g, apart, &said, err));
-    TRY(check_encoder(model, &g->encoder, err));
-    TRY(check_bins(model, g, &said, err));
+    TRY(read_all(model, g, apart, err));
+    TRY(check_encoder(model, g, err));
     TRY(check_decoder(model, &g->decoder, apart ? 0 : 1, err));
     TRY(check_joint(g, &n_logits, &prediction, err));
-    TRY(conure_graphs_agree(model, g, said.max_symbols, n_logits, err));
+    TRY(conure_graphs_agree(model, g, n_logits, err));
     c->n_heads = c->d_model % 8 ? 1 : 8;
     c->ff_width = 4 * c->d_model;
     /* A frame; or a prediction: what the decoder gave, or all that makes it give it again. */

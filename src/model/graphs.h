@@ -12,30 +12,42 @@
 #include "model/model.h"
 #include "model/onnx_file.h"
 
-/* What a graph's metadata say that decides decoding.  0, and "": not said. */
-typedef struct conure_graph_said {
-    char sha256[65]; /* of the checkpoint, by conure's export */
-    uint32_t vocab_size, max_symbols, durations[CONURE_DURATIONS_MAX], n_durations;
-    uint32_t mel_bins, pred_layers, pred_hidden; /* by sherpa-onnx's exports */
-} conure_graph_said;
+/* Sizes that are said beside the graphs.  X(identifier, in a graph's metadata, in config.json) */
+#define CONURE_GRAPH_SAID(X)                                         \
+    X(VOCABULARY, "conure.vocab_size", NULL)                         \
+    X(PIECES, "vocab_size", NULL)                                    \
+    X(BINS, "feat_dim", "features_size")                             \
+    X(LAYERS, "pred_rnn_layers", NULL)                               \
+    X(HIDDEN, "pred_hidden", NULL)                                   \
+    X(FACTOR, "subsampling_factor", "subsampling_factor")            \
+    X(SYMBOLS, "conure.max_symbols", "max_tokens_per_step")
+enum {
+#define X(id, key, setting) CONURE_SAID_##id,
+    CONURE_GRAPH_SAID(X)
+#undef X
+    CONURE_SAID_COUNT
+};
 
-/* One graph; all in the model's arena. */
+/* One graph, or config.json; all in the model's arena. */
 typedef struct conure_graph_file {
-    const char *path;
+    const char *path; /* NULL: there is none */
     conure_onnx_facts facts; /* its metadata is gone once the file is read */
-    conure_graph_said said;
+    char sha256[65]; /* of the checkpoint, where conure exported it; else "" */
+    uint32_t said[CONURE_SAID_COUNT]; /* 0: not said */
+    uint32_t durations[CONURE_DURATIONS_MAX], n_durations;
 } conure_graph_file;
 
 /* A file that what comes out depends on: words, settings, graphs, their weights. */
 typedef struct conure_graph_part {
     struct conure_graph_part *next;
-    const char *name; /* in the folder */
+    const char *path;
     uint64_t bytes;
 } conure_graph_part;
 
 struct conure_model_graphs {
-    const char *folder, *words;    /* words: the vocabulary's path */
-    conure_graph_part *parts, **end; /* in the order they were read */
+    const char *folder, *words; /* words: the vocabulary's path */
+    conure_graph_part *parts;   /* the last that was read first */
+    conure_graph_file settings; /* config.json */
     conure_graph_file encoder; /* audio [B][mel][T], length [B] -> frames [B][d][T'], lengths [B] */
     conure_graph_file decoder; /* (frames [B][d][T],) targets [B][U], length [B], h, c [layers][B][hidden]
                                   -> logits [B][T][U][n] or predictions [B][hidden][U], length [B], h, c */

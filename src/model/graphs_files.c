@@ -84,32 +84,30 @@ conure_status conure_graphs_layout(const char *folder, bool *apart, conure_error
                        which < N_LAYOUTS ? layouts[which].program : "nobody", list);
 }
 
-conure_status conure_graphs_add(conure_model *model, conure_model_graphs *g, const char *name, size_t name_bytes, bool weights,
+conure_status conure_graphs_add(conure_model *model, conure_model_graphs *g, const char *name, size_t name_bytes, const char **path,
                                 uint64_t *bytes, conure_error *err)
 {
-    char path[CONURE_GRAPH_PATH_CAP];
+    char whole[CONURE_GRAPH_PATH_CAP];
     struct stat info;
-    for (const conure_graph_part *p = g->parts; p; p = p->next)
-        if (strlen(p->name) == name_bytes && memcmp(p->name, name, name_bytes) == 0) {
-            *bytes = p->bytes;
-            return CONURE_OK;
-        }
-    conure_graph_part *part = conure_block_alloc(&model->arena, sizeof *part);
-    if (part)
-        part->name = conure_block_text(&model->arena, name, name_bytes);
-    if (!part || !part->name)
-        return conure_fail_memory(err, "a folder of graphs", sizeof *part + name_bytes);
-    if (!conure_path_join(path, sizeof path, g->folder, part->name))
-        return conure_fail(err, CONURE_LIMIT, "%s/%s: the path is too long", g->folder, part->name);
-    if (stat(path, &info) != 0)
-        return conure_fail_errno(err, path);
-    if (!S_ISREG(info.st_mode))
-        return conure_fail(err, CONURE_BAD_FILE, "%s: is not a file", path);
-    *bytes = part->bytes = (uint64_t)info.st_size;
-    if (weights)
+    const int length = snprintf(whole, sizeof whole, "%s/%.*s", g->folder, (int)name_bytes, name);
+    if (length >= (int)sizeof whole)
+        return conure_fail(err, CONURE_LIMIT, "%s: a path in it is too long", g->folder);
+    conure_graph_part *part = g->parts;
+    while (part && strcmp(part->path, whole) != 0)
+        part = part->next;
+    if (!part) {
+        part = conure_block_alloc(&model->arena, sizeof *part);
+        if (!part || !(part->path = conure_block_text(&model->arena, whole, (size_t)length)))
+            return conure_fail_memory(err, whole, sizeof *part + (size_t)length);
+        if (stat(whole, &info) != 0)
+            return conure_fail_errno(err, whole);
+        part->bytes = (uint64_t)info.st_size;
         model->weight_bytes += part->bytes;
-    *(g->parts ? g->end : &g->parts) = part;
-    g->end = &part->next;
+        part->next = g->parts;
+        g->parts = part;
+    }
+    *path = part->path;
+    *bytes = part->bytes;
     return CONURE_OK;
 }
 
@@ -118,69 +116,62 @@ conure_status conure_graphs_add(conure_model *model, conure_model_graphs *g, con
 typedef struct reading {
     conure_model *model;
     conure_model_graphs *g;
-    const char *path; /* the graph's */
+    const char *graph;
 } reading;
 
 /* A path that may lead out of the folder: absolute, or with "..". */
 static bool leaves(const char *path, size_t bytes)
 {
-    bool out = path[0] == '/' || memchr(path, 0, bytes) || memchr(path, '\\', bytes);
+    bool out = path[0] == '/' || memchr(path, 0, bytes);
     for (size_t i = 0; i + 1 < bytes; i++)
-        out = out || (path[i] == '.' && path[i + 1] == '.' && (i == 0 || path[i - 1] == '/') && (i + 2 == bytes || path[i + 2] == '/'));
+        out |= path[i] == '.' && path[i + 1] == '.' && (i == 0 || path[i - 1] == '/') && (i + 2 == bytes || path[i + 2] == '/');
     return out;
 }
 
-static conure_status add_external(void *user, const conure_onnx_external *at, conure_error *err)
+static conure_status add_external(void *user, const char *name, size_t name_bytes, uint64_t end, conure_error *err)
 {
     const reading *r = user;
-    char name[128];
-    uint64_t bytes = 0;
-    conure_quote(name, sizeof name, at->location, at->location_bytes);
-    if (at->location_bytes > CONURE_GRAPH_PATH_CAP || leaves(at->location, at->location_bytes))
-        return conure_fail(err, CONURE_UNSUPPORTED, "%s: has weights in %s: only files of its own folder are read", r->path, name);
-    CONURE_GRAPH_TRY(conure_graphs_add(r->model, r->g, at->location, at->location_bytes, true, &bytes, err));
-    if (at->offset > bytes || at->bytes > bytes - at->offset)
-        return conure_fail(err, CONURE_BAD_FILE, "%s: its weights in %s, which has %llu bytes, would end at %llu: fetch or export both again", r->path,
-                           name, (unsigned long long)bytes, (unsigned long long)(at->offset + at->bytes));
-    return CONURE_OK;
+    const char *path;
+    uint64_t bytes;
+    char shown[128];
+    conure_quote(shown, sizeof shown, name, name_bytes);
+    if (name_bytes > CONURE_GRAPH_PATH_CAP || leaves(name, name_bytes))
+        return conure_fail(err, CONURE_UNSUPPORTED, "%s: has weights in %s: only files of its own folder are read", r->graph, shown);
+    TRY(conure_graphs_add(r->model, r->g, name, name_bytes, &path, &bytes, err));
+    return end <= bytes ? CONURE_OK
+                        : conure_fail(err, CONURE_BAD_FILE, "%s: its weights in %s end at %llu, and the file has %llu bytes: fetch or export it again",
+                                      r->graph, shown, (unsigned long long)end, (unsigned long long)bytes);
 }
 
 conure_status conure_graphs_read(conure_model *model, conure_model_graphs *g, conure_graph_file *out, const char *name, conure_error *err)
 {
-    char path[CONURE_GRAPH_PATH_CAP], found[CONURE_GRAPH_PATH_CAP];
-    uint64_t bytes = 0;
+    char found[CONURE_GRAPH_PATH_CAP];
+    uint64_t bytes;
     conure_map map;
-    if (!find(found, g->folder, name) || !conure_path_join(path, sizeof path, g->folder, found))
+    if (!find(found, g->folder, name))
         return conure_fail(err, CONURE_BAD_FILE, "%s: no %s.onnx: fetch the whole folder", g->folder, name);
-    out->path = conure_block_text(&model->arena, path, strlen(path));
-    if (!out->path)
-        return conure_fail_memory(err, path, strlen(path));
-    CONURE_GRAPH_TRY(conure_graphs_add(model, g, found, strlen(found), true, &bytes, err));
-    CONURE_GRAPH_TRY(conure_map_open(&map, path, err));
-    reading r = {model, g, path};
-    conure_status status = conure_onnx_read(&out->facts, map.data, map.bytes, path, err);
+    TRY(conure_graphs_add(model, g, found, strlen(found), &out->path, &bytes, err));
+    TRY(conure_map_open(&map, out->path, err));
+    reading r = {model, g, out->path};
+    conure_status status = conure_onnx_read(&out->facts, map.data, map.bytes, out->path, err);
     if (status == CONURE_OK)
-        status = conure_graphs_said(model, out, err);
+        status = conure_graphs_hear(model, out, err);
     if (status == CONURE_OK)
-        status = conure_onnx_externals(map.data, map.bytes, add_external, &r, path, err);
+        status = conure_onnx_externals(map.data, map.bytes, add_external, &r, out->path, err);
     out->facts.n_metadata = 0; /* it lies in the map */
     conure_map_close(&map);
     return status;
 }
-
-/* ---- hash -------------------------------------------------------------------------------------- */
 
 conure_status conure_graphs_hash(const conure_model *model, char hex[65], conure_error *err)
 {
     conure_sha256 sha;
     conure_sha256_init(&sha);
     for (const conure_graph_part *p = model->graphs->parts; p; p = p->next) {
-        char path[CONURE_GRAPH_PATH_CAP];
+        const char *name = p->path + strlen(model->graphs->folder);
         conure_map map;
-        if (!conure_path_join(path, sizeof path, model->graphs->folder, p->name))
-            return conure_fail(err, CONURE_LIMIT, "%s/%s: the path is too long", model->graphs->folder, p->name);
-        CONURE_GRAPH_TRY(conure_map_open(&map, path, err));
-        conure_sha256_add(&sha, p->name, strlen(p->name) + 1);
+        TRY(conure_map_open(&map, p->path, err));
+        conure_sha256_add(&sha, name, strlen(name) + 1);
         conure_sha256_add(&sha, &map.bytes, sizeof map.bytes);
         conure_sha256_add(&sha, map.data, map.bytes);
         conure_map_close(&map);

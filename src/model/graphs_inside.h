@@ -4,9 +4,9 @@
 
 #include "model/graphs.h"
 
-enum { CONURE_GRAPH_PATH_CAP = 4096 };
+#define CONURE_GRAPH_PATH_CAP 4096
 
-#define CONURE_GRAPH_TRY(call)             \
+#define TRY(call)                          \
     do {                                   \
         const conure_status try_ = (call); \
         if (try_ != CONURE_OK)             \
@@ -16,17 +16,15 @@ enum { CONURE_GRAPH_PATH_CAP = 4096 };
 /* ---- graphs_files.c ---- */
 /* Which layout the folder has: apart, prediction network and joint are two graphs.  BAD_FILE lists what is not there. */
 conure_status conure_graphs_layout(const char *folder, bool *apart, conure_error *err);
-/* The graph's facts, what it says, and its files among the parts. */
-conure_status conure_graphs_read(conure_model *model, conure_model_graphs *g, conure_graph_file *out, const char *name, conure_error *err);
-/* Count a file in, once, with weights also in the model's bytes; out: its bytes. */
-conure_status conure_graphs_add(conure_model *model, conure_model_graphs *g, const char *name, size_t name_bytes, bool weights,
+/* Count a file in, once; out: its path, the arena's, and its bytes. */
+conure_status conure_graphs_add(conure_model *model, conure_model_graphs *g, const char *name, size_t name_bytes, const char **path,
                                 uint64_t *bytes, conure_error *err);
+conure_status conure_graphs_read(conure_model *model, conure_model_graphs *g, conure_graph_file *out, const char *name, conure_error *err);
 
 /* ---- graphs_said.c ---- */
-/* While the file is mapped. */
-conure_status conure_graphs_said(const conure_model *model, conure_graph_file *g, conure_error *err);
-/* All graphs are of one checkpoint, and of the vocabulary beside them: takes the configuration's durations and max_symbols from them.
- * max_symbols: what config.json says, 0 where it does not; n_logits: the joint's. */
-conure_status conure_graphs_agree(conure_model *model, const conure_model_graphs *g, uint32_t max_symbols, uint32_t n_logits, conure_error *err);
+/* From the metadata, while the file is mapped. */
+conure_status conure_graphs_hear(const conure_model *model, conure_graph_file *g, conure_error *err);
+/* All is of one checkpoint, as far as it says; fills the configuration's durations and max_symbols. */
+conure_status conure_graphs_agree(conure_model *model, const conure_model_graphs *g, uint32_t n_logits, conure_error *err);
 
 #endif

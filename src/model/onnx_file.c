@@ -190,120 +190,95 @@ const conure_onnx_entry *conure_onnx_find(const conure_onnx_facts *facts, const 
 /* Digits as a number; false for none, for anything else, and for more than max. */
 static bool parse(const char *text, size_t bytes, uint64_t max, uint64_t *out)
 {
-    uint64_t value = 0;
+    *out = 0;
     for (size_t i = 0; i < bytes; i++) {
         const uint64_t digit = (uint64_t)(uint8_t)text[i] - '0';
-        if (digit > 9 || digit > max || value > (max - digit) / 10)
+        if (digit > 9 || *out > (max - 9) / 10)
             return false;
-        value = 10 * value + digit;
+        *out = 10 * *out + digit;
     }
-    *out = bytes ? value : *out;
     return bytes != 0;
 }
 
-conure_status conure_onnx_number(const conure_onnx_facts *facts, const char *key, uint32_t max, uint32_t *out, const char *where,
-                                 conure_error *err)
-{
-    uint32_t n = 0, value = 0;
-    const conure_status status = conure_onnx_numbers(facts, key, max, 1, &value, &n, where, err);
-    if (status == CONURE_OK && n)
-        *out = value;
-    return status;
-}
-
-conure_status conure_onnx_numbers(const conure_onnx_facts *facts, const char *key, uint32_t max, uint32_t cap, uint32_t *out, uint32_t *n,
+conure_status conure_onnx_numbers(const conure_onnx_facts *facts, const char *key, uint32_t cap, uint32_t *out, uint32_t *n,
                                   const char *where, conure_error *err)
 {
     const conure_onnx_entry *e = conure_onnx_find(facts, key);
     bool good = true, more = e != NULL;
-    uint32_t found = 0;
-    for (size_t at = 0; good && more; found++) {
+    char shown[64];
+    *n = 0;
+    for (size_t at = 0; good && more; ++*n) {
         const char *text = e->value + at, *comma = memchr(text, ',', e->value_bytes - at);
         const size_t bytes = comma ? (size_t)(comma - text) : e->value_bytes - at;
-        uint64_t value = 0;
-        good = found < cap && parse(text, bytes, max, &value);
+        uint64_t value;
+        good = *n < cap && parse(text, bytes, INT32_MAX, &value) && (cap > 1 || value);
         if (good)
-            out[found] = (uint32_t)value;
+            out[*n] = (uint32_t)value;
         at += bytes + 1;
         more = comma != NULL;
     }
-    if (!good) {
-        char text[64];
-        return conure_fail(err, CONURE_BAD_FILE, "%s: the metadata's %s is \"%s\", and %s of 0 to %u %s expected", where, key,
-                           conure_quote(text, sizeof text, e->value, e->value_bytes), cap == 1 ? "a number" : "numbers", max,
-                           cap == 1 ? "is" : "are");
-    }
-    *n = found;
-    return CONURE_OK;
+    return good ? CONURE_OK : conure_fail(err, CONURE_BAD_FILE, "%s: the metadata's %s is \"%s\": not %s", where, key,
+                                          conure_quote(shown, sizeof shown, e->value, e->value_bytes), cap == 1 ? "a size" : "a list of numbers");
 }
 
 /* ---- weights in other files -------------------------------------------------------------------- */
 
-enum message { MODEL, FUNCTION, GRAPH, NODE, ATTRIBUTE, SPARSE, TENSOR };
-enum { DEPTH_MAX = 64 }; /* a graph in an attribute of a node of a graph .. */
+enum { MODEL, GRAPH, NODE, ATTRIBUTE, TENSOR, DEPTH_MAX = 64 /* a graph in an attribute of a node of a graph .. */ };
 
 /* Where tensors may be: the field of a message that holds another message. */
-static const struct {
-    uint8_t in, number, inner;
-} inside[] = {
-    {MODEL, 7, GRAPH}, {MODEL, 25, FUNCTION}, {FUNCTION, 7, NODE}, {GRAPH, 1, NODE}, {GRAPH, 5, TENSOR}, {GRAPH, 15, SPARSE},
-    {NODE, 5, ATTRIBUTE}, {ATTRIBUTE, 5, TENSOR}, {ATTRIBUTE, 10, TENSOR}, {ATTRIBUTE, 6, GRAPH}, {ATTRIBUTE, 11, GRAPH},
-    {ATTRIBUTE, 22, SPARSE}, {ATTRIBUTE, 23, SPARSE}, {SPARSE, 1, TENSOR}, {SPARSE, 2, TENSOR},
+static const uint8_t inside[][3] = {
+    {MODEL, 7, GRAPH}, {GRAPH, 1, NODE}, {GRAPH, 5, TENSOR}, {NODE, 5, ATTRIBUTE},
+    {ATTRIBUTE, 5, TENSOR}, {ATTRIBUTE, 10, TENSOR}, {ATTRIBUTE, 6, GRAPH}, {ATTRIBUTE, 11, GRAPH},
 };
 
 typedef struct walker {
     conure_onnx_external_fn fn;
     void *user;
-    const char *where;
     conure_error *err;
+    conure_status status;
 } walker;
 
-/* TensorProto: data_location 14, where 1 is another file, which external_data 13 names. */
-static conure_status walk_tensor(const walker *w, cursor c)
+/* TensorProto: data_location 14, where 1 is another file, which external_data 13 names.  False: damaged. */
+static bool walk_tensor(walker *w, cursor c)
 {
     conure_onnx_facts told = {.n_inputs = 0};
-    conure_onnx_external place = {.bytes = 0};
-    bool elsewhere = false, good = true;
+    uint64_t offset = 0, bytes = 0;
+    bool elsewhere = false;
     field f;
-    while (good && next(&c, &f)) {
+    while (next(&c, &f)) {
         if (is(&f, 14, VARINT))
             elsewhere = f.value == 1;
-        else if (is(&f, 13, SPAN))
-            good = read_entry(&told, f.span);
+        else if (is(&f, 13, SPAN) && !read_entry(&told, f.span))
+            return false;
     }
-    if (!good || c.failed)
-        return conure_fail(w->err, CONURE_BAD_FILE, "%s: a constant cannot be read: damaged", w->where);
-    if (!elsewhere)
-        return CONURE_OK;
-    const conure_onnx_entry *location = conure_onnx_find(&told, "location"), *offset = conure_onnx_find(&told, "offset"),
+    if (c.failed || !elsewhere)
+        return !c.failed;
+    const conure_onnx_entry *at = conure_onnx_find(&told, "location"), *from = conure_onnx_find(&told, "offset"),
                             *length = conure_onnx_find(&told, "length");
-    if (!location || !location->value_bytes || (offset && !parse(offset->value, offset->value_bytes, INT64_MAX, &place.offset)) ||
-        (length && !parse(length->value, length->value_bytes, INT64_MAX, &place.bytes)))
-        return conure_fail(w->err, CONURE_BAD_FILE, "%s: a constant is in another file, and what is said of its place is damaged", w->where);
-    place.location = location->value;
-    place.location_bytes = location->value_bytes;
-    return w->fn(w->user, &place, w->err);
+    if (!at || !at->value_bytes || (from && !parse(from->value, from->value_bytes, INT64_MAX, &offset)) ||
+        (length && !parse(length->value, length->value_bytes, INT64_MAX, &bytes)))
+        return false;
+    w->status = w->fn(w->user, at->value, at->value_bytes, offset + bytes, w->err);
+    return true;
 }
 
-static conure_status walk(const walker *w, cursor c, int message, int depth)
+static bool walk(walker *w, cursor c, int message, int depth)
 {
-    conure_status status = CONURE_OK;
     field f;
     if (message == TENSOR)
         return walk_tensor(w, c);
-    while (status == CONURE_OK && next(&c, &f))
-        for (size_t i = 0; i < sizeof inside / sizeof *inside && status == CONURE_OK; i++)
-            if (inside[i].in == message && is(&f, inside[i].number, SPAN))
-                status = depth < DEPTH_MAX ? walk(w, f.span, inside[i].inner, depth + 1)
-                                           : conure_fail(w->err, CONURE_BAD_FILE, "%s: graphs within graphs, too deep", w->where);
-    if (status == CONURE_OK && c.failed)
-        status = conure_fail(w->err, CONURE_BAD_FILE, "%s: damaged: fetch or export it again", w->where);
-    return status;
+    while (w->status == CONURE_OK && next(&c, &f))
+        for (size_t i = 0; i < sizeof inside / sizeof *inside; i++)
+            if (inside[i][0] == message && is(&f, inside[i][1], SPAN) && (depth == DEPTH_MAX || !walk(w, f.span, inside[i][2], depth + 1)))
+                return false;
+    return !c.failed;
 }
 
 conure_status conure_onnx_externals(const void *data, uint64_t bytes, conure_onnx_external_fn fn, void *user, const char *where,
                                     conure_error *err)
 {
-    const walker w = {fn, user, where, err};
-    return bytes ? walk(&w, (cursor){data, (const uint8_t *)data + bytes, false}, MODEL, 0) : CONURE_OK;
+    walker w = {fn, user, err, CONURE_OK};
+    if (bytes && !walk(&w, (cursor){data, (const uint8_t *)data + bytes, false}, MODEL, 0))
+        return conure_fail(err, CONURE_BAD_FILE, "%s: nodes or constants cannot be read: damaged: fetch or export it again", where);
+    return w.status;
 }

@@ -38,22 +38,14 @@ conure_status conure_onnx_read(conure_onnx_facts *out, const void *data, uint64_
 /* The metadata's entry of this name; NULL: absent. */
 const conure_onnx_entry *conure_onnx_find(const conure_onnx_facts *facts, const char *key);
 
-/* A number of the metadata, 0 to max; *out stays where the key is absent.  BAD_FILE, which names the key and its value: anything else. */
-conure_status conure_onnx_number(const conure_onnx_facts *facts, const char *key, uint32_t max, uint32_t *out, const char *where,
-                                 conure_error *err);
-/* The same of a list, "0,1,2", of 1 to cap numbers; *n is 0 where the key is absent. */
-conure_status conure_onnx_numbers(const conure_onnx_facts *facts, const char *key, uint32_t max, uint32_t cap, uint32_t *out, uint32_t *n,
+/* A list of the metadata, "0,1,2": 1 to cap numbers up to 2^31 - 1, a single one (cap 1) not 0.  *n is 0 where the key is absent.
+ * BAD_FILE, which names key and value: anything else. */
+conure_status conure_onnx_numbers(const conure_onnx_facts *facts, const char *key, uint32_t cap, uint32_t *out, uint32_t *n,
                                   const char *where, conure_error *err);
 
-/* Where a constant's elements are when another file has them; a span of the graph's file. */
-typedef struct conure_onnx_external {
-    const char *location; /* a path, from the graph's folder; not terminated, not empty */
-    size_t location_bytes;
-    uint64_t offset, bytes; /* bytes 0: all to the end */
-} conure_onnx_external;
-typedef conure_status (*conure_onnx_external_fn)(void *user, const conure_onnx_external *at, conure_error *err);
-
-/* Each such constant, those of graphs within graphs too.  BAD_FILE, and what fn says. */
+/* fn hears of each constant whose elements another file has: its path from the graph's folder (bytes long, at least 1, a span of
+ * data) and where they end in it.  BAD_FILE, and what fn says. */
+typedef conure_status (*conure_onnx_external_fn)(void *user, const char *path, size_t bytes, uint64_t end, conure_error *err);
 conure_status conure_onnx_externals(const void *data, uint64_t bytes, conure_onnx_external_fn fn, void *user, const char *where,
                                     conure_error *err);
 
