@@ -10,13 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { N_LAYOUTS = 2, N_GRAPHS_MAX = 3 };
+enum { N_GRAPHS_MAX = 3 };
 
 static const char *const suffixes[] = {"", ".int8", ".fp16"};
-
 static const struct {
     const char *program, *graphs[N_GRAPHS_MAX], *words;
-} layouts[N_LAYOUTS] = {
+} layouts[2] = {
     {"onnx-asr", {"encoder-model", "decoder_joint-model"}, "vocab.txt"},
     {"sherpa-onnx", {"encoder", "decoder", "joiner"}, "tokens.txt"},
 };
@@ -27,61 +26,55 @@ static bool present(const char *folder, const char *name)
     return conure_path_join(path, sizeof path, folder, name) && access(path, F_OK) == 0;
 }
 
-/* "NAME[.int8|.fp16].onnx" in the folder. */
-static bool find(char out[CONURE_GRAPH_PATH_CAP], const char *folder, const char *name)
+/* "NAME[.int8|.fp16].onnx" that the folder has. */
+static bool find(char out[64], const char *folder, const char *name)
 {
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
-        if ((size_t)snprintf(out, CONURE_GRAPH_PATH_CAP, "%s%s.onnx", name, suffixes[i]) < CONURE_GRAPH_PATH_CAP && present(folder, out))
-            return true;
-    return false;
+    bool found = false;
+    for (size_t i = 0; name && !found && i < sizeof suffixes / sizeof *suffixes; i++) {
+        snprintf(out, 64, "%s%s.onnx", name, suffixes[i]);
+        found = present(folder, out);
+    }
+    return found;
 }
 
-/* Of which layout the folder has an encoder, or else any graph; N_LAYOUTS: of none. */
+/* Of which layout the folder has an encoder, or else any graph; -1: of none. */
 static int layout_of(const char *folder)
 {
-    char name[CONURE_GRAPH_PATH_CAP];
-    for (int first = 0; first < N_GRAPHS_MAX; first++)
-        for (int i = 0; i < N_LAYOUTS; i++)
-            if (layouts[i].graphs[first] && find(name, folder, layouts[i].graphs[first]))
-                return i;
-    return N_LAYOUTS;
+    char name[64];
+    for (int graph = 0; graph < N_GRAPHS_MAX; graph++)
+        for (int i = 0; i < 2; i++)
+            if (find(name, folder, layouts[i].graphs[graph]))
+                return graph && present(folder, "config.json") && present(folder, "tokenizer.json") ? -1 : i;
+    return -1;
 }
 
 bool conure_graphs_recognise(const char *folder)
 {
-    char name[CONURE_GRAPH_PATH_CAP];
-    const int i = layout_of(folder);
-    return i < N_LAYOUTS && (find(name, folder, layouts[i].graphs[0]) ||
-                             !(present(folder, "model.safetensors") || present(folder, "model.safetensors.index.json")));
+    return layout_of(folder) >= 0;
 }
 
 /* Adds a file to the list of those that are not there. */
-static void lacks(char list[256], const char *folder, const char *name)
+static void lacks(char list[256], const char *folder, const char *stem, const char *ending)
 {
     char path[CONURE_GRAPH_PATH_CAP];
     struct stat info;
     const size_t at = strlen(list);
-    const bool link = conure_path_join(path, sizeof path, folder, name) && lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
-    snprintf(list + at, 256 - at, "%s%s%s", at ? ", " : "", name, link ? " (a link that leads nowhere)" : "");
+    const int length = snprintf(path, sizeof path, "%s/%s%s", folder, stem, ending);
+    const bool link = length < (int)sizeof path && lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+    snprintf(list + at, 256 - at, "%s%s%s%s", at ? ", " : "", stem, ending, link ? " (a link that leads nowhere)" : "");
 }
 
 conure_status conure_graphs_layout(const char *folder, bool *apart, conure_error *err)
 {
-    char list[256] = "", name[CONURE_GRAPH_PATH_CAP];
-    const int which = layout_of(folder);
-    *apart = which == 1;
-    for (int i = 0; i < N_GRAPHS_MAX && which < N_LAYOUTS && layouts[which].graphs[i]; i++) {
-        if (find(name, folder, layouts[which].graphs[i]))
-            continue;
-        snprintf(name, sizeof name, "%s.onnx", layouts[which].graphs[i]);
-        lacks(list, folder, name);
-    }
-    if (which < N_LAYOUTS && !present(folder, layouts[which].words))
-        lacks(list, folder, layouts[which].words);
-    if (!list[0] && which < N_LAYOUTS)
-        return CONURE_OK;
-    return conure_fail(err, CONURE_BAD_FILE, "%s: has graphs as %s reads them, and lacks %s: fetch the whole folder, under the names it had", folder,
-                       which < N_LAYOUTS ? layouts[which].program : "nobody", list);
+    char list[256] = "", name[64];
+    const int which = *apart = layout_of(folder) == 1;
+    for (int i = 0; i < N_GRAPHS_MAX && layouts[which].graphs[i]; i++)
+        if (!find(name, folder, layouts[which].graphs[i]))
+            lacks(list, folder, layouts[which].graphs[i], ".onnx");
+    if (!present(folder, layouts[which].words))
+        lacks(list, folder, layouts[which].words, "");
+    return list[0] ? conure_fail(err, CONURE_BAD_FILE, "%s: has graphs as %s reads them, and lacks %s: fetch the whole folder, with the names it had",
+                                 folder, layouts[which].program, list) : CONURE_OK;
 }
 
 conure_status conure_graphs_add(conure_model *model, conure_model_graphs *g, const char *name, size_t name_bytes, const char **path,
@@ -145,7 +138,7 @@ static conure_status add_external(void *user, const char *name, size_t name_byte
 
 conure_status conure_graphs_read(conure_model *model, conure_model_graphs *g, conure_graph_file *out, const char *name, conure_error *err)
 {
-    char found[CONURE_GRAPH_PATH_CAP];
+    char found[64];
     uint64_t bytes;
     conure_map map;
     if (!find(found, g->folder, name))
