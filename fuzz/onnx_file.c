@@ -19,11 +19,28 @@ static void look(const conure_onnx_port *ports, uint32_t n)
     }
 }
 
+typedef struct span {
+    const uint8_t *data;
+    size_t bytes;
+} span;
+
+static conure_status place(void *user, const char *path, size_t bytes, uint64_t end, conure_error *err)
+{
+    const span *s = user;
+    (void)end;
+    (void)err;
+    if (!bytes || path < (const char *)s->data || bytes > (size_t)((const char *)s->data + s->bytes - path))
+        abort();
+    return CONURE_OK;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static conure_onnx_facts facts;
     conure_error err;
-    uint32_t number;
+    uint32_t list[4], n;
+    span all = {data, bytes};
+    (void)conure_onnx_externals(data, bytes, place, &all, "fuzz", &err);
     if (conure_onnx_read(&facts, data, bytes, "fuzz", &err) != CONURE_OK)
         return 0;
     look(facts.inputs, facts.n_inputs);
@@ -35,7 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
             e->value_bytes > (size_t)(end - e->value))
             abort();
     }
-    if (conure_onnx_number(&facts, "vocab_size", &number) && number > INT32_MAX)
+    (void)conure_onnx_numbers(&facts, "vocab_size", 1, list, &n, "fuzz", &err);
+    if (conure_onnx_numbers(&facts, "conure.durations", 4, list, &n, "fuzz", &err) == CONURE_OK && n > 4)
         abort();
     return 0;
 }

@@ -9,6 +9,7 @@
 #include "cli/contract_print.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
+#include "model/graphs.h"
 #include "model/random.h"
 
 /* 0: kept, 1: not kept or not valid, 2: could not be judged.  What could not run must never look like a verdict. */
@@ -72,6 +73,8 @@ static conure_status derive(const derive_settings *s, conure_contract *k, conure
         return conure_contract_derive(k, &config, s->preset, &options, err);
     }
     status = conure_models_load(&model, s->model, err);
+    if (status == CONURE_OK)
+        status = conure_model_need_tensors(model, "contract derive", err);
     if (status == CONURE_OK) {
         options = options_of(s, &model->config);
         status = s->any_weights ? conure_contract_derive(k, &model->config, model->name, &options, err)

@@ -2,6 +2,7 @@
 #include "contract/internal.h"
 
 #include "base/files.h"
+#include "model/graphs.h"
 #include "model/load.h"
 #include "model/quote.h"
 
@@ -174,7 +175,9 @@ conure_status conure_contract_derive_model(conure_contract *out, const conure_mo
                                            const conure_contract_options *options, conure_error *err)
 {
     conure_contract k;
-    conure_status status = conure_contract_derive(&k, &model->config, model->name, options, err);
+    conure_status status = conure_model_need_tensors(model, "a contract", err);
+    if (status == CONURE_OK)
+        status = conure_contract_derive(&k, &model->config, model->name, options, err);
     if (status == CONURE_OK)
         status = conure_model_hash(model, k.model_sha256, err);
     if (status == CONURE_OK)

@@ -1,5 +1,5 @@
 /* graphs.c - folders of exported graphs (graphs.h). */
-#include "model/graphs.h"
+#include "model/graphs_inside.h"
 
 #include "base/memory.h"
 #include "model/blocks.h"
@@ -12,24 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FLOAT = 1, INT32 = 6, INT64 = 7, PATH_CAP = 4096 };
-
-static const char *const suffixes[] = {"", ".int8", ".fp16"};
-
-/* "FOLDER/NAME[.int8|.fp16].onnx" that exists. */
-static bool find(char out[PATH_CAP], const char *folder, const char *name)
-{
-    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
-        if ((size_t)snprintf(out, PATH_CAP, "%s/%s%s.onnx", folder, name, suffixes[i]) < PATH_CAP && access(out, F_OK) == 0)
-            return true;
-    return false;
-}
-
-bool conure_graphs_recognise(const char *folder)
-{
-    char path[PATH_CAP];
-    return find(path, folder, "encoder-model") || find(path, folder, "encoder");
-}
+enum { FLOAT = 1, INT32 = 6, INT64 = 7, PATH_CAP = CONURE_GRAPH_PATH_CAP };
 
 conure_status conure_model_need_tensors(const conure_model *model, const char *what, conure_error *err)
 {
@@ -40,43 +23,6 @@ conure_status conure_model_need_tensors(const conure_model *model, const char *w
 }
 
 /* ---- graphs ----------------------------------------------------------------------------------- */
-
-/* What sherpa-onnx's exports say of themselves; absent elsewhere. */
-static conure_status check_metadata(conure_model *model, const conure_graph_file *g, conure_error *err)
-{
-    conure_config *c = &model->config;
-    uint32_t factor = 8, vocabulary = c->vocab_size, bins = c->mel_bins;
-    (void)conure_onnx_number(&g->facts, "subsampling_factor", &factor);
-    (void)conure_onnx_number(&g->facts, "vocab_size", &vocabulary);
-    (void)conure_onnx_number(&g->facts, "feat_dim", &bins);
-    if (factor != 8)
-        return conure_fail(err, CONURE_UNSUPPORTED, "%s: subsampling_factor is %u, supported: 8", g->path, factor);
-    if (vocabulary != c->vocab_size)
-        return conure_fail(err, CONURE_BAD_FILE, "%s: vocab_size is %u, and the list of pieces beside it has %u", g->path, vocabulary, c->vocab_size);
-    c->mel_bins = bins;
-    return CONURE_OK;
-}
-
-static conure_status open_graph(conure_model *model, conure_graph_file *g, const char *folder, const char *name, conure_error *err)
-{
-    char path[PATH_CAP];
-    conure_map map;
-    if (!find(path, folder, name))
-        return conure_fail(err, CONURE_BAD_FILE, "%s: no %s.onnx beside the encoder: fetch the whole folder", folder, name);
-    g->path = conure_block_text(&model->arena, path, strlen(path));
-    if (!g->path)
-        return conure_fail_memory(err, path, strlen(path));
-    conure_status status = conure_map_open(&map, path, err);
-    if (status != CONURE_OK)
-        return status;
-    model->weight_bytes += map.bytes;
-    status = conure_onnx_read(&g->facts, map.data, map.bytes, path, err);
-    if (status == CONURE_OK)
-        status = check_metadata(model, g, err);
-    g->facts.n_metadata = 0; /* it lies in the map */
-    conure_map_close(&map);
-    return status;
-}
 
 /* An input or output is of this type and rank; words for the error: "input 1". */
 static conure_status expect(const conure_graph_file *g, bool input, uint32_t i, int32_t type, uint32_t rank, const char *what, conure_error *err)
@@ -103,16 +49,22 @@ static conure_status size_of(const conure_graph_file *g, const conure_onnx_port 
     return CONURE_OK;
 }
 
-#define TRY(call)                          \
-    do {                                   \
-        const conure_status try_ = (call); \
-        if (try_ != CONURE_OK)             \
-            return try_;                   \
-    } while (0)
+/* Two inputs or outputs of one size, as far as both have one. */
+static conure_status same(const conure_graph_file *a, const conure_onnx_port *p, uint32_t i, const conure_graph_file *b, const conure_onnx_port *q,
+                          uint32_t k, conure_error *err)
+{
+    if (p->dims[i] < 1 || q->dims[k] < 1 || p->dims[i] == q->dims[k])
+        return CONURE_OK;
+    return conure_fail(err, CONURE_BAD_FILE, "%s of %s has size %lld on axis %u, and %s of %s %lld on axis %u: these are of two models: export again "
+                       "with --force, or fetch the whole folder again", p->name, a->path, (long long)p->dims[i], i, q->name, b->path,
+                       (long long)q->dims[k], k);
+}
 
-static conure_status check_encoder(conure_model *model, const conure_graph_file *g, conure_error *err)
+static conure_status check_encoder(conure_model *model, const conure_model_graphs *all, conure_error *err)
 {
     conure_config *c = &model->config;
+    const conure_graph_file *g = &all->encoder;
+    const uint32_t said = all->settings.said[CONURE_SAID_BINS] ? all->settings.said[CONURE_SAID_BINS] : g->said[CONURE_SAID_BINS];
     TRY(expect(g, true, 0, FLOAT, 3, "features [B][mel][T]", err));
     TRY(expect(g, true, 1, INT64, 1, "lengths [B]", err));
     TRY(expect(g, false, 0, FLOAT, 3, "frames [B][d][T']", err));
@@ -121,6 +73,8 @@ static conure_status check_encoder(conure_model *model, const conure_graph_file 
         return conure_fail(err, CONURE_UNSUPPORTED, "%s: %u inputs, supported: 2, an encoder of whole utterances", g->path, g->facts.n_inputs);
     if (g->facts.inputs[0].dims[1] > 0)
         TRY(size_of(g, &g->facts.inputs[0], 1, 1024, &c->mel_bins, err));
+    else if (said)
+        c->mel_bins = said;
     return size_of(g, &g->facts.outputs[0], 1, 16384, &c->d_model, err);
 }
 
@@ -134,25 +88,30 @@ static conure_status check_decoder(conure_model *model, const conure_graph_file 
     TRY(expect(g, true, first + 3, FLOAT, 3, "the state c [layers][B][hidden]", err));
     TRY(expect(g, false, 2, FLOAT, 3, "the state h [layers][B][hidden]", err));
     TRY(expect(g, false, 3, FLOAT, 3, "the state c [layers][B][hidden]", err));
+    for (uint32_t axis = 0; axis <= 2; axis += 2) {
+        const conure_onnx_port *h = &g->facts.inputs[first + 2];
+        TRY(same(g, h, axis, g, h + 1, axis, err));
+        TRY(same(g, h, axis, g, &g->facts.outputs[2], axis, err));
+        TRY(same(g, h, axis, g, &g->facts.outputs[3], axis, err));
+    }
     TRY(size_of(g, &g->facts.inputs[first + 2], 0, CONURE_PREDICTOR_LAYERS_MAX, &c->pred_layers, err));
     return size_of(g, &g->facts.inputs[first + 2], 2, 16384, &c->pred_hidden, err);
 }
 
-/* The joint's logits say how many durations there are; they are taken for 0, 1, 2 .. as those programs do. */
-static conure_status check_joint(conure_model *model, const conure_graph_file *g, conure_error *err)
+/* The joint, and what goes into it. */
+static conure_status check_joint(const conure_model_graphs *g, uint32_t *n_logits, uint32_t *prediction, conure_error *err)
 {
-    conure_config *c = &model->config;
-    uint32_t n = 0;
-    TRY(expect(g, true, 0, FLOAT, 3, "frames [B][d][T]", err));
-    TRY(expect(g, false, 0, FLOAT, 4, "logits [B][T][U][tokens and durations]", err));
-    TRY(size_of(g, &g->facts.outputs[0], 3, CONURE_PIECES_MAX, &n, err));
-    if (n <= c->vocab_size + 1 || n > c->vocab_size + 1 + CONURE_DURATIONS_MAX)
-        return conure_fail(err, CONURE_UNSUPPORTED, "%s: %u logits and a vocabulary of %u: a TDT model has that many, one for blank, and 1 to %d "
-                           "durations", g->path, n, c->vocab_size, CONURE_DURATIONS_MAX);
-    c->n_durations = n - c->vocab_size - 1;
-    for (uint32_t i = 0; i < c->n_durations; i++)
-        c->durations[i] = i;
-    return CONURE_OK;
+    const conure_graph_file *joint = g->joiner.path ? &g->joiner : &g->decoder;
+    TRY(expect(joint, true, 0, FLOAT, 3, "frames [B][d][T]", err));
+    TRY(expect(joint, false, 0, FLOAT, 4, "logits [B][T][U][tokens and durations]", err));
+    TRY(same(joint, &joint->facts.inputs[0], 1, &g->encoder, &g->encoder.facts.outputs[0], 1, err));
+    if (g->joiner.path) {
+        TRY(expect(&g->joiner, true, 1, FLOAT, 3, "predictions [B][hidden][U]", err));
+        TRY(expect(&g->decoder, false, 0, FLOAT, 3, "predictions [B][hidden][U]", err));
+        TRY(same(&g->joiner, &g->joiner.facts.inputs[1], 1, &g->decoder, &g->decoder.facts.outputs[0], 1, err));
+        TRY(size_of(&g->joiner, &g->joiner.facts.inputs[1], 1, 16384, prediction, err));
+    }
+    return size_of(joint, &joint->facts.outputs[0], 3, CONURE_PIECES_MAX, n_logits, err);
 }
 
 /* ---- words ------------------------------------------------------------------------------------ */
@@ -192,42 +151,50 @@ static conure_status parse_vocabulary(conure_model *model, char *text, const cha
     return status;
 }
 
-static conure_status read_vocabulary(conure_model *model, const char *folder, const char *name, conure_error *err)
+static conure_status read_vocabulary(conure_model *model, conure_model_graphs *g, const char *name, conure_error *err)
 {
-    char path[PATH_CAP], *text = NULL;
+    char *text = NULL;
     size_t bytes;
-    if (!conure_path_join(path, sizeof path, folder, name))
-        return conure_fail(err, CONURE_LIMIT, "%s/%s: the path is too long", folder, name);
-    conure_status status = conure_file_read(&text, &bytes, path, CONURE_TOKENIZER_BYTES_MAX, err);
+    TRY(conure_graphs_add(model, g, name, strlen(name), &g->words, &(uint64_t){0}, err));
+    conure_status status = conure_file_read(&text, &bytes, g->words, CONURE_TOKENIZER_BYTES_MAX, err);
     if (status == CONURE_OK && strlen(text) != bytes)
-        status = conure_fail(err, CONURE_BAD_FILE, "%s: holds a NUL: not a list of pieces", path);
+        status = conure_fail(err, CONURE_BAD_FILE, "%s: holds a NUL: not a list of pieces", g->words);
     if (status == CONURE_OK)
-        status = parse_vocabulary(model, text, path, err);
+        status = parse_vocabulary(model, text, g->words, err);
     free(text);
     return status;
 }
 
-/* config.json of onnx-asr; optional. */
-static conure_status read_config(conure_model *model, const char *folder, conure_error *err)
+static conure_status parse_config(conure_graph_file *s, const json_t *object, conure_error *err)
 {
-    conure_config *c = &model->config;
+    static const char *const keys[] = {
+#define X(id, key, setting) setting,
+        CONURE_GRAPH_SAID(X)
+#undef X
+    };
+    const char *type = "nemo-conformer-tdt", *said = type;
+    for (int i = 0; i < CONURE_SAID_COUNT; i++)
+        if (keys[i])
+            TRY(conure_json_u32(object, keys[i], CONURE_OPTIONAL, 1, 100000, &s->said[i], s->path, err));
+    TRY(conure_json_text(object, "model_type", CONURE_OPTIONAL, &said, s->path, err));
+    return strcmp(said, type) == 0 ? CONURE_OK
+                                   : conure_fail(err, CONURE_UNSUPPORTED, "%s: model_type is %.64s, supported: %s", s->path, said, type);
+}
+
+/* config.json of onnx-asr; optional. */
+static conure_status read_config(conure_model *model, conure_model_graphs *g, conure_error *err)
+{
     char path[PATH_CAP], *text = NULL;
     size_t bytes;
     json_t *object = NULL;
-    if (!conure_path_join(path, sizeof path, folder, "config.json") || access(path, F_OK) != 0)
+    if (!conure_path_join(path, sizeof path, g->folder, "config.json") || access(path, F_OK) != 0)
         return CONURE_OK;
+    TRY(conure_graphs_add(model, g, "config.json", strlen("config.json"), &g->settings.path, &(uint64_t){0}, err));
     conure_status status = conure_file_read(&text, &bytes, path, 1 << 20, err);
     if (status == CONURE_OK)
         status = conure_json_object(&object, text, bytes, path, err);
-    uint32_t factor = 8;
     if (status == CONURE_OK)
-        status = conure_json_u32(object, "features_size", CONURE_OPTIONAL, 1, 1024, &c->mel_bins, path, err);
-    if (status == CONURE_OK)
-        status = conure_json_u32(object, "subsampling_factor", CONURE_OPTIONAL, 1, 1024, &factor, path, err);
-    if (status == CONURE_OK)
-        status = conure_json_u32(object, "max_tokens_per_step", CONURE_OPTIONAL, 1, 100000, &c->max_symbols, path, err);
-    if (status == CONURE_OK && factor != 8)
-        status = conure_fail(err, CONURE_UNSUPPORTED, "%s: subsampling_factor is %u, supported: 8", path, factor);
+        status = parse_config(&g->settings, object, err);
     json_decref(object);
     free(text);
     return status;
@@ -246,60 +213,42 @@ static void begin_config(conure_config *c)
         .use_bias = true, .att_left = -1, .att_right = -1, .pos_emb_max_len = 5000, .max_symbols = 10, .mask = CONURE_MASK_NEMO};
 }
 
+static conure_status read_all(conure_model *model, conure_model_graphs *g, bool apart, conure_error *err)
+{
+    TRY(read_vocabulary(model, g, apart ? "tokens.txt" : "vocab.txt", err));
+    if (!apart)
+        TRY(read_config(model, g, err));
+    model->weight_bytes = 0; /* words are none */
+    TRY(conure_graphs_read(model, g, &g->encoder, apart ? "encoder" : "encoder-model", err));
+    TRY(conure_graphs_read(model, g, &g->decoder, apart ? "decoder" : "decoder_joint-model", err));
+    return apart ? conure_graphs_read(model, g, &g->joiner, "joiner", err) : CONURE_OK;
+}
+
 conure_status conure_graphs_open(conure_model *model, const char *folder, conure_error *err)
 {
-    char path[PATH_CAP];
     conure_config *c = &model->config;
-    const bool apart = !find(path, folder, "encoder-model");
+    uint32_t n_logits = 0, prediction = 0;
+    bool apart;
     conure_model_graphs *g = conure_block_alloc(&model->arena, sizeof *g);
     if (!g)
         return conure_fail_memory(err, "graphs", sizeof *g);
+    g->folder = conure_block_text(&model->arena, folder, strlen(folder));
+    if (!g->folder)
+        return conure_fail_memory(err, folder, strlen(folder));
     begin_config(c);
     model->weight_dtype = CONURE_F32;
-    TRY(read_vocabulary(model, folder, apart ? "tokens.txt" : "vocab.txt", err));
-    if (!apart)
-        TRY(read_config(model, folder, err));
-    TRY(open_graph(model, &g->encoder, folder, apart ? "encoder" : "encoder-model", err));
-    TRY(open_graph(model, &g->decoder, folder, apart ? "decoder" : "decoder_joint-model", err));
-    if (apart)
-        TRY(open_graph(model, &g->joiner, folder, "joiner", err));
-    TRY(check_encoder(model, &g->encoder, err));
+    TRY(conure_graphs_layout(folder, &apart, err));
+    TRY(read_all(model, g, apart, err));
+    TRY(check_encoder(model, g, err));
     TRY(check_decoder(model, &g->decoder, apart ? 0 : 1, err));
-    TRY(check_joint(model, apart ? &g->joiner : &g->decoder, err));
+    TRY(check_joint(g, &n_logits, &prediction, err));
+    TRY(conure_graphs_agree(model, g, n_logits, err));
     c->n_heads = c->d_model % 8 ? 1 : 8;
     c->ff_width = 4 * c->d_model;
     /* A frame; or a prediction: what the decoder gave, or all that makes it give it again. */
-    uint32_t prediction = 1 + 2 * c->pred_layers * c->pred_hidden;
-    if (apart) {
-        TRY(expect(&g->joiner, true, 1, FLOAT, 3, "predictions [B][hidden][U]", err));
-        TRY(expect(&g->decoder, false, 0, FLOAT, 3, "predictions [B][hidden][U]", err));
-        TRY(size_of(&g->joiner, &g->joiner.facts.inputs[1], 1, 16384, &prediction, err));
-    }
+    if (!apart)
+        prediction = 1 + 2 * c->pred_layers * c->pred_hidden;
     c->joint_hidden = prediction > c->d_model ? prediction : c->d_model;
     model->graphs = g;
     return conure_config_check(c, err);
-}
-
-static conure_status add_file(conure_sha256 *sha, const char *path, conure_error *err)
-{
-    conure_map map;
-    TRY(conure_map_open(&map, path, err));
-    conure_sha256_add(sha, map.data, map.bytes);
-    conure_map_close(&map);
-    return CONURE_OK;
-}
-
-conure_status conure_graphs_hash(const conure_model *model, char hex[65], conure_error *err)
-{
-    const conure_graph_file *const files[3] = {&model->graphs->encoder, &model->graphs->decoder, &model->graphs->joiner};
-    conure_sha256 sha;
-    conure_sha256_init(&sha);
-    for (int i = 0; i < 3 && files[i]->path; i++) {
-        char weights[PATH_CAP]; /* beside a graph of more than 2 GB */
-        TRY(add_file(&sha, files[i]->path, err));
-        if ((size_t)snprintf(weights, sizeof weights, "%s.data", files[i]->path) < sizeof weights && access(weights, F_OK) == 0)
-            TRY(add_file(&sha, weights, err));
-    }
-    conure_sha256_hex(&sha, hex);
-    return CONURE_OK;
 }

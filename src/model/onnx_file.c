@@ -2,6 +2,7 @@
 #include "model/onnx_file.h"
 
 #include "base/memory.h"
+#include "model/quote.h"
 
 #include <string.h>
 
@@ -145,6 +146,8 @@ static bool read_entry(conure_onnx_facts *out, cursor c)
         if (is(&f, 1, SPAN)) {
             entry.key = (const char *)f.span.at;
             entry.key_bytes = bytes;
+            if (!entry.value) /* an empty one may be left out */
+                entry.value = entry.key;
         } else if (is(&f, 2, SPAN)) {
             entry.value = (const char *)f.span.at;
             entry.value_bytes = bytes;
@@ -175,21 +178,107 @@ conure_status conure_onnx_read(conure_onnx_facts *out, const void *data, uint64_
     return CONURE_OK;
 }
 
-bool conure_onnx_number(const conure_onnx_facts *facts, const char *key, uint32_t *out)
+const conure_onnx_entry *conure_onnx_find(const conure_onnx_facts *facts, const char *key)
 {
     const size_t bytes = strlen(key);
-    for (uint32_t i = 0; i < facts->n_metadata; i++) {
-        const conure_onnx_entry *e = &facts->metadata[i];
-        uint64_t value = 0;
-        if (e->key_bytes != bytes || memcmp(e->key, key, bytes) != 0 || e->value_bytes == 0 || e->value_bytes > 10)
-            continue;
-        for (size_t k = 0; k < e->value_bytes; k++) {
-            if (e->value[k] < '0' || e->value[k] > '9')
-                return false;
-            value = 10 * value + (uint64_t)(e->value[k] - '0');
-        }
-        *out = (uint32_t)value;
-        return value <= INT32_MAX;
+    for (uint32_t i = 0; i < facts->n_metadata; i++)
+        if (facts->metadata[i].key_bytes == bytes && memcmp(facts->metadata[i].key, key, bytes) == 0)
+            return &facts->metadata[i];
+    return NULL;
+}
+
+/* Digits as a number; false for none, for anything else, and for more than max. */
+static bool parse(const char *text, size_t bytes, uint64_t max, uint64_t *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        const uint64_t digit = (uint64_t)(uint8_t)text[i] - '0';
+        if (digit > 9 || *out > (max - 9) / 10)
+            return false;
+        *out = 10 * *out + digit;
     }
-    return false;
+    return bytes != 0;
+}
+
+conure_status conure_onnx_numbers(const conure_onnx_facts *facts, const char *key, uint32_t cap, uint32_t *out, uint32_t *n,
+                                  const char *where, conure_error *err)
+{
+    const conure_onnx_entry *e = conure_onnx_find(facts, key);
+    bool good = true, more = e != NULL;
+    char shown[64];
+    *n = 0;
+    for (size_t at = 0; good && more; ++*n) {
+        const char *text = e->value + at, *comma = memchr(text, ',', e->value_bytes - at);
+        const size_t bytes = comma ? (size_t)(comma - text) : e->value_bytes - at;
+        uint64_t value;
+        good = *n < cap && parse(text, bytes, INT32_MAX, &value) && (cap > 1 || value);
+        if (good)
+            out[*n] = (uint32_t)value;
+        at += bytes + 1;
+        more = comma != NULL;
+    }
+    return good ? CONURE_OK : conure_fail(err, CONURE_BAD_FILE, "%s: the metadata's %s is \"%s\": not %s", where, key,
+                                          conure_quote(shown, sizeof shown, e->value, e->value_bytes), cap == 1 ? "a size" : "a list of numbers");
+}
+
+/* ---- weights in other files -------------------------------------------------------------------- */
+
+enum { MODEL, GRAPH, NODE, ATTRIBUTE, TENSOR, DEPTH_MAX = 64 /* a graph in an attribute of a node of a graph .. */ };
+
+/* Where tensors may be: the field of a message that holds another message. */
+static const uint8_t inside[][3] = {
+    {MODEL, 7, GRAPH}, {GRAPH, 1, NODE}, {GRAPH, 5, TENSOR}, {NODE, 5, ATTRIBUTE},
+    {ATTRIBUTE, 5, TENSOR}, {ATTRIBUTE, 10, TENSOR}, {ATTRIBUTE, 6, GRAPH}, {ATTRIBUTE, 11, GRAPH},
+};
+
+typedef struct walker {
+    conure_onnx_external_fn fn;
+    void *user;
+    conure_error *err;
+    conure_status status;
+} walker;
+
+/* TensorProto: data_location 14, where 1 is another file, which external_data 13 names.  False: damaged. */
+static bool walk_tensor(walker *w, cursor c)
+{
+    conure_onnx_facts told = {.n_inputs = 0};
+    uint64_t offset = 0, bytes = 0;
+    bool elsewhere = false;
+    field f;
+    while (next(&c, &f)) {
+        if (is(&f, 14, VARINT))
+            elsewhere = f.value == 1;
+        else if (is(&f, 13, SPAN) && !read_entry(&told, f.span))
+            return false;
+    }
+    if (c.failed || !elsewhere)
+        return !c.failed;
+    const conure_onnx_entry *at = conure_onnx_find(&told, "location"), *from = conure_onnx_find(&told, "offset"),
+                            *length = conure_onnx_find(&told, "length");
+    if (!at || !at->value_bytes || (from && !parse(from->value, from->value_bytes, INT64_MAX, &offset)) ||
+        (length && !parse(length->value, length->value_bytes, INT64_MAX, &bytes)))
+        return false;
+    w->status = w->fn(w->user, at->value, at->value_bytes, offset + bytes, w->err);
+    return true;
+}
+
+static bool walk(walker *w, cursor c, int message, int depth)
+{
+    field f;
+    if (message == TENSOR)
+        return walk_tensor(w, c);
+    while (w->status == CONURE_OK && next(&c, &f))
+        for (size_t i = 0; i < sizeof inside / sizeof *inside; i++)
+            if (inside[i][0] == message && is(&f, inside[i][1], SPAN) && (depth == DEPTH_MAX || !walk(w, f.span, inside[i][2], depth + 1)))
+                return false;
+    return !c.failed;
+}
+
+conure_status conure_onnx_externals(const void *data, uint64_t bytes, conure_onnx_external_fn fn, void *user, const char *where,
+                                    conure_error *err)
+{
+    walker w = {fn, user, err, CONURE_OK};
+    if (bytes && !walk(&w, (cursor){data, (const uint8_t *)data + bytes, false}, MODEL, 0))
+        return conure_fail(err, CONURE_BAD_FILE, "%s: nodes or constants cannot be read: damaged: fetch or export it again", where);
+    return w.status;
 }

@@ -5,6 +5,8 @@ target_sources(conure_core PRIVATE
     ${CMAKE_CURRENT_LIST_DIR}/converted.c
     ${CMAKE_CURRENT_LIST_DIR}/finish.c
     ${CMAKE_CURRENT_LIST_DIR}/graphs.c
+    ${CMAKE_CURRENT_LIST_DIR}/graphs_files.c
+    ${CMAKE_CURRENT_LIST_DIR}/graphs_said.c
     ${CMAKE_CURRENT_LIST_DIR}/hash.c
     ${CMAKE_CURRENT_LIST_DIR}/hf_config.c
     ${CMAKE_CURRENT_LIST_DIR}/huggingface.c
