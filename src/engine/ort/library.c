@@ -1,10 +1,9 @@
-/* library.c - finding and opening ONNX Runtime (library.h). */
+/* library.c - opening ONNX Runtime (library.h). */
 #include "engine/ort/library.h"
 
 #include "base/files.h"
 
 #include <dlfcn.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,37 +17,6 @@ typedef struct ort_api_base {
 #define WAY_OUT "pip install onnxruntime, then name its library (onnxruntime/capi/libonnxruntime.so.*) or the folder that holds " \
                 "it in CONURE_ORT_LIBRARY"
 
-/* ---- looking ---------------------------------------------------------------------------------- */
-
-/* The last match in the order of names: of several releases beside each other, a later one. */
-static bool match(char out[PATH_MAX], const char *pattern)
-{
-    glob_t found;
-    bool ok = false;
-    if (glob(pattern, 0, NULL, &found) == 0) {
-        ok = found.gl_pathc && (size_t)snprintf(out, PATH_MAX, "%s", found.gl_pathv[found.gl_pathc - 1]) < PATH_MAX;
-        globfree(&found);
-    }
-    return ok;
-}
-
-static bool match_in(char out[PATH_MAX], const char *folder, const char *rest)
-{
-    char pattern[PATH_MAX];
-    return (size_t)snprintf(pattern, sizeof pattern, "%s/%s", folder, rest) < sizeof pattern && match(out, pattern);
-}
-
-/* A folder of the library itself, of a wheel that was unpacked, or of an environment. */
-static bool find_in_folder(char out[PATH_MAX], const char *folder)
-{
-    static const char *const rests[] = {"libonnxruntime.so*", "capi/libonnxruntime.so*", "onnxruntime/capi/libonnxruntime.so*",
-                                        "lib/libonnxruntime.so*", "lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*"};
-    for (size_t i = 0; i < sizeof rests / sizeof *rests; i++)
-        if (match_in(out, folder, rests[i]))
-            return true;
-    return false;
-}
-
 /* ---- opening ---------------------------------------------------------------------------------- */
 
 static void *open_file(const char *path)
@@ -56,11 +24,25 @@ static void *open_file(const char *path)
     return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 }
 
+/* No library in a folder: an old wheel has all of it in its Python module, which nothing else can open. */
+static conure_status fail_in_folder(const char *folder, const char *by, conure_error *err)
+{
+    char module[PATH_MAX];
+    if (conure_ort_find_module(module, folder))
+        return conure_fail(err, CONURE_BACKEND, "%s (%s): this wheel of ONNX Runtime has a Python module, and no libonnxruntime.so that can be opened "
+                           "by itself, as wheels have from about 1.20 on: pip install -U onnxruntime, or name another library in "
+                           "CONURE_ORT_LIBRARY", folder, by);
+    return conure_fail(err, CONURE_BACKEND, "%s (%s): no libonnxruntime.so in this folder; " WAY_OUT, folder, by);
+}
+
 static conure_status open_named(conure_ort_library *l, const char *path, const char *by, conure_error *err)
 {
+    conure_error why = {""};
     snprintf(l->path, sizeof l->path, "%s", path);
-    if (conure_path_is_folder(path) && !find_in_folder(l->path, path))
-        return conure_fail(err, CONURE_BACKEND, "%s (%s): no libonnxruntime.so in this folder; " WAY_OUT, path, by);
+    if (conure_path_is_folder(path) && !conure_ort_find_library(l->path, path))
+        return fail_in_folder(path, by, err);
+    if (strchr(l->path, '/') && conure_ort_check_file(l->path, &why) != CONURE_OK) /* else the loader knows where it is */
+        return conure_fail(err, CONURE_BACKEND, "%s: %.300s; " WAY_OUT, by, why.text);
     l->handle = open_file(l->path);
     if (l->handle)
         return CONURE_OK;
@@ -71,14 +53,17 @@ static conure_status open_found(conure_ort_library *l, conure_error *err)
 {
     static const char *const names[] = {"libonnxruntime.so.1", "libonnxruntime.so"};
     const char *environment = getenv("VIRTUAL_ENV");
+    char path[PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(l->path, sizeof l->path, "%s", names[i]);
         l->handle = open_file(names[i]);
         if (l->handle)
             return CONURE_OK;
     }
-    if (environment && *environment && find_in_folder(l->path, environment))
-        return open_named(l, l->path, "found by VIRTUAL_ENV", err);
+    if (environment && *environment && conure_ort_find_library(path, environment))
+        return open_named(l, path, "found by VIRTUAL_ENV", err);
+    if (environment && *environment && conure_ort_find_module(path, environment))
+        return fail_in_folder(environment, "VIRTUAL_ENV", err);
     return conure_fail(err, CONURE_BACKEND, "ONNX Runtime is not installed: no libonnxruntime.so where the loader looks%s; " WAY_OUT,
                        environment && *environment ? ", nor in VIRTUAL_ENV" : "");
 }
