@@ -129,11 +129,50 @@ void conure_ort_providers(const conure_ort_library *l, char *out, size_t cap)
     (void)conure_ort_check(l, l->api.ReleaseAvailableProviders(names, n), "its providers", NULL);
 }
 
+/* Of "source.cc:7 a function [ONNXRuntimeError] : 1 : FAIL : what is wrong", which may be nested, what is wrong. */
+static const char *cause_of(const char *text)
+{
+    static const char mark[] = "[ONNXRuntimeError] : ";
+    for (const char *at = text; (at = strstr(at, mark));) {
+        const char *code = strstr(at + strlen(mark), " : "), *rest = code ? strstr(code + 3, " : ") : NULL;
+        at += strlen(mark);
+        if (rest && rest[3])
+            text = rest + 3;
+    }
+    return text;
+}
+
+static bool is_within_character(char c)
+{
+    return ((uint8_t)c & 0xC0) == 0x80;
+}
+
+/* What it could not do stands at the beginning, and why at the end: of a long text the middle is left out. */
+static void shorten(char out[CONURE_ORT_CAUSE_CAP], const char *text)
+{
+    enum { HEAD = 80, TAIL = CONURE_ORT_CAUSE_CAP - HEAD - 6 };
+    size_t n = strlen(text), head = HEAD;
+    while (n && strchr("\n .", text[n - 1]))
+        n--;
+    const char *tail = text + (n > TAIL ? n - TAIL : 0);
+    if (n < CONURE_ORT_CAUSE_CAP) {
+        snprintf(out, CONURE_ORT_CAUSE_CAP, "%.*s", (int)n, text);
+        return;
+    }
+    while (head && is_within_character(text[head]))
+        head--;
+    while (is_within_character(*tail))
+        tail++;
+    snprintf(out, CONURE_ORT_CAUSE_CAP, "%.*s ... %.*s", (int)head, text, (int)(text + n - tail), tail);
+}
+
 conure_status conure_ort_check(const conure_ort_library *l, ort_status *status, const char *what, conure_error *err)
 {
+    char cause[CONURE_ORT_CAUSE_CAP];
     if (!status)
         return CONURE_OK;
-    (void)conure_fail(err, CONURE_BACKEND, "ONNX Runtime %s, %s: %.300s", l->version, what, l->api.GetErrorMessage(status));
+    shorten(cause, cause_of(l->api.GetErrorMessage(status)));
+    (void)conure_fail(err, CONURE_BACKEND, "ONNX Runtime %s, %s: %s", l->version, what, cause);
     l->api.ReleaseStatus(status);
     return CONURE_BACKEND;
 }

@@ -112,7 +112,8 @@ conure_status conure_ort_check_file(const char *path, conure_error *err);
 /* "CPU, CUDA": what this library was built with, in its order of preference. */
 void conure_ort_providers(const conure_ort_library *library, char *out, size_t cap);
 
-/* OK, or BACKEND with "what: its text"; frees the status. */
+/* OK, or BACKEND with "what: its text", of which the cause at least is there; frees the status. */
+enum { CONURE_ORT_CAUSE_CAP = 241 };
 conure_status conure_ort_check(const conure_ort_library *library, ort_status *status, const char *what, conure_error *err);
 
 #endif
