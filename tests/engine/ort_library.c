@@ -149,6 +149,17 @@ static void by_name(const char *fake)
     options.library = "no/such/library.so";
     test_int(conure_engine_ort_cuda.open(&self, model, &options, &err), CONURE_BACKEND);
     test_contains(err.text, "no/such/library.so");
+    setenv("FAKE_ORT", "1.31.1", 1);
+    options.library = fake;
+    for (int is_long = 0; is_long < 2; is_long++) { /* what it says, within reason: the cause is last */
+        test_int(conure_engine_ort_cuda.open(&self, model, &options, &err), CONURE_BACKEND);
+        test_contains(err.text, "engine ort/cuda: provider CUDA does not start: ONNX Runtime 1.");
+        test_contains(err.text, is_long ? "Failed to load library xxx" : "CUDA: Failed to load library cuda.so with error");
+        test_contains(err.text, "with error: libcudnn.so.9: cannot open; needed");
+        test_contains(err.text, "cuDNN's libcudnn, of the releases it names; ort/cpu needs none");
+        setenv("FAKE_ORT", "1.99.0", 1);
+    }
+    unsetenv("FAKE_ORT");
     setenv("CONURE_ORT_LIBRARY", "no/such/folder", 1);
     refused(NULL, "no/such/folder");
     options.precision = CONURE_PRECISION_F64;
