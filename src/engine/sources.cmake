@@ -23,7 +23,6 @@ if(CONURE_ONNX)
         ${CMAKE_CURRENT_LIST_DIR}/ort/encode.c
         ${CMAKE_CURRENT_LIST_DIR}/ort/encoder.c
         ${CMAKE_CURRENT_LIST_DIR}/ort/engine.c
-        ${CMAKE_CURRENT_LIST_DIR}/ort/find.c
         ${CMAKE_CURRENT_LIST_DIR}/ort/foreign.c
         ${CMAKE_CURRENT_LIST_DIR}/ort/library.c
         ${CMAKE_CURRENT_LIST_DIR}/ort/provider.c

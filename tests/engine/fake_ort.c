@@ -1,7 +1,6 @@
 /* fake_ort.c - a library that says it is an ONNX Runtime of long ago: it has no interface that is asked for.
- *
- * With FAKE_ORT=VERSION in the environment it is that one, as far as an engine's opening goes: built for CUDA, whose libraries are
- * missing, which it says as the real one does. */
+ * With FAKE_ORT=VERSION in the environment it is that one, built for CUDA, whose libraries are missing: opening an engine fails there,
+ * with words as the real one has them. */
 #include "engine/ort/library.h"
 
 #include <stdio.h>
@@ -15,139 +14,54 @@ typedef struct api_base {
 
 __attribute__((visibility("default"))) const api_base *OrtGetApiBase(void);
 
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
 static char thing; /* what every handle points to: nobody looks inside */
 static char cuda[] = "CUDAExecutionProvider", cpu[] = "CPUExecutionProvider";
 static char *provider_names[] = {cuda, cpu};
 
-static const char *message(const ort_status *status)
+static const char *GetErrorMessage(const ort_status *status)
 {
     static char text[1024], noise[400];
-    (void)status;
     memset(noise, 'x', sizeof noise - 1);
     snprintf(text, sizeof text, "/source/bridge.cc:2043 Provider& Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library %s with error: "
              "libcudnn.so.9: cannot open\n", strcmp(getenv("FAKE_ORT"), "1.99.0") == 0 ? noise : "cuda.so");
     return text;
 }
 
-static ort_status *providers(char ***names, int *n)
-{
-    *names = provider_names;
-    *n = 2;
-    return NULL;
-}
-
-static ort_status *create_env(ort_log_fn log, void *user, int severity, const char *id, ort_env **out)
-{
-    (void)log, (void)user, (void)severity, (void)id;
-    *out = (ort_env *)&thing;
-    return NULL;
-}
-
-static ort_status *create_options(ort_options **out)
-{
-    *out = (ort_options *)&thing;
-    return NULL;
-}
-
-static ort_status *create_cuda(ort_provider_options **out)
-{
-    (void)out;
-    return (ort_status *)&thing;
-}
-
-/* ---- the rest of its table: nothing is made, nothing is wrong ---------------------------------- */
-
-static ort_status *release_providers(char **names, int n)
-{
-    (void)names, (void)n;
-    return NULL;
-}
-
-static ort_status *set_severity(ort_options *options, int level)
-{
-    (void)options, (void)level;
-    return NULL;
-}
-
-static ort_status *set_optimization(ort_options *options, int level)
-{
-    (void)options, (void)level;
-    return NULL;
-}
-
-static ort_status *set_threads(ort_options *options, int n)
-{
-    (void)options, (void)n;
-    return NULL;
-}
-
-static ort_status *add_entry(ort_options *options, const char *key, const char *value)
-{
-    (void)options, (void)key, (void)value;
-    return NULL;
-}
-
-static ort_status *create_run_options(ort_run_options **out)
-{
-    (void)out;
-    return NULL;
-}
-
-static ort_status *create_host_memory(int allocator, int kind, ort_memory **out)
-{
-    (void)allocator, (void)kind, (void)out;
-    return NULL;
-}
-
-static ort_status *create_memory(const char *name, int allocator, int device, int kind, ort_memory **out)
-{
-    (void)name, (void)allocator, (void)device, (void)kind, (void)out;
-    return NULL;
-}
-
-static void release_status(ort_status *status)
-{
-    (void)status;
-}
-
-static void release_env(ort_env *env)
-{
-    (void)env;
-}
-
-static void release_options(ort_options *options)
-{
-    (void)options;
-}
-
-#define X(returns, name, place, arguments) AT_##name = place,
-enum { CONURE_ORT_FUNCTIONS(X) PLACES = 300 };
+/* One that goes well: X(name, what it does, parameters) */
+#define WORKING(X) \
+    X(GetAvailableProviders, (*out = provider_names, *n = 2), char ***out, int *n) \
+    X(ReleaseAvailableProviders, (void)0, char **a, int b) \
+    X(CreateEnvWithCustomLogger, *out = (ort_env *)&thing, ort_log_fn a, void *b, int c, const char *d, ort_env **out) \
+    X(CreateCpuMemoryInfo, *out = NULL, int a, int b, ort_memory **out) \
+    X(CreateMemoryInfo, *out = NULL, const char *a, int b, int c, int d, ort_memory **out) \
+    X(CreateRunOptions, *out = NULL, ort_run_options **out) \
+    X(CreateSessionOptions, *out = (ort_options *)&thing, ort_options **out) \
+    X(SetSessionLogSeverityLevel, (void)0, ort_options *o, int level) \
+    X(SetSessionGraphOptimizationLevel, (void)0, ort_options *o, int level) \
+    X(SetIntraOpNumThreads, (void)0, ort_options *o, int n) \
+    X(AddSessionConfigEntry, (void)0, ort_options *o, const char *a, const char *b)
+#define X(name, what, ...) static ort_status *name(__VA_ARGS__) { what; return NULL; }
+WORKING(X)
 #undef X
 
-#define SET(name, function) table[AT_##name] = (void (*)(void))function
+static ort_status *CreateCUDAOptions(ort_provider_options **out) { return (ort_status *)&thing; }
+static void ReleaseStatus(ort_status *status) {}
+static void ReleaseEnv(ort_env *env) {}
+static void ReleaseSessionOptions(ort_options *options) {}
+
+#define X(returns, name, place, arguments) AT_##name = place,
+enum { CONURE_ORT_FUNCTIONS(X) };
+#undef X
 
 static const void *get(uint32_t interface)
 {
-    static void (*table[PLACES])(void);
-    if (!getenv("FAKE_ORT") || interface != CONURE_ORT_INTERFACE)
-        return NULL;
-    SET(GetErrorMessage, message);
-    SET(GetAvailableProviders, providers);
-    SET(ReleaseAvailableProviders, release_providers);
-    SET(CreateEnvWithCustomLogger, create_env);
-    SET(CreateCpuMemoryInfo, create_host_memory);
-    SET(CreateMemoryInfo, create_memory);
-    SET(CreateRunOptions, create_run_options);
-    SET(CreateSessionOptions, create_options);
-    SET(SetSessionLogSeverityLevel, set_severity);
-    SET(SetSessionGraphOptimizationLevel, set_optimization);
-    SET(SetIntraOpNumThreads, set_threads);
-    SET(AddSessionConfigEntry, add_entry);
-    SET(CreateCUDAOptions, create_cuda);
-    SET(ReleaseStatus, release_status);
-    SET(ReleaseEnv, release_env);
-    SET(ReleaseSessionOptions, release_options);
-    return table;
+#define X(name, ...) [AT_##name] = (void (*)(void))name,
+    static void (*const table[300])(void) = {WORKING(X) X(GetErrorMessage) X(CreateCUDAOptions) X(ReleaseStatus) X(ReleaseEnv)
+                                             X(ReleaseSessionOptions)};
+#undef X
+    return getenv("FAKE_ORT") ? table : NULL;
 }
 
 static const char *version(void)

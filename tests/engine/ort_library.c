@@ -32,26 +32,22 @@ static void on_files(const char *fake)
     refused(fake, CONURE_ORT_VERSION_MIN " or later");
     write_file("not_a_library.so", "\177ELF but no more", 16);
     refused("not_a_library.so", "cannot be opened");
-    refused("./not_a_library.so", "no ELF header");
+
     mkdir("no_library_here", 0755);
     refused("no_library_here", "no libonnxruntime.so in this folder");
 }
 
-/* The loader would map what is not there, and end this process: each byte short of the whole is told before. */
+/* The loader would map what is not there, and end this process: whatever is missing is told before. */
 static void on_cut_files(const char *fake)
 {
     static uint8_t data[1 << 20];
     FILE *f = fopen(fake, "rb");
     const size_t bytes = f ? fread(data, 1, sizeof data, f) : 0;
     test_true(bytes > 4096 && bytes < sizeof data && fclose(f) == 0);
-    for (size_t keep = 64; keep < bytes; keep += keep < 512 ? 7 : 509) {
+    for (size_t keep = 4; keep < bytes; keep += keep < 512 ? 7 : 509) {
         write_file("./cut.so", data, keep);
         refused("./cut.so", "./cut.so: is cut short");
     }
-    write_file("./cut.so", data, bytes - 1);
-    refused("./cut.so", "is cut short");
-    write_file("./cut.so", data, 63);
-    refused("./cut.so", "no ELF header");
     unlink("whole.so");
     write_file("whole.so", data, bytes);
     refused("./whole.so", "1.8.1");
@@ -60,15 +56,7 @@ static void on_cut_files(const char *fake)
     refused("./cut.so", "is cut short");
     data[18] ^= 0x40; /* the machine */
     write_file("./cut.so", data, bytes);
-    refused("./cut.so", "for this machine");
-}
-
-static void make_folder(char *path)
-{
-    for (char *at = path; (at = strchr(at, '/')); *at++ = '/') {
-        *at = 0;
-        mkdir(path, 0755);
-    }
+    refused("./cut.so", "another machine");
 }
 
 /* At "FOLDERS/NAME": the fake library, or a file that is none. */
@@ -76,7 +64,10 @@ static void place(const char *fake, const char *where)
 {
     char path[256];
     snprintf(path, sizeof path, "%s", where);
-    make_folder(path);
+    for (char *at = path; (at = strchr(at, '/')); *at++ = '/') {
+        *at = 0;
+        mkdir(path, 0755);
+    }
     unlink(path);
     if (fake)
         test_int(symlink(fake, path), 0);
@@ -84,51 +75,35 @@ static void place(const char *fake, const char *where)
         write_file(path, "nothing", 7);
 }
 
-/* Of several the latest by number; what only begins with the name is none. */
+/* Of several the latest by number; what only begins with the name is none.  Where nothing is named and the loader finds none,
+ * the environment that is in use. */
 static void on_folders(const char *fake)
 {
-    unlink("some/libonnxruntime.so.1.32.0"); /* of a run before this one */
-    unlink("wheel/onnxruntime/capi/libonnxruntime.so");
+#define WHEEL(python) "lib/python3." python "/site-packages/onnxruntime/capi/"
+    conure_ort_library library;
     place(fake, "some/libonnxruntime.so.1.9.0");
-    place(fake, "some/libonnxruntime.so.1.8.1");
-    refused("some", "some/libonnxruntime.so.1.9.0 is ONNX Runtime 1.8.1");
     place(fake, "some/libonnxruntime.so.1.32.0");
     place(NULL, "some/libonnxruntime.so.1.32.0.sha256");
-    place(NULL, "some/libonnxruntime.so.9.x");
-    place(NULL, "some/libonnxruntime.so.2.");
     place(NULL, "some/libonnxruntime.so-old");
+    refused("some/libonnxruntime.so-old", "is no shared library");
     refused("some", "some/libonnxruntime.so.1.32.0 is ONNX Runtime 1.8.1");
-    place(NULL, "wheel/onnxruntime/capi/onnxruntime_pybind11_state.cpython-311-x86_64-linux-gnu.so");
-    refused("wheel", "from about 1.20 on");
-    refused("wheel/onnxruntime", "from about 1.20 on");
-    place(fake, "wheel/onnxruntime/capi/libonnxruntime.so");
-    refused("wheel", "wheel/onnxruntime/capi/libonnxruntime.so is");
-    place(fake, "env/lib/python3.9/site-packages/onnxruntime/capi/libonnxruntime.so.1.40.0");
-    place(fake, "env/lib/python3.11/site-packages/onnxruntime/capi/libonnxruntime.so.1.20.0");
-    place(NULL, "env/lib/python3.12/site-packages/onnxruntime/capi/onnxruntime_pybind11_state.so");
-    refused("env", "python3.11/site-packages/onnxruntime/capi/libonnxruntime.so.1.20.0 is");
-    place(NULL, "old/lib/python3.12/site-packages/onnxruntime/capi/onnxruntime_pybind11_state.so");
+    place(fake, "env/" WHEEL("9") "libonnxruntime.so.1.40.0");
+    place(fake, "env/" WHEEL("11") "libonnxruntime.so.1.20.0");
+    place(NULL, "env/" WHEEL("12") "onnxruntime_pybind11_state.so");
+    place(NULL, "old/" WHEEL("12") "onnxruntime_pybind11_state.cpython-312-x86_64-linux-gnu.so");
     refused("old", "from about 1.20 on");
-}
-
-/* Where nothing is named and the loader finds none: the environment that is in use. */
-static void by_environment(void)
-{
-    conure_ort_library library;
     unsetenv("CONURE_ORT_LIBRARY");
-    setenv("VIRTUAL_ENV", "", 1);
+    unsetenv("VIRTUAL_ENV");
     if (conure_ort_library_open(&library, NULL, NULL) == CONURE_OK) { /* the loader comes first */
         conure_ort_library_close(&library);
         return;
     }
-    refused(NULL, "not installed");
     setenv("VIRTUAL_ENV", "env", 1);
-    refused(NULL, "env/lib/python3.11/site-packages/onnxruntime/capi/libonnxruntime.so.1.20.0 is ONNX Runtime 1.8.1");
+    refused(NULL, "env/" WHEEL("11") "libonnxruntime.so.1.20.0 is ONNX Runtime 1.8.1");
     setenv("VIRTUAL_ENV", "old", 1);
-    refused(NULL, "old (VIRTUAL_ENV): this wheel");
+    refused(NULL, "old (VIRTUAL_ENV): a wheel");
     setenv("VIRTUAL_ENV", "no_library_here", 1);
     refused(NULL, "nor in VIRTUAL_ENV");
-    unsetenv("VIRTUAL_ENV");
 }
 
 /* The variable, and an engine's own setting, which comes first. */
@@ -151,12 +126,12 @@ static void by_name(const char *fake)
     test_contains(err.text, "no/such/library.so");
     setenv("FAKE_ORT", "1.31.1", 1);
     options.library = fake;
-    for (int is_long = 0; is_long < 2; is_long++) { /* what it says, within reason: the cause is last */
+    for (int is_long = 0; is_long < 2; is_long++) {
         test_int(conure_engine_ort_cuda.open(&self, model, &options, &err), CONURE_BACKEND);
         test_contains(err.text, "engine ort/cuda: provider CUDA does not start: ONNX Runtime 1.");
-        test_contains(err.text, is_long ? "Failed to load library xxx" : "CUDA: Failed to load library cuda.so with error");
+        test_contains(err.text, is_long ? "CUDA: ..xxx" : "CUDA: Failed to load library cuda.so");
         test_contains(err.text, "with error: libcudnn.so.9: cannot open; needed");
-        test_contains(err.text, "cuDNN's libcudnn, of the releases it names; ort/cpu needs none");
+        test_contains(err.text, "ort/cpu needs none");
         setenv("FAKE_ORT", "1.99.0", 1);
     }
     unsetenv("FAKE_ORT");
@@ -190,7 +165,6 @@ int main(int argc, char **argv)
     on_files(argv[1]);
     on_cut_files(argv[1]);
     on_folders(argv[1]);
-    by_environment();
     by_name(argv[1]);
     return test_end();
 }

@@ -100,20 +100,10 @@ typedef struct conure_ort_library {
 conure_status conure_ort_library_open(conure_ort_library *out, const char *path, conure_error *err);
 void conure_ort_library_close(conure_ort_library *library); /* NULL-safe where it was never opened */
 
-/* ---- find.c ---- */
-/* libonnxruntime.so[.N[.N[.N]]] in the folder, or in a wheel or environment that it is: the latest by number. */
-bool conure_ort_find_library(char out[PATH_MAX], const char *folder);
-/* The same for the module of a Python package, which has all of ONNX Runtime in it where there is no library. */
-bool conure_ort_find_module(char out[PATH_MAX], const char *folder);
-/* A shared library for this machine whose headers place nothing beyond its end: the loader maps without looking, and what
- * reads there ends the process.  BACKEND says what it is. */
-conure_status conure_ort_check_file(const char *path, conure_error *err);
-
 /* "CPU, CUDA": what this library was built with, in its order of preference. */
 void conure_ort_providers(const conure_ort_library *library, char *out, size_t cap);
 
-/* OK, or BACKEND with "what: its text", of which the cause at least is there; frees the status. */
-enum { CONURE_ORT_CAUSE_CAP = 241 };
+/* OK, or BACKEND with "what: its text", of a long one the end, where the cause is; frees the status. */
 conure_status conure_ort_check(const conure_ort_library *library, ort_status *status, const char *what, conure_error *err);
 
 #endif
