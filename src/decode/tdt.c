@@ -275,7 +275,8 @@ static conure_status take(const conure_config *c, const conure_tdt_options *opti
     *emitted = blank;
     if (plain > blank || step >= c->n_durations)
         return conure_fail(err, CONURE_BACKEND, "the scores of frame %llu are not finite: the model's weights are damaged "
-                           "('conure model verify' tells), or the precision is too low for them",
+                           "('conure model verify' tells of a checkpoint; exported graphs: fetch or export them again), or the precision "
+                           "is too low for them",
                            (unsigned long long)(tdt->offset + (uint64_t)at->t));
     const uint32_t id = tdt->trial ? prefer(tdt, at, logits, plain) : plain;
     const uint32_t duration = c->durations[step];

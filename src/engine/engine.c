@@ -121,6 +121,16 @@ static conure_status parse_setting(conure_engine_spec *spec, const char *text, s
     return conure_fail(err, CONURE_BAD_ARG, "engine setting '%.*s': known are threads=N, isa=NAME, device=N, library=PATH and ranges=FILE", (int)n, text);
 }
 
+/* One of the settings from `first` on, before `at`, has the same name. */
+static bool is_repeated(const char *first, const char *at)
+{
+    const size_t n = strcspn(at, "=,");
+    for (const char *s = first; s < at; s += strcspn(s, ",") + 1)
+        if (strncmp(s, at, n) == 0 && s[n] == '=')
+            return true;
+    return false;
+}
+
 conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *text, conure_error *err)
 {
     const char *at = text + strcspn(text, ":@"); /* a path behind the '@' may hold any of these */
@@ -137,8 +147,12 @@ conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *tex
             return conure_fail(err, CONURE_BAD_ARG, "engine '%s': precision '%.*s' is not one of f32, bf16, int8, f64, tf32, f16", text, (int)n, at);
         at += n;
     }
+    const char *first = *at ? at + 1 : at;
     while (*at) { /* '@' first, then ',' */
         const size_t n = strcspn(++at, ",");
+        if (is_repeated(first, at))
+            return conure_fail(err, CONURE_BAD_ARG, "engine '%s': the setting '%.*s' is given twice: leave one out", text,
+                               (int)strcspn(at, "="), at);
         const conure_status status = parse_setting(spec, at, n, err);
         if (status != CONURE_OK)
             return status;

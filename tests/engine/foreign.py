@@ -300,6 +300,22 @@ class Run(Folders):
         text = conure("transcribe", "-m", folder, CLIPS[0], code=REFUSED)
         self.assertIn("LayerNormalizatiom", text)
 
+    def test_weights_outside(self):
+        """In files beside the graphs: not finite, cut short, missing."""
+        for name in ("encoder-model.onnx", "decoder_joint-model.onnx"):
+            folder = self.root / f"outside-{name}"
+            conure("export", "onnx", "-m", MODEL, "--external", "always", "-o", folder)
+            data = folder / f"{name}.data"
+            data.write_bytes(b"\xff" * data.stat().st_size)
+            self.assertIn("exported graphs: fetch or export them again", conure("transcribe", "-m", folder, CLIPS[0], code=(1,)))
+            for damage, cause in ((lambda: os.truncate(data, 5000), "5000"), (data.unlink, "exist")):
+                damage()
+                text = conure("transcribe", "-m", folder, *CLIPS[:2], code=(3,))
+                self.assertEqual(text.count("error:"), 1)
+                self.assertNotIn(CLIPS[0], text)
+                for word in (name, cause, "export the whole folder again"):
+                    self.assertIn(word, text)
+
     def test_caches(self):
         self.assertIn("buffered", conure("stream", "-m", self.root / "onnx-asr", "--mode", "cache", CLIPS[0], code=REFUSED))
         conure("stream", "-m", self.root / "onnx-asr", CLIPS[0])

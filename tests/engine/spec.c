@@ -53,6 +53,8 @@ int main(void)
     refused("ort/cuda@device=", "known are");
     refused("ort/cuda@library=", "known are");
     refused("cpu@color=red", "color=red");
+    refused("cpu@threads=2,threads=3", "'threads' is given twice");
+    refused("ort/cpu@library=a,threads=2,library=a", "'library' is given twice");
     refused("cpu@isa=", "known are");
     test_int(conure_engine_find(&engine, "abacus", &err), CONURE_BACKEND);
     test_contains(err.text, "abacus");

@@ -26,6 +26,7 @@ OUTSIDE = {
     "nettle/": {"base", "audio"},
     "protobuf-c": {"model"},
     "dlfcn.h": {"engine"},
+    "elf.h": {"engine"},
     "sndfile.h": {"audio"},
     "soxr.h": {"audio"},
     "utf8proc.h": {"model"},

@@ -60,7 +60,7 @@ static conure_status open_parts(conure_ort *r, conure_error *err)
     if (memory) {
         CONURE_ORT_TRY(conure_ort_check(l, api->CreateMemoryInfo(memory, ORT_ALLOCATOR_DEVICE, (int)r->options.device, ORT_MEMORY_DEFAULT,
                                                                  &r->device), "device memory", err));
-        CONURE_ORT_TRY(conure_ort_device_open(r, err));
+        CONURE_ORT_TRY(conure_ort_provider_explain(r, conure_ort_device_open(r, err), err));
     }
     return conure_ort_decoder_open(r, err);
 }

@@ -36,6 +36,10 @@ static uint32_t n_logits(const conure_config *c)
 conure_status conure_ort_foreign_open(conure_ort *r, conure_error *err)
 {
     const conure_model_graphs *g = r->model->graphs;
+    conure_ort_encoder *encoder = NULL;
+    /* Its damage is found here, once, and not with every recording. */
+    CONURE_ORT_TRY(conure_ort_encoder_get(r, &encoder, NULL, err));
+    CONURE_ORT_TRY(conure_ort_encoder_fit(r, encoder, 1, err));
     CONURE_ORT_TRY(conure_ort_session_open_file(r, &r->predict, g->decoder.path, false, err));
     return g->joiner.path ? conure_ort_session_open_file(r, &r->joint, g->joiner.path, false, err) : CONURE_OK;
 }

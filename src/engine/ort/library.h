@@ -103,7 +103,7 @@ void conure_ort_library_close(conure_ort_library *library); /* NULL-safe where i
 /* "CPU, CUDA": what this library was built with, in its order of preference. */
 void conure_ort_providers(const conure_ort_library *library, char *out, size_t cap);
 
-/* OK, or BACKEND with "what: its text"; frees the status. */
+/* OK, or BACKEND with "what: its text", of a long one the end, where the cause is; frees the status. */
 conure_status conure_ort_check(const conure_ort_library *library, ort_status *status, const char *what, conure_error *err);
 
 #endif

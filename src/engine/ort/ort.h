@@ -1,7 +1,8 @@
 /* ort.h - the engine "ort": graphs of the network, written by src/onnx/, handed to ONNX Runtime in this process.
  *
  * One instance holds the sessions of one model: three small ones of the decoder from the beginning, one of the encoder for
- * whole utterances and one for each kind of state, made when they are first needed.  A session has the weights in memory of
+ * whole utterances and one for each kind of state, made when they are first needed; all from the beginning where the graphs are
+ * files.  A session has the weights in memory of
  * its own.  Used from one thread at a time; a session has the threads that it was asked for. */
 #ifndef CONURE_ENGINE_ORT_H
 #define CONURE_ENGINE_ORT_H
@@ -113,10 +114,13 @@ const char *conure_ort_memory_name(conure_ort_provider provider); /* NULL: the h
 /* What is asked for can be had; an error lists what can. */
 conure_status conure_ort_provider_check(const conure_ort *r, conure_error *err);
 conure_status conure_ort_provider_append(const conure_ort *r, ort_options *options, conure_error *err);
+/* status; BACKEND, of the first session on a device, with what a device takes. */
+conure_status conure_ort_provider_explain(const conure_ort *r, conure_status status, conure_error *err);
 
 /* ---- session.c ---- */
-/* The graph as a session; the builder's failure if it has one. */
+/* A graph that somebody exported; what is wrong with it or the files that it names is said of path. */
 conure_status conure_ort_session_open_file(conure_ort *r, conure_ort_session *out, const char *path, bool is_long, conure_error *err);
+/* The graph as a session; the builder's failure if it has one. */
 conure_status conure_ort_session_open(conure_ort *r, conure_ort_session *out, conure_graph *graph, bool is_long, conure_error *err);
 void conure_ort_session_close(conure_ort *r, conure_ort_session *session);
 

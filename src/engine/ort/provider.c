@@ -102,3 +102,14 @@ conure_status conure_ort_provider_append(const conure_ort *r, ort_options *optio
     }
     return CONURE_OK;
 }
+
+conure_status conure_ort_provider_explain(const conure_ort *r, conure_status status, conure_error *err)
+{
+    const conure_error why = err ? *err : (conure_error){""};
+    if (status != CONURE_BACKEND)
+        return status;
+    return conure_fail(err, status, "engine %s: provider %s does not start: %.280s; needed where the loader looks (LD_LIBRARY_PATH): the driver's "
+                       "libcuda.so.1, CUDA's libcudart, libcublas, libcufft, libcurand, cuDNN's libcudnn%s, of the releases it names; ort/cpu "
+                       "needs none", providers[r->provider].engine, providers[r->provider].name, why.text,
+                       r->provider == CONURE_ORT_cuda ? "" : ", TensorRT's libnvinfer");
+}

@@ -96,6 +96,15 @@ conure_status conure_ort_session_open(conure_ort *r, conure_ort_session *out, co
 }
 
 /* A file may name further files beside it, which ONNX Runtime reads itself. */
+static conure_status open_file(conure_ort *r, conure_ort_session *out, const char *path, const ort_options *options, conure_error *err)
+{
+    conure_error why = {""};
+    if (conure_ort_check(&r->library, r->library.api.CreateSession(r->env, path, options, &out->session), "making a session", &why) == CONURE_OK)
+        return CONURE_OK;
+    return conure_fail(err, CONURE_BACKEND, "%s: %s; where it or the file of its weights beside it is damaged, missing or of another model: fetch "
+                       "or export the whole folder again", path, why.text);
+}
+
 conure_status conure_ort_session_open_file(conure_ort *r, conure_ort_session *out, const char *path, bool is_long, conure_error *err)
 {
     const conure_ort_library *l = &r->library;
@@ -106,7 +115,7 @@ conure_status conure_ort_session_open_file(conure_ort *r, conure_ort_session *ou
     if (status == CONURE_OK)
         status = set_options(r, options, &none, is_long, err);
     if (status == CONURE_OK)
-        status = conure_ort_check(l, l->api.CreateSession(r->env, path, options, &out->session), path, err);
+        status = open_file(r, out, path, options, err);
     if (status == CONURE_OK)
         status = conure_ort_check(l, l->api.CreateIoBinding(out->session, &out->binding), "binding", err);
     if (options)
