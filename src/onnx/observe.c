@@ -292,6 +292,8 @@ conure_status conure_observe(conure_observations **out, const conure_model *mode
         status = run(&w, net, utterances, n, progress, user, err);
     if (status == CONURE_OK)
         conclude(w.o);
+    if (status == CONURE_OK)
+        status = conure_observations_check(w.o, "the speech that was named", err);
     conure_network_close(&net);
     if (w.inner) {
         ops->free(w.inner, w.room);
@@ -317,6 +319,28 @@ conure_status conure_observations_open(conure_observations **out, uint32_t n_lay
         return conure_fail_memory(err, "observations", n_layers);
     }
     o->columns = o->most + n_layers + 1;
+    return CONURE_OK;
+}
+
+conure_status conure_observations_check(const conure_observations *o, const char *where, conure_error *err)
+{
+    float most = 0;
+    bool odd = false;
+    if (o->n_frames < CONURE_OBSERVED_FRAMES_MIN)
+        return conure_fail(err, CONURE_BAD_FILE, "%s: %llu frames of 10 ms were looked at, and scales need %d at least: a dozen short files of speech "
+                           "are plenty", where, (unsigned long long)o->n_frames, CONURE_OBSERVED_FRAMES_MIN);
+    for (uint32_t i = 0; i < 2 * o->n_layers + 1; i++) { /* columns stand behind */
+        odd = odd || !(o->most[i] <= CONURE_OBSERVED_MOST);
+        most = fmaxf(most, o->most[i]);
+    }
+    for (uint32_t i = 0; i < o->n_matrices; i++) {
+        odd = odd || !(o->matrices[i].input <= CONURE_OBSERVED_MOST);
+        most = fmaxf(most, o->matrices[i].input);
+    }
+    if (odd)
+        return conure_fail(err, CONURE_BAD_FILE, "%s: values beyond 1e15 or none at all: is the model sound? conure model verify tells", where);
+    if (most == 0)
+        return conure_fail(err, CONURE_BAD_FILE, "%s: all values are 0: conure export ranges -o FILE AUDIO... measures them on speech", where);
     return CONURE_OK;
 }
 
