@@ -25,6 +25,9 @@ conure_status conure_writer_open(conure_writer **out, const char *path, conure_e
 conure_status conure_writer_write(conure_writer *writer, const void *data, size_t bytes,
                                   conure_error *err);
 conure_status conure_writer_commit(conure_writer **writer, conure_error *err);
+/* All that is left of a commit is to rename: for several files that are to appear together.  Nothing more can be written. */
+conure_status conure_writer_finish(conure_writer *writer, conure_error *err);
+const char *conure_writer_temporary(const conure_writer *writer); /* its name until then; the writer's */
 void conure_writer_abort(conure_writer **writer); /* NULL-safe */
 
 typedef struct conure_sha256 {
