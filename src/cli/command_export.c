@@ -1,4 +1,6 @@
 /* command_export.c - `conure export onnx` and `conure export ranges`. */
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +88,29 @@ static uint32_t threads_of(uint64_t asked)
     return asked ? (uint32_t)asked : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
 }
 
+/* How much of a path is there already. */
+static size_t there_of(const char *path)
+{
+    char part[PATH_MAX];
+    size_t bytes = (size_t)snprintf(part, sizeof part, "%s", path);
+    for (; bytes > 0 && bytes < sizeof part && access(part, F_OK) != 0; part[bytes] = '\0')
+        while (bytes > 0 && part[--bytes] != '/')
+            continue;
+    return bytes;
+}
+
+/* The folders behind that part go, where nothing is in them: an export that was refused leaves none. */
+static void remove_folders(const char *path, size_t there)
+{
+    char part[PATH_MAX];
+    size_t bytes = (size_t)snprintf(part, sizeof part, "%s", path);
+    while (bytes > there && bytes < sizeof part && (rmdir(part) == 0 || errno == ENOENT)) {
+        while (bytes > there && part[--bytes] != '/')
+            continue;
+        part[bytes] = '\0';
+    }
+}
+
 static conure_status export_model(const onnx_settings *s, char *const *files, int n, conure_export_options *options,
                                   conure_export_report *report, conure_error *err)
 {
@@ -94,6 +119,7 @@ static conure_status export_model(const onnx_settings *s, char *const *files, in
     conure_observations *seen = NULL;
     conure_speech speech = {0};
     char sha256[65];
+    const size_t there = there_of(s->out);
     conure_status status = CONURE_OK;
     if (s->contract) {
         status = conure_contract_read(&contract, s->contract, NULL, err);
@@ -112,6 +138,8 @@ static conure_status export_model(const onnx_settings *s, char *const *files, in
         status = conure_make_folders(s->out, err);
     if (status == CONURE_OK)
         status = conure_export_onnx(model, s->out, options, report, err);
+    if (status != CONURE_OK)
+        remove_folders(s->out, there);
     conure_speech_free(&speech);
     conure_observations_free(&seen);
     conure_model_close(&model);
@@ -137,15 +165,18 @@ static int run_onnx(const void *settings, int n, char *const *arguments)
     conure_status status = s->graphs ? parse_graphs(s->graphs, &options.graphs, &err) : CONURE_OK;
     if (status == CONURE_OK && !s->out)
         status = conure_fail(&err, CONURE_BAD_ARG, "conure export onnx: name the folder to write to with -o");
-    if (status == CONURE_OK && (n || s->ranges) && options.precision == CONURE_EXPORT_F32)
-        status = conure_fail(&err, CONURE_BAD_ARG, "%s: audio and ranges are for --precision int8 and f16, f32 needs none", n ? arguments[0] : s->ranges);
+    if (status == CONURE_OK && (n || s->ranges) && options.precision != CONURE_EXPORT_INT8 && options.precision != CONURE_EXPORT_F16)
+        status = conure_fail(&err, CONURE_BAD_ARG, "%s: audio and ranges are for --precision int8 and f16, %s needs none: leave them out",
+                             n ? arguments[0] : s->ranges, precisions[options.precision]);
     if (status == CONURE_OK && n && s->ranges)
         status = conure_fail(&err, CONURE_BAD_ARG, "%s: --ranges %s stands in place of audio: leave out one of them", arguments[0], s->ranges);
     if (status == CONURE_OK)
         status = export_model(s, arguments, n, &options, &report, &err);
     conure_progress_clear();
     print_report(&report, s->out);
-    if (report.n_wide)
+    if (report.n_wide && options.precision == CONURE_EXPORT_BF16)
+        conure_say(CONURE_SAY_NOTE, "convolutions stay float32: there is none in bfloat16 before opset 22");
+    else if (report.n_wide)
         conure_say(CONURE_SAY_NOTE, "%u part%s of the encoder (subsampling, layers) stay float32: values there come near to what float16 holds",
                    report.n_wide, report.n_wide == 1 ? "" : "s");
     return status == CONURE_OK ? CONURE_EXIT_GOOD : conure_command_fail(status, &err);
