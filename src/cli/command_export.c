@@ -88,27 +88,13 @@ static uint32_t threads_of(uint64_t asked)
     return asked ? (uint32_t)asked : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
 }
 
-/* How much of a path is there already. */
-static size_t there_of(const char *path)
+/* Cut a path's last part. */
+static size_t parent(char *path, size_t bytes)
 {
-    char part[PATH_MAX];
-    size_t bytes = (size_t)snprintf(part, sizeof part, "%s", path);
-    for (; bytes > 0 && bytes < sizeof part && access(part, F_OK) != 0; part[bytes] = '\0')
-        while (bytes > 0 && part[--bytes] != '/')
-            continue;
+    while (bytes > 0 && path[--bytes] != '/')
+        continue;
+    path[bytes] = '\0';
     return bytes;
-}
-
-/* The folders behind that part go, where nothing is in them: an export that was refused leaves none. */
-static void remove_folders(const char *path, size_t there)
-{
-    char part[PATH_MAX];
-    size_t bytes = (size_t)snprintf(part, sizeof part, "%s", path);
-    while (bytes > there && bytes < sizeof part && (rmdir(part) == 0 || errno == ENOENT)) {
-        while (bytes > there && part[--bytes] != '/')
-            continue;
-        part[bytes] = '\0';
-    }
 }
 
 static conure_status export_model(const onnx_settings *s, char *const *files, int n, conure_export_options *options,
@@ -118,8 +104,10 @@ static conure_status export_model(const onnx_settings *s, char *const *files, in
     conure_contract contract;
     conure_observations *seen = NULL;
     conure_speech speech = {0};
-    char sha256[65];
-    const size_t there = there_of(s->out);
+    char sha256[65], there[PATH_MAX], made[PATH_MAX];
+    size_t old = (size_t)snprintf(there, sizeof there, "%s", s->out), all = (size_t)snprintf(made, sizeof made, "%s", s->out);
+    while (old > 0 && old < sizeof there && access(there, F_OK) != 0)
+        old = parent(there, old);
     conure_status status = CONURE_OK;
     if (s->contract) {
         status = conure_contract_read(&contract, s->contract, NULL, err);
@@ -138,8 +126,8 @@ static conure_status export_model(const onnx_settings *s, char *const *files, in
         status = conure_make_folders(s->out, err);
     if (status == CONURE_OK)
         status = conure_export_onnx(model, s->out, options, report, err);
-    if (status != CONURE_OK)
-        remove_folders(s->out, there);
+    while (status != CONURE_OK && all > old && all < sizeof made && (rmdir(made) == 0 || errno == ENOENT)) /* a refused export leaves no folder */
+        all = parent(made, all);
     conure_speech_free(&speech);
     conure_observations_free(&seen);
     conure_model_close(&model);

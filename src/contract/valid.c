@@ -126,19 +126,12 @@ static void check_assertions(checking *c, const conure_contract *k)
         }
 }
 
-/* Tensors are as narrow as the arithmetic at most; int8 there are caches alone, as features have no scale. */
+/* Tensors are as narrow as the arithmetic at most; features have no scale to be int8. */
 static void check_types(checking *c, const conure_contract *k)
 {
     const bool possible[CONURE_CONTRACT_TYPES] = {true, k->f16, k->bf16, k->int8};
-    char text[96];
-    if (k->io >= CONURE_CONTRACT_INT8 || !possible[k->io]) {
-        snprintf(text, sizeof text, "%s is not what features are under this precision", conure_contract_type_id(k->io));
-        fail(c, "dtype", text);
-    }
-    if (k->caches >= CONURE_CONTRACT_TYPES || !possible[k->caches]) {
-        snprintf(text, sizeof text, "%s is not what caches are under this precision", conure_contract_type_id(k->caches));
-        fail(c, "dtype", text);
-    }
+    if (k->io == CONURE_CONTRACT_INT8 || !possible[k->io] || !possible[k->caches])
+        fail(c, "dtype", possible[k->caches] ? "features are not of this type under this precision" : "caches are not of this type under this precision");
 }
 
 conure_status conure_contract_check(const conure_contract *k, const char *where, conure_error *err)

@@ -16,8 +16,7 @@
 
 enum { NAME_CAP = 64 };
 
-/* A file of the folder, whole under temporary names until all are: whoever interrupts an export, or runs out of room, has the folder as it
- * was and not graphs of two models in one, which would run. */
+/* A file, whole under temporary names until all are: graphs of two models in one folder would run. */
 typedef struct staged {
     conure_writer *data, *file; /* GRAPH.data, or NULL; the file itself */
     char name[NAME_CAP];
@@ -297,7 +296,7 @@ static conure_status write_item(export *e, const item *it, const char *name)
     return status;
 }
 
-/* Renames, and nothing that takes time or can be out of room.  Weights before the graph that names them. */
+/* Renames alone, weights before the graph that names them. */
 static conure_status put_in_place(export *e)
 {
     char path[PATH_MAX];
@@ -354,14 +353,7 @@ static bool name_of(const export *e, const item *it, char name[NAME_CAP])
     return true;
 }
 
-static conure_status check_free(const export *e, const char *path)
-{
-    if (e->o->force || access(path, F_OK) != 0)
-        return CONURE_OK;
-    return conure_fail(e->err, CONURE_BAD_ARG, "%s is there already: name another folder, or replace it with --force", path);
-}
-
-/* How many there will be; none of them may be there already, nor weights beside a graph: whether it will have some is not known yet. */
+/* How many there will be; none of them may be there already, nor weights beside a graph, which it may have. */
 static conure_status count_items(const export *e, const item *items, uint32_t *n)
 {
     char name[NAME_CAP], path[PATH_MAX];
@@ -369,14 +361,15 @@ static conure_status count_items(const export *e, const item *items, uint32_t *n
         if (!name_of(e, it, name))
             continue;
         conure_status status = path_of(e, name, path);
-        if (status == CONURE_OK)
-            status = check_free(e, path);
-        if (status == CONURE_OK && !it->write)
+        bool there = access(path, F_OK) == 0;
+        if (status == CONURE_OK && !it->write && !there) {
             status = data_path_of(e, name, path);
-        if (status == CONURE_OK && !it->write)
-            status = check_free(e, path);
+            there = access(path, F_OK) == 0;
+        }
         if (status != CONURE_OK)
             return status;
+        if (!e->o->force && there)
+            return conure_fail(e->err, CONURE_BAD_ARG, "%s is there already: name another folder, or replace it with --force", path);
         ++*n;
     }
     return CONURE_OK;
@@ -438,7 +431,6 @@ static void warn(const export *e)
         conure_log_write(&e->o->log, CONURE_LOG_WARNING, "no audio was named: which layers do not fit float16 is not known, and none stays float32");
 }
 
-/* Where the graph of that layout is read from memory, and data beside it are not found. */
 static void warn_of_data(const export *e)
 {
     for (uint32_t i = 0; i < e->report->n_files && e->o->layout == CONURE_EXPORT_SHERPA_ONNX; i++)
@@ -447,16 +439,6 @@ static void warn_of_data(const export *e)
                              "never, and --precision int8 or f16 where a graph is larger than 2 GB then", e->report->files[i].name);
             return;
         }
-}
-
-static conure_contract_type narrow_of(conure_export_precision precision)
-{
-    static const conure_contract_type types[] = {
-#define X(name, id, suffix) CONURE_CONTRACT_##name,
-        CONURE_EXPORT_PRECISION_LIST(X)
-#undef X
-    };
-    return types[precision];
 }
 
 conure_status conure_export_onnx(const conure_model *model, const char *folder, const conure_export_options *options,
@@ -469,10 +451,9 @@ conure_status conure_export_onnx(const conure_model *model, const char *folder, 
     uint32_t n = 0;
     *report = (conure_export_report){0};
     if (options->contract) {
-        const conure_contract_type narrow = narrow_of(options->precision);
         e.contract = *options->contract;
-        e.contract.io = options->narrow_io ? narrow : CONURE_CONTRACT_F32;
-        e.contract.caches = options->narrow_caches ? narrow : CONURE_CONTRACT_F32;
+        e.contract.io = options->narrow_io ? (conure_contract_type)options->precision : CONURE_CONTRACT_F32; /* the same order */
+        e.contract.caches = options->narrow_caches ? (conure_contract_type)options->precision : CONURE_CONTRACT_F32;
     }
     conure_status status = check_options(&e);
     if (status == CONURE_OK)

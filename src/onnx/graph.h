@@ -134,9 +134,9 @@ conure_status conure_graph_write(conure_graph *graph, const char *path, conure_e
 
 struct conure_writer;
 
-/* A graph that is whole under temporary names.  Put in place the data first: a graph that is there is whole. */
+/* A graph that is whole under temporary names; the caller commits or aborts, data first. */
 typedef struct conure_staged_graph {
-    struct conure_writer *data, *graph; /* data: NULL where there is none; each is committed or aborted by the caller */
+    struct conure_writer *data, *graph; /* data: NULL where there is none */
 } conure_staged_graph;
 
 /* As conure_graph_write(), but for putting it in place; after a failure out is empty. */

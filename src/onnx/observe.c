@@ -325,22 +325,16 @@ conure_status conure_observations_open(conure_observations **out, uint32_t n_lay
 conure_status conure_observations_check(const conure_observations *o, const char *where, conure_error *err)
 {
     float most = 0;
-    bool odd = false;
     if (o->n_frames < CONURE_OBSERVED_FRAMES_MIN)
         return conure_fail(err, CONURE_BAD_FILE, "%s: %llu frames of 10 ms were looked at, and scales need %d at least: a dozen short files of speech "
                            "are plenty", where, (unsigned long long)o->n_frames, CONURE_OBSERVED_FRAMES_MIN);
-    for (uint32_t i = 0; i < 2 * o->n_layers + 1; i++) { /* columns stand behind */
-        odd = odd || !(o->most[i] <= CONURE_OBSERVED_MOST);
+    for (uint32_t i = 0; i < 2 * o->n_layers + 1; i++) /* columns stand behind */
         most = fmaxf(most, o->most[i]);
-    }
-    for (uint32_t i = 0; i < o->n_matrices; i++) {
-        odd = odd || !(o->matrices[i].input <= CONURE_OBSERVED_MOST);
+    for (uint32_t i = 0; i < o->n_matrices; i++)
         most = fmaxf(most, o->matrices[i].input);
-    }
-    if (odd)
-        return conure_fail(err, CONURE_BAD_FILE, "%s: values beyond 1e15 or none at all: is the model sound? conure model verify tells", where);
-    if (most == 0)
-        return conure_fail(err, CONURE_BAD_FILE, "%s: all values are 0: conure export ranges -o FILE AUDIO... measures them on speech", where);
+    if (!(most > 0 && most <= CONURE_OBSERVED_MOST))
+        return conure_fail(err, CONURE_BAD_FILE, "%s: the largest value is %g: conure model verify tells whether the model is sound, conure export ranges "
+                           "-o FILE AUDIO... measures anew", where, (double)most);
     return CONURE_OK;
 }
 
