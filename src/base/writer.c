@@ -241,3 +241,13 @@ void conure_writer_abort(conure_writer **writer)
     if (writer && *writer)
         release(writer);
 }
+
+conure_status conure_file_write(const char *path, const void *data, size_t bytes, conure_error *err)
+{
+    conure_writer *writer = NULL;
+    conure_status status = conure_writer_open(&writer, path, err);
+    if (status != CONURE_OK)
+        return status;
+    (void)conure_writer_write(writer, data, bytes, err); /* commit tells */
+    return conure_writer_commit(&writer, err);
+}

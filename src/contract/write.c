@@ -251,15 +251,10 @@ conure_status conure_contract_dump(const conure_contract *contract, char **out, 
 conure_status conure_contract_write(const conure_contract *contract, const char *path, conure_error *err)
 {
     char *text;
-    conure_writer *writer;
     conure_status status = conure_contract_dump(contract, &text, err);
     if (status != CONURE_OK)
         return status;
-    status = conure_writer_open(&writer, path, err);
-    if (status == CONURE_OK) {
-        (void)conure_writer_write(writer, text, strlen(text), err); /* commit tells */
-        status = conure_writer_commit(&writer, err);
-    }
+    status = conure_file_write(path, text, strlen(text), err);
     free(text);
     return status;
 }
