@@ -15,11 +15,11 @@
 #include <unistd.h>
 
 enum { NAME_CAP = 64 };
+_Static_assert((int)CONURE_EXPORT_INT8 == (int)CONURE_CONTRACT_INT8 && (int)CONURE_EXPORT_F16 == (int)CONURE_CONTRACT_F16, "one stands for the other");
 
 /* A file, whole under temporary names until all are: graphs of two models in one folder would run. */
 typedef struct staged {
     conure_writer *data, *file; /* GRAPH.data, or NULL; the file itself */
-    char name[NAME_CAP];
 } staged;
 
 typedef struct export {
@@ -118,9 +118,9 @@ static conure_status write_config(export *e, const char *path)
 static conure_status write_contract(export *e, const char *path)
 {
     conure_contract k = e->contract;
-    const staged *graph = &e->staged[e->report->n_files - 1];
+    const uint32_t graph = e->report->n_files - 1;
     char *json = NULL;
-    conure_status status = conure_contract_add_file(&k, conure_writer_temporary(graph->file), graph->name, e->err);
+    conure_status status = conure_contract_add_file(&k, conure_writer_temporary(e->staged[graph].file), e->report->files[graph].name, e->err);
     if (status == CONURE_OK)
         status = conure_contract_dump(&k, &json, e->err);
     conure_buffer text = {0};
@@ -287,7 +287,6 @@ static conure_status write_item(export *e, const item *it, const char *name)
     conure_export_file *file = &e->report->files[e->report->n_files];
     *file = (conure_export_file){.is_graph = !it->write};
     snprintf(file->name, sizeof file->name, "%s", name);
-    snprintf(e->staged[e->report->n_files].name, NAME_CAP, "%s", name);
     conure_status status = path_of(e, name, path);
     if (status == CONURE_OK)
         status = file->is_graph ? write_graph(e, it, path, &file->facts) : it->write(e, path);
@@ -302,12 +301,12 @@ static conure_status put_in_place(export *e)
     char path[PATH_MAX];
     conure_status status = CONURE_OK;
     for (uint32_t i = 0; i < e->report->n_files && status == CONURE_OK; i++) {
-        const bool data = e->staged[i].data != NULL;
-        if (data)
+        const conure_export_file *file = &e->report->files[i];
+        if (file->facts.data_bytes)
             status = conure_writer_commit(&e->staged[i].data, e->err);
         if (status == CONURE_OK)
             status = conure_writer_commit(&e->staged[i].file, e->err);
-        if (status == CONURE_OK && !data && e->report->files[i].is_graph && data_path_of(e, e->staged[i].name, path) == CONURE_OK)
+        if (status == CONURE_OK && file->is_graph && !file->facts.data_bytes && data_path_of(e, file->name, path) == CONURE_OK)
             unlink(path); /* weights of the graph that was replaced */
     }
     return status;
@@ -361,14 +360,11 @@ static conure_status count_items(const export *e, const item *items, uint32_t *n
         if (!name_of(e, it, name))
             continue;
         conure_status status = path_of(e, name, path);
-        bool there = access(path, F_OK) == 0;
-        if (status == CONURE_OK && !it->write && !there) {
+        if (status == CONURE_OK && !it->write && access(path, F_OK) != 0)
             status = data_path_of(e, name, path);
-            there = access(path, F_OK) == 0;
-        }
         if (status != CONURE_OK)
             return status;
-        if (!e->o->force && there)
+        if (!e->o->force && access(path, F_OK) == 0)
             return conure_fail(e->err, CONURE_BAD_ARG, "%s is there already: name another folder, or replace it with --force", path);
         ++*n;
     }
@@ -408,7 +404,8 @@ static conure_status check_options(const export *e)
 static conure_status observe(export *e, conure_observations **seen)
 {
     const conure_export_options *o = e->o;
-    if (!o->n_utterances || !(o->graphs & (CONURE_EXPORT_ENCODER | CONURE_EXPORT_STREAMING)) || (o->precision != CONURE_EXPORT_F16 && o->precision != CONURE_EXPORT_INT8))
+    if (!o->n_utterances || !(o->graphs & (CONURE_EXPORT_ENCODER | CONURE_EXPORT_STREAMING)) ||
+        (o->precision != CONURE_EXPORT_F16 && o->precision != CONURE_EXPORT_INT8))
         return CONURE_OK;
     e->share = 0.5;
     const conure_status status = conure_observe(seen, e->model, o->utterances, o->n_utterances, o->n_threads, o->mask, o->cancel, show, e,
