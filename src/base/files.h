@@ -25,7 +25,11 @@ conure_status conure_writer_open(conure_writer **out, const char *path, conure_e
 conure_status conure_writer_write(conure_writer *writer, const void *data, size_t bytes,
                                   conure_error *err);
 conure_status conure_writer_commit(conure_writer **writer, conure_error *err);
+/* All that is left of a commit is to rename: for several files that are to appear together.  Nothing more can be written. */
+conure_status conure_writer_finish(conure_writer *writer, conure_error *err);
+const char *conure_writer_temporary(const conure_writer *writer); /* its name until then; the writer's */
 void conure_writer_abort(conure_writer **writer); /* NULL-safe */
+conure_status conure_file_write(const char *path, const void *data, size_t bytes, conure_error *err); /* all of it */
 
 typedef struct conure_sha256 {
     uint64_t opaque[16]; /* checked against the library's context size at compile time */

@@ -187,7 +187,7 @@ static void sync_folder(const char *path)
 
 static void finish(conure_writer *writer)
 {
-    if (flush(writer) != CONURE_OK)
+    if (writer->fd < 0 || flush(writer) != CONURE_OK)
         return;
     /* EINVAL: a file system without fsync. */
     if (fsync(writer->fd) != 0 && errno != EINVAL) {
@@ -198,8 +198,11 @@ static void finish(conure_writer *writer)
     writer->fd = -1;
     if (close(fd) != 0 && errno != EINTR) { /* where some file systems tell of a full disk */
         fail_write(writer, "write");
-        return;
     }
+}
+
+static void put_in_place(conure_writer *writer)
+{
     if (rename(writer->temporary, writer->target) != 0) {
         fail_write(writer, "put the finished file there");
         return;
@@ -208,10 +211,24 @@ static void finish(conure_writer *writer)
     sync_folder(writer->target);
 }
 
+conure_status conure_writer_finish(conure_writer *writer, conure_error *err)
+{
+    if (writer->status == CONURE_OK)
+        finish(writer);
+    return writer->status == CONURE_OK ? CONURE_OK : tell(writer, err);
+}
+
+const char *conure_writer_temporary(const conure_writer *writer)
+{
+    return writer->temporary;
+}
+
 conure_status conure_writer_commit(conure_writer **writer, conure_error *err)
 {
     if ((*writer)->status == CONURE_OK)
         finish(*writer);
+    if ((*writer)->status == CONURE_OK)
+        put_in_place(*writer);
     const conure_status status = (*writer)->status;
     if (status != CONURE_OK)
         tell(*writer, err);
@@ -223,4 +240,14 @@ void conure_writer_abort(conure_writer **writer)
 {
     if (writer && *writer)
         release(writer);
+}
+
+conure_status conure_file_write(const char *path, const void *data, size_t bytes, conure_error *err)
+{
+    conure_writer *writer = NULL;
+    conure_status status = conure_writer_open(&writer, path, err);
+    if (status != CONURE_OK)
+        return status;
+    (void)conure_writer_write(writer, data, bytes, err); /* commit tells */
+    return conure_writer_commit(&writer, err);
 }

@@ -266,7 +266,6 @@ conure_status conure_fault_file(conure_fault fault, const char *path, const char
     size_t bytes, begins[8];
     char *data;
     conure_buffer out = {0};
-    conure_writer *writer = NULL;
     conure_status status = conure_file_read(&data, &bytes, path, FILE_BYTES_MAX, err);
     if (status != CONURE_OK)
         return status;
@@ -278,12 +277,7 @@ conure_status conure_fault_file(conure_fault fault, const char *path, const char
     if (out.failed)
         status = conure_fail_memory(err, "a damaged file", bytes);
     if (status == CONURE_OK)
-        status = conure_writer_open(&writer, other, err);
-    if (status == CONURE_OK)
-        status = conure_writer_write(writer, out.data, out.bytes, err);
-    if (status == CONURE_OK)
-        status = conure_writer_commit(&writer, err);
-    conure_writer_abort(&writer);
+        status = conure_file_write(other, out.data, out.bytes, err);
     conure_buffer_free(&out);
     return status;
 }

@@ -31,15 +31,9 @@ static conure_status join(char *out, size_t cap, const char *folder, const char 
 static conure_status write_bytes(const char *folder, const char *name, const char *data, size_t bytes, conure_error *err)
 {
     char path[4096];
-    conure_writer *writer = NULL;
     conure_status status = join(path, sizeof path, folder, name, err);
     if (status == CONURE_OK)
-        status = conure_writer_open(&writer, path, err);
-    if (status == CONURE_OK)
-        status = conure_writer_write(writer, data, bytes, err);
-    if (status == CONURE_OK)
-        status = conure_writer_commit(&writer, err);
-    conure_writer_abort(&writer);
+        status = conure_file_write(path, data, bytes, err);
     return status;
 }
 

@@ -94,7 +94,7 @@ static int run_derive(const void *settings, int n, char *const *arguments)
     (void)arguments;
     conure_status status = derive(s, &k, &err);
     if (status == CONURE_OK && s->file)
-        status = conure_contract_add_file(&k, s->file, &err);
+        status = conure_contract_add_file(&k, s->file, NULL, &err);
     if (status == CONURE_OK)
         status = s->out ? conure_contract_write(&k, s->out, &err) : conure_contract_dump(&k, &text, &err);
     conure_progress_clear();

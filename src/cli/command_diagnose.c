@@ -158,19 +158,12 @@ static void print_diagnosis(const json_t *d)
 static conure_status write_plot(const char *folder, const char *name, const conure_buffer *svg, conure_error *err)
 {
     char file[64], path[4096];
-    conure_writer *writer = NULL;
     snprintf(file, sizeof file, "%s.svg", name);
     if (svg->failed)
         return conure_fail_memory(err, "a plot", svg->bytes);
     if (!conure_path_join(path, sizeof path, folder, file))
         return conure_fail(err, CONURE_BAD_ARG, "%.200s: the path is too long", folder);
-    conure_status status = conure_writer_open(&writer, path, err);
-    if (status == CONURE_OK)
-        status = conure_writer_write(writer, svg->data, svg->bytes, err);
-    if (status == CONURE_OK)
-        status = conure_writer_commit(&writer, err);
-    conure_writer_abort(&writer);
-    return status;
+    return conure_file_write(path, svg->data, svg->bytes, err);
 }
 
 static conure_status write_plots(const char *folder, const json_t *diagnosis, conure_error *err)

@@ -1,4 +1,6 @@
 /* command_export.c - `conure export onnx` and `conure export ranges`. */
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +88,15 @@ static uint32_t threads_of(uint64_t asked)
     return asked ? (uint32_t)asked : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
 }
 
+/* Cut a path's last part. */
+static size_t parent(char *path, size_t bytes)
+{
+    while (bytes > 0 && path[--bytes] != '/')
+        continue;
+    path[bytes] = '\0';
+    return bytes;
+}
+
 static conure_status export_model(const onnx_settings *s, char *const *files, int n, conure_export_options *options,
                                   conure_export_report *report, conure_error *err)
 {
@@ -93,7 +104,10 @@ static conure_status export_model(const onnx_settings *s, char *const *files, in
     conure_contract contract;
     conure_observations *seen = NULL;
     conure_speech speech = {0};
-    char sha256[65];
+    char sha256[65], there[PATH_MAX], made[PATH_MAX];
+    size_t old = (size_t)snprintf(there, sizeof there, "%s", s->out), all = (size_t)snprintf(made, sizeof made, "%s", s->out);
+    while (old > 0 && old < sizeof there && access(there, F_OK) != 0)
+        old = parent(there, old);
     conure_status status = CONURE_OK;
     if (s->contract) {
         status = conure_contract_read(&contract, s->contract, NULL, err);
@@ -112,6 +126,8 @@ static conure_status export_model(const onnx_settings *s, char *const *files, in
         status = conure_make_folders(s->out, err);
     if (status == CONURE_OK)
         status = conure_export_onnx(model, s->out, options, report, err);
+    while (status != CONURE_OK && all > old && all < sizeof made && (rmdir(made) == 0 || errno == ENOENT)) /* a refused export leaves no folder */
+        all = parent(made, all);
     conure_speech_free(&speech);
     conure_observations_free(&seen);
     conure_model_close(&model);
@@ -137,15 +153,18 @@ static int run_onnx(const void *settings, int n, char *const *arguments)
     conure_status status = s->graphs ? parse_graphs(s->graphs, &options.graphs, &err) : CONURE_OK;
     if (status == CONURE_OK && !s->out)
         status = conure_fail(&err, CONURE_BAD_ARG, "conure export onnx: name the folder to write to with -o");
-    if (status == CONURE_OK && (n || s->ranges) && options.precision == CONURE_EXPORT_F32)
-        status = conure_fail(&err, CONURE_BAD_ARG, "%s: audio and ranges are for --precision int8 and f16, f32 needs none", n ? arguments[0] : s->ranges);
+    if (status == CONURE_OK && (n || s->ranges) && options.precision != CONURE_EXPORT_INT8 && options.precision != CONURE_EXPORT_F16)
+        status = conure_fail(&err, CONURE_BAD_ARG, "%s: audio and ranges are for --precision int8 and f16, %s needs none: leave them out",
+                             n ? arguments[0] : s->ranges, precisions[options.precision]);
     if (status == CONURE_OK && n && s->ranges)
         status = conure_fail(&err, CONURE_BAD_ARG, "%s: --ranges %s stands in place of audio: leave out one of them", arguments[0], s->ranges);
     if (status == CONURE_OK)
         status = export_model(s, arguments, n, &options, &report, &err);
     conure_progress_clear();
     print_report(&report, s->out);
-    if (report.n_wide)
+    if (report.n_wide && options.precision == CONURE_EXPORT_BF16)
+        conure_say(CONURE_SAY_NOTE, "convolutions stay float32: there is none in bfloat16 before opset 22");
+    else if (report.n_wide)
         conure_say(CONURE_SAY_NOTE, "%u part%s of the encoder (subsampling, layers) stay float32: values there come near to what float16 holds",
                    report.n_wide, report.n_wide == 1 ? "" : "s");
     return status == CONURE_OK ? CONURE_EXIT_GOOD : conure_command_fail(status, &err);

@@ -96,15 +96,10 @@ static conure_status write_file(const settings *s, const conure_noise_report *r,
                                 conure_error *err)
 {
     char *text;
-    conure_writer *writer;
     conure_status status = conure_noise_floor_dump(r, s->name, conure_precision_name(precision), (double)s->factor, model_sha256, how, &text, err);
     if (status != CONURE_OK)
         return status;
-    status = conure_writer_open(&writer, s->out, err);
-    if (status == CONURE_OK) {
-        (void)conure_writer_write(writer, text, strlen(text), err); /* commit tells */
-        status = conure_writer_commit(&writer, err);
-    }
+    status = conure_file_write(s->out, text, strlen(text), err);
     free(text);
     return status;
 }

@@ -187,16 +187,9 @@ static conure_status read_timing(const char *path, char **out, size_t *bytes, co
 
 static conure_status write_timing(const char *path, const conure_trt_blob *blob, conure_error *err)
 {
-    conure_writer *writer = NULL;
     if (!path || !blob->data)
         return CONURE_OK;
-    conure_status status = conure_writer_open(&writer, path, err);
-    if (status == CONURE_OK)
-        status = conure_writer_write(writer, blob->data, blob->bytes, err);
-    if (status == CONURE_OK)
-        status = conure_writer_commit(&writer, err);
-    conure_writer_abort(&writer);
-    return status;
+    return conure_file_write(path, blob->data, blob->bytes, err);
 }
 
 /* Names of nodes begin with the part of the encoder that they are of. */

@@ -49,18 +49,10 @@ static conure_status write_file(const conure_sink *sink, const conure_transcript
                                 const conure_buffer *text, conure_error *err)
 {
     char name[NAME_MAX + 1], path[PATH_MAX];
-    conure_writer *writer = NULL;
-    conure_status status;
     if (!conure_sink_name(name, sizeof name, t->file, t->channel, sink->format) ||
         !conure_path_join(path, sizeof path, sink->folder, name))
         return conure_fail(err, CONURE_IO, "%s: the name of its transcript is too long", t->file);
-    status = conure_writer_open(&writer, path, err);
-    if (status == CONURE_OK && text->bytes)
-        status = conure_writer_write(writer, text->data, text->bytes, err);
-    if (status == CONURE_OK)
-        status = conure_writer_commit(&writer, err);
-    conure_writer_abort(&writer);
-    return status;
+    return conure_file_write(path, text->data, text->bytes, err);
 }
 
 conure_status conure_sink_write(conure_sink *sink, const conure_transcript *t, conure_error *err)

@@ -38,6 +38,8 @@ static conure_status load_file(loading *l, char *path)
     if (status == CONURE_OK && n_mel > FRAMES_MAX)
         status = conure_fail(l->err, CONURE_LIMIT, "%s: %.0f s of speech to look at: at most %d s in one file, a dozen short files are plenty", path,
                              (double)n_mel / 100, FRAMES_MAX / 100);
+    if (status == CONURE_OK && n_mel == 0)
+        status = conure_fail(l->err, CONURE_BAD_ARG, "%s: not a single frame of 10 ms is in this file: leave it out, and name files with speech", path);
     conure_sha256_add(&l->sha, sha256, 64);
     s->utterances[s->n++] = (conure_utterance){mel, (uint32_t)n_mel};
     return status;

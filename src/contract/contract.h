@@ -51,6 +51,16 @@ const char *conure_rule_what(conure_rule rule); /* one line; static */
 
 typedef enum conure_steps { CONURE_STEPS_ALL = 0, CONURE_STEPS_FIRST, CONURE_STEPS_LATER } conure_steps;
 
+/* What tensors other than lengths hold.  X(name, as files have it) */
+#define CONURE_CONTRACT_TYPE_LIST(X) X(F32, "float32") X(F16, "float16") X(BF16, "bfloat16") X(INT8, "int8")
+typedef enum conure_contract_type {
+#define X(name, id) CONURE_CONTRACT_##name,
+    CONURE_CONTRACT_TYPE_LIST(X)
+#undef X
+    CONURE_CONTRACT_TYPES
+} conure_contract_type;
+const char *conure_contract_type_id(conure_contract_type type); /* "float16"; static */
+
 #define CONURE_CONTRACT_NAME_CAP 64
 #define CONURE_PROFILES_MAX      16
 #define CONURE_CONTRACT_FILES_MAX 8
@@ -101,6 +111,7 @@ typedef struct conure_contract {
     bool repeatable;          /* "bitwise": the same step twice gives the same bits; false: "unspecified" */
     /* Precision switches that are on. */
     bool tf32, f16, bf16, int8;
+    conure_contract_type io, caches; /* of features and encoder output, of the caches: as a graph has them; others float32 */
     char names[CONURE_ROLES][CONURE_CONTRACT_NAME_CAP];
     conure_profile profiles[CONURE_PROFILES_MAX];
     uint32_t n_profiles;
@@ -176,8 +187,8 @@ conure_status conure_contract_derive_model(conure_contract *out, const conure_mo
                                            const conure_contract_options *options, conure_error *err);
 /* Of whole windows of up to n_frames mel frames, none of which leaves anything to the next: for assertions alone. */
 void conure_contract_windows(conure_contract *out, const conure_config *config, uint32_t n_frames);
-/* Also name a file by its hash.  IO, LIMIT (CONURE_CONTRACT_FILES_MAX). */
-conure_status conure_contract_add_file(conure_contract *contract, const char *path, conure_error *err);
+/* Also name a file by its hash.  name: what it will be called, NULL: as it is.  IO, LIMIT (CONURE_CONTRACT_FILES_MAX). */
+conure_status conure_contract_add_file(conure_contract *contract, const char *path, const char *name, conure_error *err);
 
 /* Ranges and combinations, whatever they were read or derived from; every function above ends with it and every reader
  * does.  BAD_FILE names the member, its value and what is possible; where begins the text. */

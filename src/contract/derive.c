@@ -185,9 +185,10 @@ conure_status conure_contract_derive_model(conure_contract *out, const conure_mo
     return status;
 }
 
-conure_status conure_contract_add_file(conure_contract *k, const char *path, conure_error *err)
+conure_status conure_contract_add_file(conure_contract *k, const char *path, const char *name, conure_error *err)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *slash = strrchr(path, '/');
+    name = name ? name : slash ? slash + 1 : path;
     char sha256[65];
     if (k->n_files == CONURE_CONTRACT_FILES_MAX)
         return conure_fail(err, CONURE_LIMIT, "%s: a contract names at most %d files", path, CONURE_CONTRACT_FILES_MAX);

@@ -137,12 +137,23 @@ static void read_profiles(conure_contract *k, const json_t *root)
     }
 }
 
+/* What is none stays float32, and then differs from the file. */
+static conure_contract_type read_type(const json_t *tensor)
+{
+    for (conure_contract_type i = 0; i < CONURE_CONTRACT_TYPES; i++)
+        if (says(tensor, "dtype", conure_contract_type_id(i)))
+            return i;
+    return CONURE_CONTRACT_F32;
+}
+
 static void read_lists(conure_contract *k, const json_t *root)
 {
     const json_t *inputs = json_object_get(root, "inputs"), *outputs = json_object_get(root, "outputs");
     const json_t *assertions = json_object_get(root, "assertions"), *files = json_object_get(root, "files");
     for (size_t i = 0; i < CONURE_ROLES; i++)
         COPY(k->names[i], i < CONURE_ROLE_INPUTS ? json_array_get(inputs, i) : json_array_get(outputs, i - CONURE_ROLE_INPUTS), "name");
+    k->io = read_type(json_array_get(inputs, CONURE_ROLE_FEATURES));
+    k->caches = read_type(json_array_get(inputs, CONURE_ROLE_CHANNEL_IN));
     read_profiles(k, root);
     for (size_t i = 0; i < json_array_size(assertions); i++)
         for (uint32_t rule = 0; rule < CONURE_RULES; rule++)

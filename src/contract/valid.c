@@ -126,12 +126,21 @@ static void check_assertions(checking *c, const conure_contract *k)
         }
 }
 
+/* Tensors are as narrow as the arithmetic at most; features have no scale to be int8. */
+static void check_types(checking *c, const conure_contract *k)
+{
+    const bool possible[CONURE_CONTRACT_TYPES] = {true, k->f16, k->bf16, k->int8};
+    if (k->io == CONURE_CONTRACT_INT8 || !possible[k->io] || !possible[k->caches])
+        fail(c, "dtype", possible[k->caches] ? "features are not of this type under this precision" : "caches are not of this type under this precision");
+}
+
 conure_status conure_contract_check(const conure_contract *k, const char *where, conure_error *err)
 {
     checking c = {where, err, CONURE_OK};
     bool first = false, later = false;
     check_model(&c, k);
     check_streaming(&c, &k->streaming);
+    check_types(&c, k);
     for (uint32_t i = 0; i < CONURE_ROLES; i++) {
         check_name(&c, i < CONURE_ROLE_INPUTS ? "inputs: name" : "outputs: name", k->names[i]);
         for (uint32_t j = 0; j < i; j++)

@@ -8,6 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *conure_contract_type_id(conure_contract_type type)
+{
+    static const char *const ids[CONURE_CONTRACT_TYPES] = {
+#define X(name, id) id,
+        CONURE_CONTRACT_TYPE_LIST(X)
+#undef X
+    };
+    return type < CONURE_CONTRACT_TYPES ? ids[type] : "?";
+}
+
 const char *const conure_steps_names[3] = {"all", "first", "later"};
 
 static json_t *pair(const uint32_t values[2])
@@ -122,8 +132,9 @@ static json_t *tensors(const conure_contract *k, conure_role first, conure_role 
     for (conure_role i = first; i < end; i++) {
         const bool length = i == CONURE_ROLE_LENGTH || i == CONURE_ROLE_CACHE_LENGTH_IN || i == CONURE_ROLE_ENCODED_LENGTH ||
                             i == CONURE_ROLE_CACHE_LENGTH_OUT;
+        const bool io = i == CONURE_ROLE_FEATURES || i == CONURE_ROLE_ENCODER;
         json_t *tensor = json_pack("{s:s, s:s, s:s, s:o, s:s}", "name", k->names[i], "role", roles[i], "dtype",
-                                   length ? "int64" : "float32", "shape", shape_of(k, i), "constraint", constraint_of(k, i));
+                                   length ? "int64" : conure_contract_type_id(io ? k->io : k->caches), "shape", shape_of(k, i), "constraint", constraint_of(k, i));
         if (json_array_append_new(list, tensor) != 0) {
             json_decref(list);
             return NULL;
@@ -240,15 +251,10 @@ conure_status conure_contract_dump(const conure_contract *contract, char **out, 
 conure_status conure_contract_write(const conure_contract *contract, const char *path, conure_error *err)
 {
     char *text;
-    conure_writer *writer;
     conure_status status = conure_contract_dump(contract, &text, err);
     if (status != CONURE_OK)
         return status;
-    status = conure_writer_open(&writer, path, err);
-    if (status == CONURE_OK) {
-        (void)conure_writer_write(writer, text, strlen(text), err); /* commit tells */
-        status = conure_writer_commit(&writer, err);
-    }
+    status = conure_file_write(path, text, strlen(text), err);
     free(text);
     return status;
 }

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utf8proc.h>
+
 void conure_model_options_init(conure_model_options *options)
 {
     if (!options)
@@ -38,6 +40,24 @@ static conure_status take_options(conure_model_options *out, const conure_model_
     return CONURE_OK;
 }
 
+/* What is no UTF-8 as U+FFFD: JSON and ONNX hold nothing else, and a file may be called anything. */
+static char *valid_utf8(const char *text, size_t bytes)
+{
+    conure_buffer out = {0};
+    conure_buffer_text(&out, "");
+    while (bytes > 0) {
+        utf8proc_int32_t c = 0;
+        const utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)bytes, &c);
+        const size_t used = n > 0 ? (size_t)n : 1;
+        conure_buffer_add(&out, n > 0 ? text : "\xEF\xBF\xBD", n > 0 ? used : 3);
+        text += used;
+        bytes -= used;
+    }
+    if (out.failed)
+        conure_buffer_free(&out);
+    return out.data;
+}
+
 /* "folder/name.ending" to "name"; "folder/" to "folder". */
 static char *name_of(const char *path)
 {
@@ -52,7 +72,7 @@ static char *name_of(const char *path)
         dot--;
     if (dot > start + 1 && !conure_path_is_folder(path)) /* ".hidden" keeps its name */
         end = dot - 1;
-    return conure_strndup(path + start, end - start);
+    return valid_utf8(path + start, end - start);
 }
 
 conure_status conure_model_new(conure_model **out, const conure_model_options *options, char *name,

@@ -64,6 +64,7 @@ typedef struct conure_encoder_parts {
     conure_value pairs_wide, conv_mask_wide; /* the same for layers in float32; NULL until one asks */
     conure_onnx_type x_type;   /* of what goes from layer to layer */
     conure_value rows, n_keys; /* T', N */
+    conure_value n_keys_scalar; /* NULL until one asks */
     conure_value shift_shape;  /* 0 0 T' -1 */
     conure_value keys_shape, queries_shape, seen_shape; /* streaming: -1 N H h; -1 H T' N; -1 H T' d */
     conure_value flat_shape;   /* 0 -1 N */

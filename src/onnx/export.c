@@ -15,6 +15,12 @@
 #include <unistd.h>
 
 enum { NAME_CAP = 64 };
+_Static_assert((int)CONURE_EXPORT_INT8 == (int)CONURE_CONTRACT_INT8 && (int)CONURE_EXPORT_F16 == (int)CONURE_CONTRACT_F16, "one stands for the other");
+
+/* A file, whole under temporary names until all are: graphs of two models in one folder would run. */
+typedef struct staged {
+    conure_writer *data, *file; /* GRAPH.data, or NULL; the file itself */
+} staged;
 
 typedef struct export {
     const conure_model *model;
@@ -24,6 +30,8 @@ typedef struct export {
     conure_error *err;
     char sha256[65];
     const conure_observations *seen;
+    conure_contract contract; /* of the streaming graph, with the types that its tensors have */
+    staged staged[CONURE_EXPORT_FILES_MAX]; /* as report->files */
     double done, share; /* of the progress: before this graph, and of it */
 } export;
 
@@ -56,18 +64,23 @@ static conure_status path_of(const export *e, const char *name, char path[PATH_M
     return conure_fail(e->err, CONURE_LIMIT, "%s/%s: the path is too long", e->folder, name);
 }
 
+/* Of a graph's weights, if they are beside it. */
+static conure_status data_path_of(const export *e, const char *name, char path[PATH_MAX])
+{
+    char data[NAME_CAP + sizeof ".data"];
+    snprintf(data, sizeof data, "%s.data", name);
+    return path_of(e, data, path);
+}
+
 static conure_status put_text(export *e, const char *path, const conure_buffer *text)
 {
-    conure_writer *writer = NULL;
+    conure_writer **writer = &e->staged[e->report->n_files].file;
     if (text->failed)
         return conure_fail_memory(e->err, path, text->bytes);
-    conure_status status = conure_writer_open(&writer, path, e->err);
+    conure_status status = conure_writer_open(writer, path, e->err);
     if (status == CONURE_OK)
-        status = conure_writer_write(writer, text->data, text->bytes, e->err);
-    if (status == CONURE_OK)
-        status = conure_writer_commit(&writer, e->err);
-    conure_writer_abort(&writer);
-    return status;
+        status = conure_writer_write(*writer, text->data, text->bytes, e->err);
+    return status == CONURE_OK ? conure_writer_finish(*writer, e->err) : status;
 }
 
 /* PIECE ID, one a line, blank last: what both readers take apart at the space. */
@@ -101,16 +114,22 @@ static conure_status write_config(export *e, const char *path)
     return status;
 }
 
-/* The contract with the graph that keeps it. */
+/* The contract with the graph that keeps it, the file that was made just before. */
 static conure_status write_contract(export *e, const char *path)
 {
-    conure_contract k = *e->o->contract;
-    char name[NAME_CAP], graph[PATH_MAX];
-    snprintf(name, sizeof name, "encoder_streaming%s.onnx", suffixes[e->o->precision]);
-    conure_status status = path_of(e, name, graph);
+    conure_contract k = e->contract;
+    const uint32_t graph = e->report->n_files - 1;
+    char *json = NULL;
+    conure_status status = conure_contract_add_file(&k, conure_writer_temporary(e->staged[graph].file), e->report->files[graph].name, e->err);
     if (status == CONURE_OK)
-        status = conure_contract_add_file(&k, graph, e->err);
-    return status == CONURE_OK ? conure_contract_write(&k, path, e->err) : status;
+        status = conure_contract_dump(&k, &json, e->err);
+    conure_buffer text = {0};
+    conure_buffer_text(&text, json ? json : "");
+    if (status == CONURE_OK)
+        status = put_text(e, path, &text);
+    conure_buffer_free(&text);
+    free(json);
+    return status;
 }
 
 /* ---- what a graph says of itself -------------------------------------------------------------- */
@@ -196,7 +215,7 @@ static conure_status put_metadata(export *e, conure_graph *g, const item *it, co
             put_number(g, "conure.frames_max", plan->frames_max);
     }
     if (it->graph == CONURE_EXPORT_STREAMING) {
-        const conure_status status = conure_contract_dump(e->o->contract, &contract, e->err);
+        const conure_status status = conure_contract_dump(&e->contract, &contract, e->err);
         if (status != CONURE_OK)
             return status;
         conure_graph_metadata(g, "conure.contract", contract);
@@ -243,7 +262,7 @@ static conure_status write_graph(export *e, const item *it, const char *path, co
     const bool streaming = it->graph == CONURE_EXPORT_STREAMING;
     conure_status status = conure_graph_open(&g, e->model, it->kind, e->o->opset, CONURE_ONNX_FLOAT, e->err);
     if (status == CONURE_OK && encoder)
-        status = conure_encoder_plan_make(&plan, &e->model->config, streaming ? e->o->contract : NULL, e->o->mask, e->o->frames_max, e->err);
+        status = conure_encoder_plan_make(&plan, &e->model->config, streaming ? &e->contract : NULL, e->o->mask, e->o->frames_max, e->err);
     if (status == CONURE_OK && encoder) {
         set_precision(e, &plan);
         conure_encoder_build(g, &plan);
@@ -252,8 +271,12 @@ static conure_status write_graph(export *e, const item *it, const char *path, co
         it->build(g);
     if (status == CONURE_OK)
         status = put_metadata(e, g, it, encoder ? &plan : NULL);
+    staged *s = &e->staged[e->report->n_files];
+    conure_staged_graph made = {NULL, NULL};
     if (status == CONURE_OK)
-        status = conure_graph_write(g, path, e->o->external, facts, show, e, e->err);
+        status = conure_graph_stage(g, path, e->o->external, &made, facts, show, e, e->err);
+    s->data = made.data;
+    s->file = made.graph;
     conure_graph_close(&g);
     return status;
 }
@@ -269,6 +292,23 @@ static conure_status write_item(export *e, const item *it, const char *name)
         status = file->is_graph ? write_graph(e, it, path, &file->facts) : it->write(e, path);
     if (status == CONURE_OK)
         e->report->n_files++;
+    return status;
+}
+
+/* Renames alone, weights before the graph that names them. */
+static conure_status put_in_place(export *e)
+{
+    char path[PATH_MAX];
+    conure_status status = CONURE_OK;
+    for (uint32_t i = 0; i < e->report->n_files && status == CONURE_OK; i++) {
+        const conure_export_file *file = &e->report->files[i];
+        if (file->facts.data_bytes)
+            status = conure_writer_commit(&e->staged[i].data, e->err);
+        if (status == CONURE_OK)
+            status = conure_writer_commit(&e->staged[i].file, e->err);
+        if (status == CONURE_OK && file->is_graph && !file->facts.data_bytes && data_path_of(e, file->name, path) == CONURE_OK)
+            unlink(path); /* weights of the graph that was replaced */
+    }
     return status;
 }
 
@@ -312,14 +352,16 @@ static bool name_of(const export *e, const item *it, char name[NAME_CAP])
     return true;
 }
 
-/* How many there will be; none of them may be there already. */
+/* How many there will be; none of them may be there already, nor weights beside a graph, which it may have. */
 static conure_status count_items(const export *e, const item *items, uint32_t *n)
 {
     char name[NAME_CAP], path[PATH_MAX];
     for (const item *it = items; it->stem; it++) {
         if (!name_of(e, it, name))
             continue;
-        const conure_status status = path_of(e, name, path);
+        conure_status status = path_of(e, name, path);
+        if (status == CONURE_OK && !it->write && access(path, F_OK) != 0)
+            status = data_path_of(e, name, path);
         if (status != CONURE_OK)
             return status;
         if (!e->o->force && access(path, F_OK) == 0)
@@ -362,7 +404,8 @@ static conure_status check_options(const export *e)
 static conure_status observe(export *e, conure_observations **seen)
 {
     const conure_export_options *o = e->o;
-    if (!o->n_utterances || !(o->graphs & (CONURE_EXPORT_ENCODER | CONURE_EXPORT_STREAMING)) || o->precision == CONURE_EXPORT_F32)
+    if (!o->n_utterances || !(o->graphs & (CONURE_EXPORT_ENCODER | CONURE_EXPORT_STREAMING)) ||
+        (o->precision != CONURE_EXPORT_F16 && o->precision != CONURE_EXPORT_INT8))
         return CONURE_OK;
     e->share = 0.5;
     const conure_status status = conure_observe(seen, e->model, o->utterances, o->n_utterances, o->n_threads, o->mask, o->cancel, show, e,
@@ -385,6 +428,16 @@ static void warn(const export *e)
         conure_log_write(&e->o->log, CONURE_LOG_WARNING, "no audio was named: which layers do not fit float16 is not known, and none stays float32");
 }
 
+static void warn_of_data(const export *e)
+{
+    for (uint32_t i = 0; i < e->report->n_files && e->o->layout == CONURE_EXPORT_SHERPA_ONNX; i++)
+        if (e->report->files[i].facts.data_bytes) {
+            conure_log_write(&e->o->log, CONURE_LOG_WARNING, "weights of %s are in a file beside it, which sherpa-onnx does not find: use --external "
+                             "never, and --precision int8 or f16 where a graph is larger than 2 GB then", e->report->files[i].name);
+            return;
+        }
+}
+
 conure_status conure_export_onnx(const conure_model *model, const char *folder, const conure_export_options *options,
                                  conure_export_report *report, conure_error *err)
 {
@@ -394,6 +447,11 @@ conure_status conure_export_onnx(const conure_model *model, const char *folder, 
     char name[NAME_CAP];
     uint32_t n = 0;
     *report = (conure_export_report){0};
+    if (options->contract) {
+        e.contract = *options->contract;
+        e.contract.io = options->narrow_io ? (conure_contract_type)options->precision : CONURE_CONTRACT_F32; /* the same order */
+        e.contract.caches = options->narrow_caches ? (conure_contract_type)options->precision : CONURE_CONTRACT_F32;
+    }
     conure_status status = check_options(&e);
     if (status == CONURE_OK)
         status = count_items(&e, items, &n);
@@ -409,6 +467,16 @@ conure_status conure_export_onnx(const conure_model *model, const char *folder, 
             status = write_item(&e, it, name);
             e.done += e.share;
         }
+    if (status == CONURE_OK)
+        status = put_in_place(&e);
+    if (status == CONURE_OK)
+        warn_of_data(&e);
+    for (uint32_t i = 0; i < CONURE_EXPORT_FILES_MAX; i++) {
+        conure_writer_abort(&e.staged[i].data);
+        conure_writer_abort(&e.staged[i].file);
+    }
+    if (status != CONURE_OK)
+        report->n_files = 0;
     conure_observations_free(&seen);
     return status;
 }

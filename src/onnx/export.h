@@ -75,7 +75,8 @@ typedef struct conure_export_report {
     uint32_t n_wide; /* layers of the encoder that stayed float32 in a float16 graph, the subsampling counted as one */
 } conure_export_report;
 
-/* folder exists.  Every file appears whole or not at all; what was written before a failure stays, and the report has it.
+/* folder exists.  Files appear whole and together, once all of them are made: after a failure the folder is as it was and the report
+ * empty.  GRAPH.data of a graph that is replaced by one without goes.
  * Cost: reading the checkpoint twice (hash, weights); memory: the largest matrix three times. */
 conure_status conure_export_onnx(const conure_model *model, const char *folder, const conure_export_options *options,
                                  conure_export_report *report, conure_error *err);

@@ -132,6 +132,17 @@ typedef struct conure_graph_facts {
 conure_status conure_graph_write(conure_graph *graph, const char *path, conure_external external, conure_graph_facts *facts,
                                  conure_progress_fn progress, void *user, conure_error *err);
 
+struct conure_writer;
+
+/* A graph that is whole under temporary names; the caller commits or aborts, data first. */
+typedef struct conure_staged_graph {
+    struct conure_writer *data, *graph; /* data: NULL where there is none */
+} conure_staged_graph;
+
+/* As conure_graph_write(), but for putting it in place; after a failure out is empty. */
+conure_status conure_graph_stage(conure_graph *graph, const char *path, conure_external external, conure_staged_graph *out,
+                                 conure_graph_facts *facts, conure_progress_fn progress, void *user, conure_error *err);
+
 /* ---- handing over ----------------------------------------------------------------------------- */
 
 typedef struct conure_graph_weight_facts {

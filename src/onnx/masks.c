@@ -69,6 +69,13 @@ static conure_value context_table(conure_encoder_parts *e, context_rule rule)
     return out;
 }
 
+static conure_value keys_scalar(conure_encoder_parts *e)
+{
+    if (!e->n_keys_scalar)
+        e->n_keys_scalar = conure_op(e->g, "Squeeze", "n_keys_scalar", e->n_keys);
+    return e->n_keys_scalar;
+}
+
 /* The context rule, [T'][N]; NULL when everything is allowed. */
 static conure_value context_mask(conure_encoder_parts *e)
 {
@@ -78,7 +85,7 @@ static conure_value context_mask(conure_encoder_parts *e)
         return NULL;
     if (e->rows_fixed)
         return context_table(e, rule);
-    const conure_value end = conure_cast(g, "n_keys_int32", conure_op(g, "Squeeze", "n_keys_scalar", e->n_keys), CONURE_ONNX_INT32);
+    const conure_value end = conure_cast(g, "n_keys_int32", keys_scalar(e), CONURE_ONNX_INT32);
     conure_value keys = conure_op(g, "Range", "keys", conure_int32(g, 0), end, conure_int32(g, 1));
     if (rule.unit > 1)
         keys = conure_op(g, "Div", "keys_chunk", keys, conure_int32(g, rule.unit));
@@ -128,8 +135,10 @@ static void make_waves(conure_encoder_parts *e)
         conure_graph_fail(g, CONURE_NO_MEMORY, "out of memory for the positions");
     const conure_value rate = conure_floats(g, "position_rates", rates, 1, dims);
     free(rates);
-    const conure_value keys = conure_cast(g, "n_keys_float", conure_op(g, "Squeeze", "position_keys", e->n_keys), CONURE_ONNX_FLOAT);
-    const conure_value rows = conure_cast(g, "rows_float", conure_op(g, "Squeeze", "position_rows", e->rows), CONURE_ONNX_FLOAT);
+    const conure_value keys = conure_cast(g, "n_keys_float", keys_scalar(e), CONURE_ONNX_FLOAT);
+    conure_value rows = keys;
+    if (e->cache_rows)
+        rows = conure_cast(g, "rows_float", conure_op(g, "Squeeze", "position_rows", e->rows), CONURE_ONNX_FLOAT);
     const conure_value first = conure_op(g, "Neg", "position_first", keys);
     const conure_value r = conure_op(g, "Range", "positions", first, rows, conure_number(g, 1));
     const conure_value angle = conure_op(g, "Mul", "angles", conure_unsqueeze(g, "positions_2d", r, 1), rate);

@@ -29,4 +29,7 @@ conure_status conure_observations_open(conure_observations **out, uint32_t n_lay
 /* Room for one matrix more, zeroed; NULL without memory. */
 conure_observed *conure_observations_add(conure_observations *observations);
 
+/* Numbers that scales can be made of: finite, not all 0, of some speech.  BAD_FILE with the way out; where begins the text. */
+conure_status conure_observations_check(const conure_observations *observations, const char *where, conure_error *err);
+
 #endif

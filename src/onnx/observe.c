@@ -292,6 +292,8 @@ conure_status conure_observe(conure_observations **out, const conure_model *mode
         status = run(&w, net, utterances, n, progress, user, err);
     if (status == CONURE_OK)
         conclude(w.o);
+    if (status == CONURE_OK)
+        status = conure_observations_check(w.o, "the speech that was named", err);
     conure_network_close(&net);
     if (w.inner) {
         ops->free(w.inner, w.room);
@@ -317,6 +319,22 @@ conure_status conure_observations_open(conure_observations **out, uint32_t n_lay
         return conure_fail_memory(err, "observations", n_layers);
     }
     o->columns = o->most + n_layers + 1;
+    return CONURE_OK;
+}
+
+conure_status conure_observations_check(const conure_observations *o, const char *where, conure_error *err)
+{
+    float most = 0;
+    if (o->n_frames < CONURE_OBSERVED_FRAMES_MIN)
+        return conure_fail(err, CONURE_BAD_FILE, "%s: %llu frames of 10 ms were looked at, and scales need %d at least: a dozen short files of speech "
+                           "are plenty", where, (unsigned long long)o->n_frames, CONURE_OBSERVED_FRAMES_MIN);
+    for (uint32_t i = 0; i < 2 * o->n_layers + 1; i++) /* columns stand behind */
+        most = fmaxf(most, o->most[i]);
+    for (uint32_t i = 0; i < o->n_matrices; i++)
+        most = fmaxf(most, o->matrices[i].input);
+    if (!(most > 0 && most <= CONURE_OBSERVED_MOST))
+        return conure_fail(err, CONURE_BAD_FILE, "%s: the largest value is %g: conure model verify tells whether the model is sound, conure export ranges "
+                           "-o FILE AUDIO... measures anew", where, (double)most);
     return CONURE_OK;
 }
 

@@ -15,6 +15,10 @@ typedef struct conure_observations conure_observations;
     X("conv.pointwise_conv1") X("conv.pointwise_conv2") X("feed_forward2.linear1") X("feed_forward2.linear2")
 #define CONURE_OBSERVED_FRONT "encoder.pre_encode.out.weight"
 
+/* Beyond any value of a network that works; mel frames that are the least to judge by. */
+#define CONURE_OBSERVED_MOST 1e15f
+#define CONURE_OBSERVED_FRAMES_MIN 50
+
 /* One utterance's features, [n_frames][mel_bins], normalised. */
 typedef struct conure_utterance {
     const float *mel;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum { FORMAT = 1 };
+#define AGAIN ": conure export ranges -o FILE AUDIO... measures anew"
 
 static const char *const parts[] = {
 #define X(part) part,
@@ -89,15 +90,15 @@ conure_status conure_ranges_write(const conure_observations *o, const conure_mod
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
-/* A step is a 127th of it, and must be a number that float32 and its inverse hold. */
+/* 0 is of what is never used; no network that works has anything near the bounds. */
 static conure_status range(const json_t *object, const char *key, float *out, const char *where, conure_error *err)
 {
     double x = 0;
     const conure_status status = conure_json_real(object, key, CONURE_REQUIRED, &x, where, err);
     if (status != CONURE_OK)
         return status;
-    if (!(x == 0 || (x >= 1e-30 && x <= 1e30)))
-        return conure_fail(err, CONURE_BAD_FILE, "%s: %s is %g, expected 0 or 1e-30 to 1e30", where, key, x);
+    if (!(x == 0 || (x >= 1 / (double)CONURE_OBSERVED_MOST && x <= (double)CONURE_OBSERVED_MOST)))
+        return conure_fail(err, CONURE_BAD_FILE, "%s: %s is %g, expected 0 or 1e-15 to 1e15" AGAIN, where, key, x);
     *out = (float)x;
     return CONURE_OK;
 }
@@ -178,7 +179,7 @@ static conure_status read_tree(conure_observations *o, const json_t *tree, const
     for (uint32_t i = 0; i < o->n_layers && status == CONURE_OK; i++)
         status = read_layer(o, json_array_get(layers, i), i, where, err);
     o->n_frames = frames;
-    return status;
+    return status == CONURE_OK ? conure_observations_check(o, where, err) : status;
 }
 
 conure_status conure_ranges_parse(conure_observations **out, const char *text, size_t bytes, uint32_t n_layers, const char *model_sha256,

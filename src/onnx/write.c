@@ -206,8 +206,8 @@ static conure_status decide_external(file *f, conure_external external)
     return CONURE_OK;
 }
 
-conure_status conure_graph_write(conure_graph *g, const char *path, conure_external external, conure_graph_facts *facts,
-                                 conure_progress_fn progress, void *user, conure_error *err)
+conure_status conure_graph_stage(conure_graph *g, const char *path, conure_external external, conure_staged_graph *out,
+                                 conure_graph_facts *facts, conure_progress_fn progress, void *user, conure_error *err)
 {
     char data_path[4096];
     file f = {.g = g, .path = path, .progress = progress, .user = user, .err = err};
@@ -225,14 +225,30 @@ conure_status conure_graph_write(conure_graph *g, const char *path, conure_exter
         status = conure_writer_open(&f.data, data_path, err);
     if (status == CONURE_OK)
         status = put_all(&f);
-    /* The weights first: a graph that is there is whole. */
     if (status == CONURE_OK && f.data)
-        status = conure_writer_commit(&f.data, err);
+        status = conure_writer_finish(f.data, err);
     if (status == CONURE_OK)
-        status = conure_writer_commit(&f.graph, err);
-    conure_writer_abort(&f.data);
-    conure_writer_abort(&f.graph);
+        status = conure_writer_finish(f.graph, err);
+    if (status != CONURE_OK) {
+        conure_writer_abort(&f.data);
+        conure_writer_abort(&f.graph);
+    }
+    *out = (conure_staged_graph){f.data, f.graph};
     *facts = (conure_graph_facts){.n_nodes = (uint32_t)g->proto.n_node, .n_initializers = (uint32_t)g->n_initializers,
                                   .bytes = f.bytes, .data_bytes = f.data_at};
+    return status;
+}
+
+conure_status conure_graph_write(conure_graph *g, const char *path, conure_external external, conure_graph_facts *facts,
+                                 conure_progress_fn progress, void *user, conure_error *err)
+{
+    conure_staged_graph staged;
+    conure_status status = conure_graph_stage(g, path, external, &staged, facts, progress, user, err);
+    if (status == CONURE_OK && staged.data)
+        status = conure_writer_commit(&staged.data, err);
+    if (status == CONURE_OK)
+        status = conure_writer_commit(&staged.graph, err);
+    conure_writer_abort(&staged.data);
+    conure_writer_abort(&staged.graph);
     return status;
 }

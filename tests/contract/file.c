@@ -111,7 +111,10 @@ static void edits(void)
         {"", "\"layout\": \"layer_first\"", "\"layout\": \"batch_first\"", "/inputs/2/shape/0 is 24, but the rest of the contract implies \"B\""},
         {"", "\"pad_side\": \"left\"", "\"pad_side\": \"right\"", "/outputs/2/constraint"},
         {"", "\"pad_value\": 0.0", "\"pad_value\": 1", "/caches/pad_value is 1, expected 0"},
-        {"\"audio_signal\"", "float32", "float16", "/inputs/0/dtype is \"float16\", expected one of"},
+        {"\"audio_signal\"", "float32", "float64", "/inputs/0/dtype is \"float64\", expected one of"},
+        {"\"audio_signal\"", "float32", "float16", "dtype: features are not of this type"},
+        {"\"cache_last_channel\"", "float32", "int8", "dtype: caches are not of this type"},
+        {"\"cache_last_time\"", "float32", "int8", "/inputs/3/dtype is \"int8\", but"},
         {"\"audio_signal\"", "float32", "int64", "/inputs/0/dtype is \"int64\", but"},
         {"\"encoder_output\"", "1024", "1000", "/outputs/0/shape/1 is 1000, but"},
         {"\"inputs\"", "\"length\"", "\"audio_signal\"", "audio_signal: two tensors have this name"},
@@ -194,14 +197,14 @@ static void files(void)
     test_int(conure_contract_write(&k, "written.contract.json", &err), CONURE_OK);
     test_int(conure_contract_read(&read, "written.contract.json", NULL, &err), CONURE_OK);
     test_int(memcmp(&read, &k, sizeof k), 0);
-    test_int(conure_contract_add_file(&k, "written.contract.json", &err), CONURE_OK);
+    test_int(conure_contract_add_file(&k, "written.contract.json", NULL, &err), CONURE_OK);
     test_text(k.files[0].name, "written.contract.json");
     test_int(strlen(k.files[0].sha256), 64);
-    test_int(conure_contract_add_file(&k, "no such file", &err), CONURE_BAD_ARG);
-    test_int(conure_contract_add_file(&k, "no-such-file", &err), CONURE_IO);
+    test_int(conure_contract_add_file(&k, "no such file", NULL, &err), CONURE_BAD_ARG);
+    test_int(conure_contract_add_file(&k, "no-such-file", NULL, &err), CONURE_IO);
     test_int(k.n_files, 1);
     k.n_files = CONURE_CONTRACT_FILES_MAX;
-    test_int(conure_contract_add_file(&k, "written.contract.json", &err), CONURE_LIMIT);
+    test_int(conure_contract_add_file(&k, "written.contract.json", NULL, &err), CONURE_LIMIT);
     test_int(conure_contract_read(&read, "no-such-file", NULL, &err), CONURE_IO);
     test_int(conure_contract_write(&k, "no/such/folder/x.json", &err), CONURE_IO);
     unlink("written.contract.json");

@@ -155,8 +155,10 @@ static void check_node(look *l, const Onnx__NodeProto *node)
         test_true(false);
     }
     test_true(strcmp(node->op_type, "Constant") != 0);
-    for (size_t i = 0; i < node->n_output; i++)
-        add(l, node->output[i], result_type(l, node), false);
+    for (const Onnx__NodeProto *const *twin = (const Onnx__NodeProto *const *)l->graph->node; *twin != node; twin++)
+        test_true(strcmp(node->op_type, "Squeeze") != 0 || strcmp((*twin)->op_type, "Squeeze") != 0 || strcmp(node->input[0], (*twin)->input[0]) != 0);
+    for (size_t i = 0; i < node->n_output; i++) /* weights that are made float again: what turns them does it at every run */
+        add(l, node->output[i], result_type(l, node), all_constant);
 }
 
 /* A constant: a type that is meant, as many bytes as its shape says, here or in the file of weights. */

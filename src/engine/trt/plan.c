@@ -269,16 +269,9 @@ conure_status conure_plan_side_parse(conure_plan_side *out, const char *json, si
 static conure_status put(const char *path, const char *ending, const void *data, size_t bytes, conure_error *err)
 {
     char whole[PATH_MAX];
-    conure_writer *writer = NULL;
     if (snprintf(whole, sizeof whole, "%s%s", path, ending) >= (int)sizeof whole)
         return conure_fail(err, CONURE_LIMIT, "%s: the path is too long", path);
-    conure_status status = conure_writer_open(&writer, whole, err);
-    if (status == CONURE_OK)
-        status = conure_writer_write(writer, data, bytes, err);
-    if (status == CONURE_OK)
-        status = conure_writer_commit(&writer, err);
-    conure_writer_abort(&writer);
-    return status;
+    return conure_file_write(whole, data, bytes, err);
 }
 
 conure_status conure_plan_write(conure_plan_side *side, const char *path, const void *plan, size_t bytes, conure_error *err)
