@@ -130,7 +130,12 @@ static conure_status add_external(void *user, const char *name, size_t name_byte
     conure_quote(shown, sizeof shown, name, name_bytes);
     if (name_bytes > CONURE_GRAPH_PATH_CAP || leaves(name, name_bytes))
         return conure_fail(err, CONURE_UNSUPPORTED, "%s: has weights in %s: only files of its own folder are read", r->graph, shown);
-    TRY(conure_graphs_add(r->model, r->g, name, name_bytes, &path, &bytes, err));
+    conure_error why = {""};
+    const conure_status status = conure_graphs_add(r->model, r->g, name, name_bytes, &path, &bytes, &why);
+    if (status == CONURE_IO)
+        return conure_fail(err, status, "%s: its weights are in another file: %.300s: fetch or export it again", r->graph, why.text);
+    if (status != CONURE_OK)
+        return conure_fail(err, status, "%s", why.text);
     return end <= bytes ? CONURE_OK
                         : conure_fail(err, CONURE_BAD_FILE, "%s: its weights in %s end at %llu, and the file has %llu bytes: fetch or export it again",
                                       r->graph, shown, (unsigned long long)end, (unsigned long long)bytes);
