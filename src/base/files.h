@@ -30,6 +30,7 @@ conure_status conure_writer_finish(conure_writer *writer, conure_error *err);
 const char *conure_writer_temporary(const conure_writer *writer); /* its name until then; the writer's */
 void conure_writer_abort(conure_writer **writer); /* NULL-safe */
 conure_status conure_file_write(const char *path, const void *data, size_t bytes, conure_error *err); /* all of it */
+conure_status conure_file_write_line(const char *path, const char *text, conure_error *err); /* and the end of a line */
 
 typedef struct conure_sha256 {
     uint64_t opaque[16]; /* checked against the library's context size at compile time */

@@ -128,3 +128,9 @@ uint32_t conure_processors(void)
     const uint32_t quota = conure_processors_quota("/proc/self/cgroup", "/sys/fs/cgroup");
     return quota && quota < allowed ? quota : allowed;
 }
+
+uint32_t conure_threads_or_all(uint32_t asked)
+{
+    const uint32_t processors = asked ? 0 : conure_processors();
+    return asked ? asked : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
+}

@@ -37,5 +37,6 @@ static inline bool conure_cancelled(const volatile int *flag)
 }
 
 uint32_t conure_processors(void); /* that this process may use (affinity, cgroup quota), at least 1 */
+uint32_t conure_threads_or_all(uint32_t asked); /* asked, or where that is 0 one for each of these, CONURE_THREADS_MAX at most */
 
 #endif

@@ -242,12 +242,23 @@ void conure_writer_abort(conure_writer **writer)
         release(writer);
 }
 
-conure_status conure_file_write(const char *path, const void *data, size_t bytes, conure_error *err)
+static conure_status write_whole(const char *path, const void *data, size_t bytes, const char *end, conure_error *err)
 {
     conure_writer *writer = NULL;
     conure_status status = conure_writer_open(&writer, path, err);
     if (status != CONURE_OK)
         return status;
     (void)conure_writer_write(writer, data, bytes, err); /* commit tells */
+    (void)conure_writer_write(writer, end, strlen(end), err);
     return conure_writer_commit(&writer, err);
+}
+
+conure_status conure_file_write(const char *path, const void *data, size_t bytes, conure_error *err)
+{
+    return write_whole(path, data, bytes, "", err);
+}
+
+conure_status conure_file_write_line(const char *path, const char *text, conure_error *err)
+{
+    return write_whole(path, text, strlen(text), "\n", err);
 }

@@ -44,6 +44,8 @@ static conure_status profile(json_t *out, timing *t, conure_error *err)
     double seconds;
     for (uint64_t k = 0; k < PROFILED && status == CONURE_OK; k++)
         status = step(t, k, &parts, &seconds, err);
+    if (status == CONURE_OK && parts.failed)
+        status = conure_fail_memory(err, "the parts of a step", CONURE_PARTS_MAX * sizeof *parts.list);
     if (status == CONURE_OK && parts.n) {
         json_t *longest = json_array();
         conure_parts_sort(&parts);

@@ -192,9 +192,7 @@ static conure_status resolve(bench_state *st, conure_error *err)
     if (status != CONURE_OK)
         return status;
     b->precision = conure_engine_precision(engine, st->model, b->precision);
-    b->n_threads = spec.n_threads ? spec.n_threads : b->recognizer.n_threads;
-    if (!b->n_threads)
-        b->n_threads = conure_processors() < CONURE_THREADS_MAX ? conure_processors() : CONURE_THREADS_MAX;
+    b->n_threads = conure_threads_or_all(spec.n_threads ? spec.n_threads : b->recognizer.n_threads);
     if (spec.isa[0])
         isa = spec.isa;
     return conure_cpu_features(&b->features, isa, err);

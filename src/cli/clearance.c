@@ -70,22 +70,13 @@ bool conure_clearance_show(void *user, uint64_t done, uint64_t all)
 conure_status conure_clearance_write(const json_t *json, bool print, const char *out, conure_error *err)
 {
     char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
-    conure_writer *writer = NULL;
     if (!text)
         return conure_fail_memory(err, "a summary", 8192);
     conure_status status = CONURE_OK;
     if (print)
         printf("%s\n", text);
-    if (out) {
-        status = conure_writer_open(&writer, out, err);
-        if (status == CONURE_OK)
-            status = conure_writer_write(writer, text, strlen(text), err);
-        if (status == CONURE_OK)
-            status = conure_writer_write(writer, "\n", 1, err);
-        if (status == CONURE_OK)
-            status = conure_writer_commit(&writer, err);
-        conure_writer_abort(&writer);
-    }
+    if (out)
+        status = conure_file_write_line(out, text, err);
     free(text);
     return status;
 }

@@ -113,17 +113,14 @@ static int run_build(const void *settings, int n, char *const *arguments)
 {
     const build_settings *s = settings;
     const bool offline = strcmp(s->profile, "offline") == 0;
-    const uint32_t processors = conure_processors();
     conure_plan_made *made = calloc(CONURE_PLANS_OF_CONTRACT, sizeof *made);
     uint32_t n_made = 0;
     conure_error err = {""};
     conure_contract contract;
     conure_plan_wish wish = {.profile = s->profile, .frames_max = (uint32_t)s->frames_max, .batch_max = (uint32_t)s->batch_max,
                              .fixed = s->fixed, .mask = (conure_mask)s->mask, .precision = precisions[s->precision], .f16_beside = s->beside == 1,
-                             .level = (uint32_t)s->level, .n_threads = (uint32_t)s->n_threads,
+                             .level = (uint32_t)s->level, .n_threads = conure_threads_or_all((uint32_t)s->n_threads),
                              .place = {(uint32_t)s->device, s->library}};
-    if (!wish.n_threads)
-        wish.n_threads = processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
     conure_status status = made ? CONURE_OK : conure_fail_memory(&err, "a list of plans", sizeof *made);
     if (status == CONURE_OK && !offline && !s->contract)
         status = conure_fail(&err, CONURE_BAD_ARG, "conure engine build: a plan of steps needs --contract, which conure contract derive writes; "

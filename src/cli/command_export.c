@@ -82,12 +82,6 @@ static void print_report(const conure_export_report *report, const char *folder)
     }
 }
 
-static uint32_t threads_of(uint64_t asked)
-{
-    const uint32_t processors = conure_processors();
-    return asked ? (uint32_t)asked : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX;
-}
-
 /* Cut a path's last part. */
 static size_t parent(char *path, size_t bytes)
 {
@@ -146,7 +140,7 @@ static int run_onnx(const void *settings, int n, char *const *arguments)
         .precision = (conure_export_precision)s->precision, .float_weights = s->weights == 1, .narrow_io = s->io == 1, .narrow_caches = s->caches == 1,
         .cancel = &conure_interrupted,
         .log = {conure_log_to_terminal, NULL}, .progress = conure_progress_fraction, .progress_user = words};
-    options.n_threads = threads_of(s->n_threads);
+    options.n_threads = conure_threads_or_all((uint32_t)s->n_threads);
     options.graphs = CONURE_EXPORT_ENCODER | CONURE_EXPORT_DECODER | (s->contract ? CONURE_EXPORT_STREAMING : 0);
     if (options.layout == CONURE_EXPORT_ONNX_ASR)
         options.graphs |= CONURE_EXPORT_FEATURES;
@@ -256,7 +250,7 @@ static conure_status write_ranges(const ranges_settings *s, char *const *files, 
     if (status == CONURE_OK)
         status = conure_speech_load(&speech, model, files, n, err);
     if (status == CONURE_OK)
-        status = conure_observe(&seen, model, speech.utterances, speech.n, threads_of(s->n_threads), CONURE_MASK_DEFAULT, &conure_interrupted, show_looking,
+        status = conure_observe(&seen, model, speech.utterances, speech.n, conure_threads_or_all((uint32_t)s->n_threads), CONURE_MASK_DEFAULT, &conure_interrupted, show_looking,
                                 NULL, err);
     if (status == CONURE_OK)
         status = conure_ranges_write(seen, model, s->out, err);

@@ -86,6 +86,8 @@ conure_status conure_time_steps(conure_step_times *out, const conure_engine *eng
         status = engine->device_bytes(self, &out->device_bytes, err);
     for (; parts && engine->profile && out->n_profiled < PROFILED && status == CONURE_OK; out->n_profiled++)
         status = engine->profile(self, c.rows, shape->batch, conure_parts_add, parts, err);
+    if (status == CONURE_OK && parts && parts->failed)
+        status = conure_fail_memory(err, "the parts of a step", CONURE_PARTS_MAX * sizeof *parts->list);
     crew_close(&c, engine, self, shape->batch);
     free(times);
     return status;

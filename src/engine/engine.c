@@ -163,11 +163,10 @@ conure_status conure_engine_spec_parse(conure_engine_spec *spec, const char *tex
 
 conure_engine_options conure_engine_spec_options(const conure_engine_spec *spec, uint32_t n_threads)
 {
-    const uint32_t processors = conure_processors(), asked = spec->n_threads ? spec->n_threads : n_threads;
     return (conure_engine_options){
         .isa = spec->isa[0] ? spec->isa : NULL, .device = spec->device, .library = spec->library[0] ? spec->library : NULL,
         .ranges = spec->ranges[0] ? spec->ranges : NULL,
-        .precision = spec->precision, .n_threads = asked ? asked : processors < CONURE_THREADS_MAX ? processors : CONURE_THREADS_MAX};
+        .precision = spec->precision, .n_threads = conure_threads_or_all(spec->n_threads ? spec->n_threads : n_threads)};
 }
 
 conure_status conure_engine_open(void **self, const conure_engine *engine, const conure_model *model, const conure_engine_options *options,

@@ -71,19 +71,11 @@ conure_status conure_ranges_dump(const conure_observations *o, const char *model
 conure_status conure_ranges_write(const conure_observations *o, const conure_model *model, const char *path, conure_error *err)
 {
     char sha256[65], *text = NULL;
-    conure_writer *writer = NULL;
     conure_status status = conure_model_hash(model, sha256, err);
     if (status == CONURE_OK)
         status = conure_ranges_dump(o, model->name, sha256, &text, err);
     if (status == CONURE_OK)
-        status = conure_writer_open(&writer, path, err);
-    if (status == CONURE_OK)
-        status = conure_writer_write(writer, text, strlen(text), err);
-    if (status == CONURE_OK)
-        status = conure_writer_write(writer, "\n", 1, err);
-    if (status == CONURE_OK)
-        status = conure_writer_commit(&writer, err);
-    conure_writer_abort(&writer);
+        status = conure_file_write_line(path, text, err);
     free(text);
     return status;
 }

@@ -56,20 +56,18 @@ static conure_status choose(conure_recognizer *r, const conure_recognizer_option
         return status;
     if (o->n_threads > CONURE_THREADS_MAX)
         return conure_fail(err, CONURE_BAD_ARG, "%u threads: at most %u are supported", o->n_threads, CONURE_THREADS_MAX);
-    const uint32_t processors = conure_processors();
-    const uint32_t n_threads = spec->n_threads ? spec->n_threads : o->n_threads;
     if (o->precision && !conure_precision_name(o->precision))
         return conure_fail(err, CONURE_BAD_ARG, "precision %d: expected f32, bf16, int8, f64, tf32 or f16", (int)o->precision);
+    *engine = conure_engine_spec_options(spec, o->n_threads);
     engine->mask = o->mask ? o->mask : r->model->config.mask;
     if (engine->mask != CONURE_MASK_NEMO && engine->mask != CONURE_MASK_EXACT)
         return conure_fail(err, CONURE_BAD_ARG, "mask %d: expected nemo or exact", (int)engine->mask);
-    engine->n_threads = n_threads ? n_threads : processors > CONURE_THREADS_MAX ? CONURE_THREADS_MAX : processors;
-    engine->isa = spec->isa[0] ? spec->isa : o->isa;
+    if (!engine->isa)
+        engine->isa = o->isa;
     if (engine->isa && strcmp(engine->isa, "native") == 0)
         engine->isa = NULL; /* all there are, which is no wish */
-    engine->device = spec->device ? spec->device : o->device;
-    engine->library = spec->library[0] ? spec->library : NULL;
-    engine->ranges = spec->ranges[0] ? spec->ranges : NULL;
+    if (!engine->device)
+        engine->device = o->device;
     engine->cancel = o->cancel;
     engine->progress = o->progress;
     engine->progress_user = o->progress_user;
