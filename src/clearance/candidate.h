@@ -11,7 +11,22 @@
 
 typedef struct conure_candidate conure_candidate;
 
+/* Engines that stay open when their candidates are closed, for the next candidate of the same words: opening one of full size takes longer
+ * than many a trial.  All candidates of one list are of one model and have the same log and flag to cancel.  One thread at a time. */
+#define CONURE_KEPT_ENGINES 4
+typedef struct conure_kept_engines {
+    struct conure_kept_engine {
+        const conure_engine *engine; /* NULL: nothing is kept here */
+        void *self;
+        char words[320];
+        uint32_t n_threads;
+        bool mask_exact, taken;
+    } list[CONURE_KEPT_ENGINES];
+} conure_kept_engines;
+void conure_kept_engines_close(conure_kept_engines *kept); /* after all candidates */
+
 typedef struct conure_candidate_options {
+    conure_kept_engines *kept;  /* NULL: an engine ends with its candidate */
     uint32_t n_threads;         /* where the spec names none; 0: as many as the process may use */
     double timeout_s;           /* of one answer of a command; 0: 60 */
     const volatile int *cancel; /* NULL, or a flag that ends a step with CANCELLED */

@@ -14,12 +14,47 @@ typedef struct engine_candidate {
     conure_candidate base;
     const conure_engine *engine;
     void *self;
+    struct conure_kept_engine *place; /* that it goes back to; NULL: it ends with the candidate */
     conure_state *states[CONURE_CANDIDATE_ROWS]; /* all but the first are opened when a batch first needs them */
     float *mel[CONURE_CANDIDATE_ROWS], *out[CONURE_CANDIDATE_ROWS]; /* [frames_cap][mel_bins], [rows_cap][d_model] */
     uint32_t frames_cap, rows_cap;
     conure_chunk given;        /* the state that the engine gave last: handing the same over again needs no import */
     bool holds_given;
 } engine_candidate;
+
+void conure_kept_engines_close(conure_kept_engines *kept)
+{
+    for (int i = 0; i < CONURE_KEPT_ENGINES; i++)
+        if (kept->list[i].engine)
+            kept->list[i].engine->close(&kept->list[i].self);
+    *kept = (conure_kept_engines){0};
+}
+
+/* One that was kept, or a new one, which is kept where there is room. */
+static conure_status open_engine(engine_candidate *c, const char *words, const conure_model *model, const conure_engine_options *options,
+                                 conure_kept_engines *kept, conure_error *err)
+{
+    const bool exact = options->mask == CONURE_MASK_EXACT;
+    struct conure_kept_engine *room = NULL;
+    for (int i = 0; kept && i < CONURE_KEPT_ENGINES; i++) {
+        struct conure_kept_engine *at = &kept->list[i];
+        if (!at->engine && !room)
+            room = at;
+        if (!at->engine || at->taken || strcmp(at->words, words) != 0 || at->n_threads != options->n_threads || at->mask_exact != exact)
+            continue;
+        at->taken = true;
+        c->place = at;
+        c->self = at->self;
+        return CONURE_OK;
+    }
+    const conure_status status = conure_engine_open(&c->self, c->engine, model, options, err);
+    if (status != CONURE_OK || !room || strlen(words) >= sizeof room->words)
+        return status;
+    *room = (struct conure_kept_engine){.engine = c->engine, .self = c->self, .n_threads = options->n_threads, .mask_exact = exact, .taken = true};
+    memcpy(room->words, words, strlen(words) + 1);
+    c->place = room;
+    return CONURE_OK;
+}
 
 static void engine_close(conure_candidate *base)
 {
@@ -30,7 +65,9 @@ static void engine_close(conure_candidate *base)
         free(c->mel[i]);
         free(c->out[i]);
     }
-    if (c->self)
+    if (c->place)
+        c->place->taken = false;
+    else if (c->self)
         c->engine->close(&c->self);
     conure_chunk_close(&c->given);
     free(c);
@@ -190,7 +227,7 @@ static conure_status open_parts(engine_candidate *c, const char *words, const co
     c->rows_cap = c->frames_cap / k->streaming.factor + 1;
     status = conure_model_hash(model, c->base.model_sha256, err);
     if (status == CONURE_OK)
-        status = conure_engine_open(&c->self, c->engine, model, &options, err);
+        status = open_engine(c, words, model, &options, o->kept, err);
     if (status != CONURE_OK)
         return status;
     snprintf(c->base.description, sizeof c->base.description, "%s: %s", words, c->engine->describe(c->self));

@@ -326,17 +326,23 @@ static conure_status one_fault(json_t *list, conure_fault fault, const conure_cl
 
 conure_status conure_stage_self_test(json_t *out, const conure_clearing *clearing, conure_error *err)
 {
-    const conure_clearing c = small(clearing);
+    conure_kept_engines kept = {0};
+    conure_clearing c = small(clearing);
     json_t *faults = json_array(), *honest = json_array();
     sized s;
     json_object_set_new(out, "chunks", json_integer((json_int_t)c.n_self_test));
     json_object_set_new(out, "faults", faults);
     json_object_set_new(out, "honest", honest);
+    if (!c.inject) /* a fault inside the engine may be one of opening it */
+        c.options.kept = &kept;
     conure_status status = size_up(&s, &c, err);
     for (conure_fault f = 0; f < CONURE_FAULTS && status == CONURE_OK; f++) {
         status = one_fault(faults, f, &c, &s, err);
         if (status == CONURE_OK && !conure_clearing_show(clearing, "self_test", f + 1, CONURE_FAULTS + 1))
             status = conure_fail(err, CONURE_CANCELLED, "cancelled");
     }
-    return status == CONURE_OK ? honest_pairs(honest, &c, err) : status;
+    if (status == CONURE_OK)
+        status = honest_pairs(honest, &c, err);
+    conure_kept_engines_close(&kept);
+    return status;
 }
