@@ -1,6 +1,6 @@
 """What PyTorch takes for the encoder that our engines run: the 0.6 B FastConformer, offline, random weights, CUDA graphs.
 
-    torch_encoder.py [--max-seconds S] [--json FILE] [--compile] [--batch LIST] [--frames LIST] [--precision LIST]
+    torch_encoder.py [--max-seconds S] [--json FILE] [--compile] [--plain] [--batch LIST] [--frames LIST] [--precision LIST]
     torch_encoder.py --check MODEL.nemo TENSORS.safetensors     is it the encoder?  NAME.mel in, NAME.encoder as NeMo gave it
 
 docs/tensorrt.md says what is measured.
@@ -263,7 +263,8 @@ def bench(options):
         encoder = Encoder(state, t, TYPES[p])
         if options.compile:
             encoder = torch.compile(encoder.__call__, dynamic=False)
-        row, out = measure(encoder, [(True, False)] if options.compile else VARIANTS, truths.get((b, t)), p, b, t)
+        variants = [(True, False)] if options.compile else [v for v in VARIANTS if not (options.plain and v[0])]
+        row, out = measure(encoder, variants, truths.get((b, t)), p, b, t)
         if p == "f32":
             truths[b, t] = out
         report["rows"].append(row)
@@ -289,6 +290,7 @@ parser.add_argument("--check", nargs=2, metavar=("MODEL.nemo", "TENSORS"))
 parser.add_argument("--max-seconds", type=float, default=math.inf)
 parser.add_argument("--json")
 parser.add_argument("--compile", action="store_true", help="let torch.compile fuse; each point then takes a minute or more")
+parser.add_argument("--plain", action="store_true", help="attention as products alone, without PyTorch's fused kernels")
 parser.add_argument("--batch", type=numbers, default=[1, 8, 32])
 parser.add_argument("--frames", type=numbers, default=[57, 584, 592, 1001])
 parser.add_argument("--precision", type=lambda text: text.split(","), default=["f32", "tf32", "bf16", "f16"])

@@ -128,6 +128,9 @@ static conure_status write_graph(making *m)
         plan.type = type_for(facts, m->wish->precision); /* features, output and caches stay float32 */
         plan.int8 = weights_for(facts, m->wish->precision);
         plan.seen = m->seen;
+        plan.sums = true;
+        plan.batch = s->b[0] == s->b[2] ? s->b[0] : 0;
+        plan.halves = s->f16;
         conure_encoder_build(g, &plan);
         status = conure_graph_write(g, m->graph, CONURE_EXTERNAL_AUTO, &written, conure_progress_fraction, words, m->err);
     }

@@ -163,7 +163,7 @@ static conure_value scores(const attention *a)
 static conure_value weights_of(conure_encoder_parts *e, conure_value s)
 {
     conure_graph *g = e->g;
-    const double lowest = conure_graph_type(g) == CONURE_ONNX_FLOAT16 ? -65504 : -3e38;
+    const double lowest = conure_graph_type(g) == CONURE_ONNX_FLOAT16 || e->plan->halves ? -65504 : -3e38;
     const conure_value masked = conure_op(g, "Where", "masked", e->pairs_bool, s, conure_number(g, e->plan->mask_exact ? lowest : -10000));
     const conure_value soft = conure_op(g, "Softmax", "softmax", masked);
     conure_op_int(g, "axis", -1);

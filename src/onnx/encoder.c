@@ -112,23 +112,30 @@ static void make_lengths(conure_encoder_parts *e, const char *name)
 /* ---- caches ----------------------------------------------------------------------------------- */
 
 /* The attention caches go through as they are, one axis of layers cut and joined.  Those of the convolution lose that axis,
- * which a convolution does not have: a reshape and a split give every layer its own. */
+ * which a convolution does not have: a reshape and a split give every layer its own; as sums, they are turned to rows, all at once. */
 static void split_times(conure_encoder_parts *e, conure_value cache)
 {
     conure_graph *g = e->g;
     const bool layer_first = e->plan->contract->layer_first;
-    const int64_t n = e->c->n_layers, d = e->c->d_model, left = e->conv_left;
-    const conure_value joined = conure_reshape(g, "time_joined", cache, layer_first ? conure_ints(g, -1, d, left) : conure_ints(g, 0, n * d, left));
-    conure_split(g, "time", joined, layer_first ? 0 : 1, n, layer_first ? 0 : d, e->time_in);
+    const bool sums = e->plan->sums;
+    const int64_t n = e->c->n_layers, first = sums ? e->conv_left : e->c->d_model, second = sums ? e->c->d_model : e->conv_left;
+    if (sums)
+        cache = conure_transpose(g, "time_turned", cache, 0, 1, 3, 2);
+    cache = conure_reshape(g, "time_joined", cache, layer_first ? conure_ints(g, -1, first, second) : conure_ints(g, 0, n * first, second));
+    conure_split(g, "time", cache, layer_first ? 0 : 1, n, layer_first ? 0 : first, e->time_in);
 }
 
 static void join_times(conure_encoder_parts *e, const char *name)
 {
     conure_graph *g = e->g;
     const bool layer_first = e->plan->contract->layer_first;
-    const int64_t n = e->c->n_layers, d = e->c->d_model, left = e->conv_left;
+    const bool sums = e->plan->sums;
+    const int64_t n = e->c->n_layers, first = sums ? e->conv_left : e->c->d_model, second = sums ? e->c->d_model : e->conv_left;
     const conure_value x = conure_concat_(g, "time_out_joined", layer_first ? 0 : 1, (size_t)n, e->time_out);
-    conure_reshape(g, name, x, layer_first ? conure_ints(g, n, -1, d, left) : conure_ints(g, 0, n, d, left));
+    const conure_value apart = conure_reshape(g, sums ? "time_out_rows" : name, x,
+                                              layer_first ? conure_ints(g, n, -1, first, second) : conure_ints(g, 0, n, first, second));
+    if (sums)
+        conure_transpose(g, name, apart, 0, 1, 3, 2);
 }
 
 static void cache_shape(const conure_encoder_parts *e, char *out, size_t cap, uint32_t rows, uint32_t columns)
@@ -214,11 +221,11 @@ static void build(conure_encoder_parts *e)
 }
 
 /* Products of a layer: N d^2 twice for keys and values, or T' d^2 and T' N d for each head, also twice.  Half is the least
- * that is worth the further nodes.  Values of that width are larger, so not in float16. */
+ * that is worth the further nodes.  Values of that width are larger, so not in half precision. */
 static bool less_absorbed(const conure_encoder_parts *e)
 {
     const uint64_t rows = e->rows_max, n = rows + e->cache_rows, d = e->c->d_model;
-    return e->cache_rows && e->plan->type == CONURE_ONNX_FLOAT && !e->plan->int8 && 2 * rows * (d + n * e->c->n_heads) <= n * d;
+    return e->cache_rows && e->plan->type == CONURE_ONNX_FLOAT && !e->plan->halves && !e->plan->int8 && 2 * rows * (d + n * e->c->n_heads) <= n * d;
 }
 
 void conure_encoder_build(conure_graph *g, const conure_encoder_plan *plan)

@@ -22,6 +22,9 @@ typedef struct conure_encoder_plan {
     conure_int8_weights int8;        /* products with weights in int8; needs seen */
     conure_onnx_type io, caches;     /* of features and encoder output; of the caches, INT8 with int8 only */
     const conure_observations *seen; /* NULL: none */
+    bool sums;                       /* the convolution over time as sums of products over rows, not as an operator: layer.c says why */
+    uint32_t batch;                  /* rows of a call, where there are always as many; 0: any number */
+    bool halves;                     /* whoever runs it may compute in half precision whatever the types say */
 } conure_encoder_plan;
 
 /* [1] int64: encoder frames dropped in front, of all rows of a step.  A graph that takes it serves every step of a stream. */
@@ -58,7 +61,8 @@ typedef struct conure_encoder_parts {
     conure_value drop, drop_frames;    /* [1]: that input, or the contract's number, and its mel frames; NULL: none are dropped */
     conure_value columns_mask; /* [B][1][1][T]: 1 where a mel frame is valid */
     conure_value rows_mask;    /* [B][1][1][T'] */
-    conure_value conv_mask;    /* [B][1][T'] */
+    conure_value conv_mask;    /* [B][1][T']; as sums [B][T'][1] */
+    conure_value margins[2];   /* as sums: zeros before and behind the columns, [B][n][d] in float32; NULL: none */
     conure_value pairs;        /* [B][1][T'][N]: 1 where a query may see a key, and the same as bool */
     conure_value pairs_bool;
     conure_value pairs_wide, conv_mask_wide; /* the same for layers in float32; NULL until one asks */

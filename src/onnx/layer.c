@@ -33,68 +33,131 @@ static conure_value feed_forward(conure_encoder_parts *e, uint32_t layer, int wh
     return conure_op(g, "Add", "sum", x, conure_linear(g, "half", hidden, linear2, d, ff, &half));
 }
 
-/* The depthwise convolution with the batch norm folded in: weights [d][1][kernel] and bias [d]. */
-static void folded(conure_encoder_parts *e, uint32_t layer, conure_value *weight, conure_value *bias)
+/* ---- the convolution over time ---------------------------------------------------------------- */
+
+/* As an operator it stands between TensorRT's fused graphs: what is before and behind it is turned, padded, copied and rounded by kernels of
+ * their own, a third of a step's.  As sums of products over rows [B][T'][d], one for each tap, it is fused with its neighbours, and a whole
+ * encoder is one such graph.  On a CPU the operator is faster. */
+
+/* Its weights with the batch norm folded in: [kernel][d] as sums, otherwise [d][kernel]; and bias [d].  False after a failure; freed by free(). */
+static bool folded(const conure_encoder_parts *e, uint32_t layer, float **weight, float **bias)
 {
     static const char *const parts[6] = {"depthwise_conv.weight", "batch_norm.weight", "batch_norm.bias", "batch_norm.running_mean",
                                          "batch_norm.running_var", "depthwise_conv.bias"};
     const uint32_t d = e->c->d_model, kernel = e->c->conv_kernel;
-    const int64_t dims[3] = {d, 1, kernel};
-    char name[6][96];
+    char name[96];
     float *data[6] = {NULL};
     bool ok = true;
     for (int i = 0; i < 6; i++) {
-        snprintf(name[i], sizeof name[i], "encoder.layers.%u.conv.%s", layer, parts[i]);
+        snprintf(name, sizeof name, "encoder.layers.%u.conv.%s", layer, parts[i]);
         if (i < 5 || e->c->use_bias)
-            data[i] = conure_graph_read(e->g, name[i], i ? d : (size_t)d * kernel);
+            data[i] = conure_graph_read(e->g, name, i ? d : (size_t)d * kernel);
         ok = ok && (data[i] || (i == 5 && !e->c->use_bias));
     }
-    for (uint32_t i = 0; ok && i < d; i++) {
+    *weight = ok ? conure_calloc(d, kernel * sizeof **weight) : NULL;
+    if (ok && !*weight)
+        conure_graph_fail(e->g, CONURE_NO_MEMORY, "out of memory for the weights of a convolution");
+    for (uint32_t i = 0; *weight && i < d; i++) {
         const double gain = data[1][i] / sqrt(data[4][i] + BATCH_NORM_GUARD);
         for (uint32_t k = 0; k < kernel; k++)
-            data[0][i * kernel + k] = (float)(data[0][i * kernel + k] * gain);
+            (*weight)[e->plan->sums ? k * d + i : i * kernel + k] = (float)(data[0][i * kernel + k] * gain);
         data[2][i] = (float)(data[2][i] + ((data[5] ? data[5][i] : 0) - (double)data[3][i]) * gain);
     }
-    *weight = conure_floats(e->g, name[0], ok ? data[0] : NULL, 3, dims);
-    *bias = conure_floats(e->g, name[2], ok ? data[2] : NULL, 1, dims);
+    *bias = data[2];
     for (int i = 0; i < 6; i++)
-        free(data[i]);
+        if (i != 2)
+            free(data[i]);
+    return *weight != NULL;
 }
 
-/* [cache ; this step's], in int8 where the cache is. */
-static conure_value until_now(conure_encoder_parts *e, uint32_t layer, conure_value gated)
+/* columns [B][n][d] -> [B][n + 1 - kernel][d], all in float32: products of half precision would be rounded nine times. */
+static conure_value summed(conure_encoder_parts *e, uint32_t layer, conure_value columns, const float *weight, const float *bias)
 {
     conure_graph *g = e->g;
-    const conure_onnx_type caches = e->plan->caches;
-    if (caches == CONURE_ONNX_INT8)
-        return conure_concat(g, "columns", 2, e->time_in[layer],
-                             conure_quantise(g, "columns_int8", gated, conure_observed_columns(e->plan->seen, layer)));
-    return conure_concat(g, "columns", 2, conure_as(g, "cache_in", e->time_in[layer], caches, conure_graph_type(g)), gated);
+    const uint32_t d = e->c->d_model, kernel = e->c->conv_kernel;
+    const int64_t dims[1] = {d};
+    char name[96], label[32];
+    snprintf(name, sizeof name, "encoder.layers.%u.conv.batch_norm.bias", layer);
+    conure_value sum = conure_floats(g, name, bias, 1, dims);
+    for (uint32_t k = 0; k < kernel; k++) {
+        const int64_t end = k + 1 < kernel ? (int64_t)k + 1 - kernel : INT64_MAX;
+        snprintf(label, sizeof label, "tap%u_rows", k);
+        const conure_value rows = conure_slice(g, label, columns, 1, conure_ints(g, k), conure_ints(g, end), 1);
+        snprintf(name, sizeof name, "encoder.layers.%u.conv.depthwise_conv.weight.%u", layer, k);
+        snprintf(label, sizeof label, "tap%u", k);
+        const conure_value product = conure_op(g, "Mul", label, rows, conure_floats(g, name, weight + (size_t)k * d, 1, dims));
+        snprintf(label, sizeof label, "taps%u", k);
+        sum = conure_op(g, "Add", label, sum, product);
+    }
+    return sum;
 }
 
-/* gated [B][d][T'] -> silu(batch_norm(depthwise(..))), with the time cache in front, which moves on. */
+static conure_value operated(conure_encoder_parts *e, uint32_t layer, conure_value columns, const float *weight, const float *bias)
+{
+    const uint32_t d = e->c->d_model, kernel = e->c->conv_kernel;
+    const int64_t dims[3] = {d, 1, kernel}, bias_dims[1] = {d};
+    char name[96];
+    snprintf(name, sizeof name, "encoder.layers.%u.conv.depthwise_conv.weight", layer);
+    const conure_value weights = conure_floats(e->g, name, weight, 3, dims);
+    snprintf(name, sizeof name, "encoder.layers.%u.conv.batch_norm.bias", layer);
+    const conure_value y = conure_op(e->g, "Conv", "depthwise", columns, weights, conure_floats(e->g, name, bias, 1, bias_dims));
+    conure_op_int(e->g, "group", d);
+    conure_op_ints(e->g, "pads", e->conv_left ? 0 : e->c->conv_left, e->c->conv_right);
+    return y;
+}
+
+/* As sums: columns with zeros where the operator pads. */
+static conure_value between_margins(conure_encoder_parts *e, conure_value columns, conure_onnx_type type)
+{
+    conure_value parts[3];
+    size_t n = 0;
+    if (e->margins[0])
+        parts[n++] = conure_as(e->g, "margin_before", e->margins[0], CONURE_ONNX_FLOAT, type);
+    parts[n++] = columns;
+    if (e->margins[1])
+        parts[n++] = conure_as(e->g, "margin_behind", e->margins[1], CONURE_ONNX_FLOAT, type);
+    return n > 1 ? conure_concat_(e->g, "columns_between", 1, n, parts) : columns;
+}
+
+/* What the convolution sees: a stream's cache, which moves on, and gated behind it; in int8 where the cache is. */
+static conure_value columns_of(conure_encoder_parts *e, uint32_t layer, conure_value gated)
+{
+    conure_graph *g = e->g;
+    const conure_onnx_type caches = e->plan->caches, type = conure_graph_type(g);
+    const bool sums = e->plan->sums, narrow = caches == CONURE_ONNX_INT8;
+    const int axis = sums ? 1 : 2;
+    if (!e->conv_left)
+        return sums ? between_margins(e, gated, type) : gated;
+    const float most = narrow ? conure_observed_columns(e->plan->seen, layer) : 0;
+    const conure_value cache = narrow ? e->time_in[layer] : conure_as(g, "cache_in", e->time_in[layer], caches, type);
+    conure_value columns = conure_concat(g, "columns", axis, cache, narrow ? conure_quantise(g, "columns_int8", gated, most) : gated);
+    if (sums)
+        columns = between_margins(e, columns, narrow ? caches : type);
+    conure_value until = columns;
+    if (e->time_padding && !sums)
+        until = conure_op(g, "Pad", "columns_padded", columns, conure_ints(g, 0, 0, 0, 0, 0, e->time_padding));
+    e->time_out[layer] = conure_slice(g, "cache", until, axis, e->time_start, e->time_end, 1);
+    if (narrow)
+        return conure_dequantise(g, "columns_back", columns, most);
+    e->time_out[layer] = conure_as(g, "cache_out", e->time_out[layer], type, caches);
+    return columns;
+}
+
+/* gated [B][d][T'], or as sums [B][T'][d], -> silu(batch_norm(depthwise(..))) */
 static conure_value depthwise(conure_encoder_parts *e, uint32_t layer, conure_value gated)
 {
     conure_graph *g = e->g;
-    const conure_onnx_type caches = e->plan->caches;
-    conure_value weight, bias, columns = gated;
-    if (e->conv_left) {
-        columns = until_now(e, layer, gated);
-        conure_value until = columns;
-        if (e->time_padding)
-            until = conure_op(g, "Pad", "columns_padded", columns, conure_ints(g, 0, 0, 0, 0, 0, e->time_padding));
-        e->time_out[layer] = conure_slice(g, "cache", until, 2, e->time_start, e->time_end, 1);
-        if (caches == CONURE_ONNX_INT8)
-            columns = conure_dequantise(g, "columns_back", columns, conure_observed_columns(e->plan->seen, layer));
-        else
-            e->time_out[layer] = conure_as(g, "cache_out", e->time_out[layer], conure_graph_type(g), caches);
-    }
-    const conure_onnx_type type = conure_graph_type(g), own = type == CONURE_ONNX_BFLOAT16 ? CONURE_ONNX_FLOAT : type;
-    conure_graph_set_type(g, own); /* there is no convolution in bfloat16 before opset 22 */
-    folded(e, layer, &weight, &bias);
-    const conure_value y = conure_op(g, "Conv", "depthwise", conure_as(g, "depthwise_in", columns, type, own), weight, bias);
-    conure_op_int(g, "group", e->c->d_model);
-    conure_op_ints(g, "pads", e->conv_left ? 0 : e->c->conv_left, e->c->conv_right);
+    const bool sums = e->plan->sums;
+    const conure_value columns = columns_of(e, layer, gated);
+    /* There is no convolution in bfloat16 before opset 22. */
+    const conure_onnx_type type = conure_graph_type(g), own = sums || type == CONURE_ONNX_BFLOAT16 ? CONURE_ONNX_FLOAT : type;
+    conure_value y = NULL;
+    float *weight = NULL, *bias = NULL;
+    conure_graph_set_type(g, own);
+    if (folded(e, layer, &weight, &bias))
+        y = (sums ? summed : operated)(e, layer, conure_as(g, "depthwise_in", columns, type, own), weight, bias);
+    free(weight);
+    free(bias);
     conure_graph_set_type(g, type);
     return conure_silu(g, "silu", conure_as(g, "depthwise_out", y, own, type));
 }
@@ -116,8 +179,10 @@ static conure_value convolution(conure_encoder_parts *e, uint32_t layer, conure_
         normed = conure_quantised(g, "norm_quantised", normed, conure_encoder_seen(e, layer, "conv.pointwise_conv1"));
     conure_split(g, "half", conure_linear(g, "wide", normed, point1, 2 * d, d, &plain), 2, 2, d, halves);
     const conure_value gated = conure_op(g, "Mul", "gated", halves[0], conure_op(g, "Sigmoid", "gate", halves[1]));
-    const conure_value masked = conure_op(g, "Mul", "masked", conure_transpose(g, "turned", gated, 0, 2, 1), conure_encoder_conv_mask(e));
-    conure_value rows = conure_transpose(g, "rows", depthwise(e, layer, masked), 0, 2, 1);
+    const conure_value columns = e->plan->sums ? gated : conure_transpose(g, "turned", gated, 0, 2, 1);
+    conure_value rows = depthwise(e, layer, conure_op(g, "Mul", "masked", columns, conure_encoder_conv_mask(e)));
+    if (!e->plan->sums)
+        rows = conure_transpose(g, "rows", rows, 0, 2, 1);
     if (int8)
         rows = conure_quantised(g, "rows_quantised", rows, conure_encoder_seen(e, layer, "conv.pointwise_conv2"));
     return conure_op(g, "Add", "sum", x, conure_linear(g, "out", rows, point2, d, d, &plain));

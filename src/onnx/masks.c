@@ -114,7 +114,30 @@ static void make_pairs(conure_encoder_parts *e)
     if (context)
         e->pairs = conure_op(g, "Mul", "pairs", e->pairs, context);
     e->pairs_bool = conure_cast(g, "pairs_bool", e->pairs, CONURE_ONNX_BOOL);
-    e->conv_mask = conure_op(g, "Squeeze", "conv_mask", e->rows_mask, conure_ints(g, 2));
+    e->conv_mask = e->plan->sums ? conure_op(g, "Squeeze", "conv_mask", queries, conure_ints(g, 1))
+                                 : conure_op(g, "Squeeze", "conv_mask", e->rows_mask, conure_ints(g, 2));
+}
+
+/* [B][n][d] of zeros. */
+static conure_value margin(conure_encoder_parts *e, const char *label, conure_value batch, uint32_t n)
+{
+    conure_graph *g = e->g;
+    char name[64];
+    if (n == 0)
+        return NULL;
+    snprintf(name, sizeof name, "%s_shape", label);
+    const conure_value shape = batch ? conure_concat(g, name, 0, batch, conure_ints(g, n, e->c->d_model))
+                                     : conure_ints(g, e->plan->batch, n, e->c->d_model);
+    return conure_op(g, "Expand", label, conure_number(g, 0), shape);
+}
+
+static void make_margins(conure_encoder_parts *e, conure_value x)
+{
+    const conure_onnx_type type = conure_graph_set_type(e->g, CONURE_ONNX_FLOAT);
+    const conure_value batch = e->plan->batch ? NULL : conure_size(e->g, "batch", x, 0);
+    e->margins[0] = margin(e, "margin_before", batch, e->conv_left ? 0 : e->c->conv_left);
+    e->margins[1] = margin(e, "margin_behind", batch, e->c->conv_right);
+    conure_graph_set_type(e->g, type);
 }
 
 /* ---- relative positions ----------------------------------------------------------------------- */
@@ -250,6 +273,8 @@ void conure_encoder_shared(conure_encoder_parts *e, conure_value x)
     e->n_keys = e->cache_rows ? size_plus(e, "n_keys", e->rows, e->rows_max, e->cache_rows) : e->rows;
     make_shapes(e);
     make_pairs(e);
+    if (e->plan->sums)
+        make_margins(e, x);
     if (!e->rows_max) {
         make_waves(e);
     } else if (!e->rows_fixed) { /* a table's columns are r = N .. 1 - T' of the largest T' */

@@ -19,6 +19,7 @@ static conure_speech speech;
 
 static struct {
     uint32_t n_built, n_nodes_wide, n_of_layer_1; /* nodes that are to stay in f32 */
+    uint32_t n_of_sums, n_depthwise;
     conure_trt_precision precision;
     bool f16_beside, timing;
     int64_t opset;
@@ -41,6 +42,8 @@ static void look_at_graph(const char *path, const conure_trt_build_options *o)
         const Onnx__NodeProto *node = graph->graph->node[i];
         seen.n_quantise += strcmp(node->op_type, "QuantizeLinear") == 0;
         seen.n_dequantise += strcmp(node->op_type, "DequantizeLinear") == 0;
+        seen.n_of_sums += strstr(node->name, ".conv.tap") != NULL;
+        seen.n_depthwise += strcmp(node->op_type, "Conv") == 0 && strstr(node->name, ".conv.");
         seen.n_nodes_wide += o->wide(o->wide_user, node->name);
         seen.n_of_layer_1 += strncmp(node->name, "layers.1.", 9) == 0;
     }
@@ -135,6 +138,7 @@ static void what_overflows(void)
     test_int(seen.precision, CONURE_TRT_F16);
     test_int(seen.n_of_type[CONURE_ONNX_FLOAT16], 0); /* 8 narrows itself */
     test_true(s.f16 && !s.int8 && s.n_audio == 1);
+    test_true(seen.n_of_sums > 50 && seen.n_depthwise == 0);
 
     s = built(&w, "11.0.0"); /* takes types from the graph */
     test_true(s.wide[2] && !s.wide[1]);

@@ -1,17 +1,20 @@
 """A model of full size on a GPU: plans, parity, clearances and times, in an order of importance, within so many seconds.
 
-    full.py CONURE SOURCE_DIR [--seconds 1500] [--reserve 200] [--builders 3] [--folder FOLDER] [--precisions f32,f16,tf32,int8]
+    full.py CONURE SOURCE_DIR [--model MODEL] [--seconds 1500] [--reserve 200] [--builders 3] [--devices 0] [--folder FOLDER]
+            [--precisions f32,f16,tf32,int8] [--only PLAN,..] [--clips FOLDER]
 
-Random weights of parakeet-tdt-0.6b-v3's shapes.  Plans are built a few at a time (a build is a thread and keeps the GPU busy; more than
-four gain nothing), cleared as soon as they are there, and timed at the end with nothing beside them, for which --reserve seconds are
-kept.  What the time did not reach is listed.  FOLDER keeps everything: model, plans, timing caches (the next run of the same model and
-GPU is quicker for them), logs, results.json; without it a temporary one.  Exits with 77 where there is no GPU or no TensorRT.
+MODEL is random weights of parakeet-tdt-0.6b-v3's shapes when none is given.  Plans are built a few at a time on each GPU (a build is a
+thread and keeps the GPU busy; more than four gain nothing), cleared as soon as they are there, and timed at the end with nothing beside
+them, for which --reserve seconds are kept.  What the time did not reach is listed.  FOLDER keeps everything: model, plans, timing caches
+(the next run of the same model and GPU is quicker for them), logs, results.json; without it a temporary one.  CLIPS are further
+recordings beside those of tests/data.  Exits with 77 where there is no GPU or no TensorRT.
 """
 import argparse
 import concurrent.futures
 import json
 import os
 import pathlib
+import queue
 import subprocess
 import sys
 import tempfile
@@ -25,29 +28,38 @@ options.add_argument("--seconds", type=float, default=1500)
 options.add_argument("--reserve", type=float, default=200)
 options.add_argument("--builders", type=int, default=3)
 options.add_argument("--precisions", default="f32,f16,tf32,int8")
+options.add_argument("--devices", default="0")
 options.add_argument("--folder", type=pathlib.Path)
+options.add_argument("--model", type=pathlib.Path)
+options.add_argument("--only", default="")
+options.add_argument("--clips", type=pathlib.Path)
 chosen = options.parse_args()
 START = time.monotonic()
 HELD = tempfile.TemporaryDirectory() if not chosen.folder else None
 ROOM = chosen.folder or pathlib.Path(HELD.name)
-MODEL, PLANS = ROOM / "full.conure", ROOM / "plans"
-CLIPS = sorted(str(p) for p in (chosen.source / "tests/data/audio").glob("*.flac"))
+MODEL, PLANS = chosen.model or ROOM / "full.conure", ROOM / "plans"
+CLIPS = sorted(str(p) for folder in (chosen.source / "tests/data/audio", chosen.clips) if folder for p in folder.glob("*.flac"))
+DEVICES = chosen.devices.split(",")
+FREE = queue.Queue() # places to build at: the number of a GPU, as often as there are builders on it
+for _ in range(chosen.builders):
+    for device in DEVICES:
+        FREE.put(device)
 ENVIRONMENT = {**{k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}, "CONURE_PLANS": str(PLANS), "CUDA_MODULE_LOADING": "LAZY"}
 LOCK, LEFT, RESULTS = threading.Lock(), [], {"plans": [], "parity": [], "clearances": [], "times": []}
 
 # (what, contract, options): a step of a contract's profile, or whole utterances; B = 1 where nothing else is said.
 STEP = ("step", "step57", ["--profile", "all"])
 WHOLE = ("offline592", None, ["--profile", "offline", "--max-frames", "592"])
-PLANNED = [(p, *what) for p in ("f16", "f32") for what in (STEP, WHOLE)] + [
-    ("f16", "offline592x32", None, ["--profile", "offline", "--max-frames", "592", "--batch", "32"]),
-    ("f16", "step57x32", "step57", ["--profile", "all", "--batch", "32"]), ("int8", *STEP), ("int8", *WHOLE),
-    ("f16", "offline1001", None, ["--profile", "offline", "--max-frames", "1001"]),
-    ("f16", "step592", "reset", ["--profile", "first"]), ("f16", "step584", "reset", ["--profile", "next"]),
-    ("tf32", *STEP), ("tf32", *WHOLE), ("f16", "step57x8", "step57", ["--profile", "all", "--batch", "8"]),
-    ("f32", "step592", "reset", ["--profile", "first"]), ("f32", "offline592x32", None, ["--profile", "offline", "--max-frames", "592", "--batch", "32"])]
+WIDE = ("offline592x32", None, [*WHOLE[2], "--batch", "32"])
+PLANNED = [("f16", *STEP), ("f32", *STEP), ("f16", *WHOLE), ("f32", *WHOLE), ("f16", *WIDE), ("f16", "step57x32", "step57", ["--profile", "all", "--batch", "32"]),
+           ("int8", *STEP), ("int8", *WHOLE), ("f16", "offline1001", None, ["--profile", "offline", "--max-frames", "1001"]),
+           ("f16", "step592", "reset", ["--profile", "first"]), ("f16", "step584", "reset", ["--profile", "later"]), ("tf32", *STEP), ("tf32", *WHOLE),
+           ("f16", "offline592x8", None, [*WHOLE[2], "--batch", "8"]), ("f16", "step57x8", "step57", ["--profile", "all", "--batch", "8"]),
+           ("f32", "step592", "reset", ["--profile", "first"]), ("f32", *WIDE)]
 TIMED = {"step": ["--contract", "step57"], "offline592": ["--frames", "592"], "offline592x32": ["--frames", "592", "--batch", "32"],
-         "step57x32": ["--contract", "step57", "--batch", "32"], "step57x8": ["--contract", "step57", "--batch", "8"],
-         "offline1001": ["--frames", "1001"], "step592": ["--contract", "reset", "--frames", "592"], "step584": ["--contract", "reset", "--frames", "584"]}
+         "offline592x8": ["--frames", "592", "--batch", "8"], "step57x32": ["--contract", "step57", "--batch", "32"],
+         "step57x8": ["--contract", "step57", "--batch", "8"], "offline1001": ["--frames", "1001"],
+         "step592": ["--contract", "reset", "--frames", "592"], "step584": ["--contract", "reset", "--frames", "584"]}
 
 
 def left():
@@ -87,38 +99,50 @@ def prepare():
     derive = ["contract", "derive", "-m", MODEL, "--cache", 256, "--schedule", "export"]
     conure("step57", *derive, "--chunk", 6, "--shift", 3, "--profiles", 57, "-o", contract("step57"), limit=60)
     conure("reset", *derive, "--profiles", "first=592,later=584", "--layout", "layer-first", "-o", contract("reset"), limit=60)
-    for ours, theirs in (("f32", ("f32",)), ("bf16", ("f16", "tf32")), ("int8", ("int8",))):  # bf16's noise is the next coarser that we have
+    say("model and contracts are there")
+
+
+def noise():
+    """Limits for every precision, of our own engines' distance to float64; bf16's is the next coarser that we have for f16 and tf32."""
+    for ours, theirs in (("f32", ("f32",)), ("bf16", ("f16", "tf32")), ("int8", ("int8",))):
         out = ROOM / f"noise-{ours}.json"
         conure(f"noise-{ours}", "noise-floor", contract("step57"), "-m", MODEL, "--candidate", f"cpu:{ours}", "--chunks", 12, "--name", ours,
-               "-o", out, limit=200)
+               "-o", out, limit=300)
         for other in theirs:
             (ROOM / f"limits-{other}.json").write_text(out.read_text().replace(f'["{ours}"]', f'["{other}"]'))
-    say("model, contracts and tolerances are there")
+    say("tolerances are there")
 
 
 def build(job):
     precision, what, of, how = job
-    name = f"{precision}-{what}"
+    name, device = f"{precision}-{what}", FREE.get()
+    try:
+        return job, build_on(device, name, precision, of, how)
+    finally:
+        FREE.put(device)
+
+
+def build_on(device, name, precision, of, how):
     if left() < chosen.reserve + 30:
         with LOCK:
             LEFT.append(f"{name}: not begun")
-        return job, False
+        return False
     audio = ["--audio", *CLIPS] if precision in ("f16", "int8") else []
     begun = time.monotonic()
     out = conure(f"build-{name}", "engine", "build", "-m", MODEL, *(["--contract", contract(of)] if of else []), *how, "--fixed", "--precision", precision,
-                 "--level", 2, "--timing-cache", ROOM / f"timing-{name}", *audio, limit=left() - chosen.reserve)
+                 "--level", 2, "--device", device, "--timing-cache", ROOM / f"timing-{name}", *audio, limit=left() - chosen.reserve)
     if out is not None:
         say(f"{name}: built in {time.monotonic() - begun:.0f} s")
         with LOCK:
             RESULTS["plans"].append({"plan": name, "seconds": round(time.monotonic() - begun, 1), "said": out.strip()})
-    return job, out is not None
+    return out is not None
 
 
 def clear(precision):
     """Of tensors and, where the random decoder says enough, of tokens: all gates, few trials."""
     config, folder = ROOM / f"clear-{precision}.json", ROOM / f"clearance-{precision}"
     config.write_text(json.dumps({
-        "clearance": 1, "model": str(MODEL), "candidate": f"trt:{precision}", "contract": str(contract("step57")), "threads": 8,
+        "clearance": 1, "model": str(MODEL), "candidate": f"trt:{precision}@device={DEVICES[-1]}", "contract": str(contract("step57")), "threads": 8,
         "tolerances": str(ROOM / f"limits-{precision}.json"), "audio": {"files": CLIPS, "live": "2-1-0.5"},
         "chunks": {"functional": 50, "closed_loop": 300, "noise": 6, "latency": 100, "self_test": 4}}))
     conure(f"clear-{precision}", "clear", config, "-o", folder, "--redact", limit=left() - chosen.reserve, good=(0, 1, 2))
@@ -151,14 +175,17 @@ def main():
     prepare()
     wanted = chosen.precisions.split(",")
     jobs, built, clearing = [job for job in PLANNED if job[0] in wanted], [], []
-    with concurrent.futures.ThreadPoolExecutor(chosen.builders) as builders, concurrent.futures.ThreadPoolExecutor(2) as clearers:
+    if chosen.only:
+        jobs = [job for job in jobs if job[1] in chosen.only.split(",")]
+    with concurrent.futures.ThreadPoolExecutor(chosen.builders * len(DEVICES)) as builders, concurrent.futures.ThreadPoolExecutor(2) as clearers:
+        limits = clearers.submit(noise)
         for future in concurrent.futures.as_completed([builders.submit(build, job) for job in jobs]):
             job, good = future.result()
             built += [job] if good else []
             ready = {what for precision, what, _, _ in built if precision == job[0]}
             if {"step", "offline592"} <= ready and job[0] not in clearing:
                 clearing.append(job[0])
-                clearers.submit(clear, job[0])
+                clearers.submit(lambda precision: (limits.result(), clear(precision)), job[0])
     times(built)
     RESULTS["left"] = LEFT
     (ROOM / "results.json").write_text(json.dumps(RESULTS, indent=1))

@@ -316,6 +316,43 @@ class Exported(unittest.TestCase):
                     self.near(out[0], golden["short.encoder"], limit, (model, precision, opset))
                     self.assertGreater(np.abs(out[0] - golden["short.encoder"]).max(), 1e-5)  # it is another precision
 
+    def test_depthwise_as_sums(self):
+        """The same encoder with and without the operator: offline and a step, in a batch, lengths short and 0."""
+        clips, rng = sorted(AUDIO.glob("*.flac"))[:2], np.random.default_rng(6)
+        step = ("--chunk", 6, "--shift", 3, "--batch-max", 3)
+        cases = [("tiny-v3", "f32", None, (), NOISE["tiny-v3"]), ("tiny-alt", "f32", (*step, "--cache", 24), ("--opset", 16), NOISE["tiny-alt"]),
+                 ("tiny-alt", "f32", (*step, "--cache", 90, "--layout", "layer-first"), (), NOISE["tiny-alt"]),
+                 ("tiny-v3", "f32", (*step, "--cache", 24, "--time-cache", "aligned", "--profiles", "all=17..57"), (), NOISE["tiny-v3"]),
+                 ("tiny-v3", "f16", (*step, "--cache", 24), ("--caches", "narrow"), 0.01),
+                 ("tiny-v3", "int8", (*step, "--cache", 24), ("--caches", "narrow"), 0.05)]
+        for model, precision, derive, options, limit in cases:
+            outs, feeds = [], None
+            for form in ("conv", "sums"):
+                options_now = ("--precision", precision, "--depthwise", form, *options, *(clips if precision in ("f16", "int8") else ()))
+                if derive:
+                    folder, _ = self.streaming(model, *derive, "--precision", precision, options=options_now)
+                else:
+                    folder = self.export(model, "--graphs", "encoder", *options_now)
+                path = next(folder.glob("*.onnx"))
+                depth = [node for node in onnx.load(str(path)).graph.node if node.op_type == "Conv" and ".conv." in node.name]
+                self.assertEqual(len(depth) > 0, form == "conv", (model, precision))
+                runner = session(path)
+                feeds = feeds or self.feeds_of(runner, rng)
+                outs.append(runner.run(None, feeds))
+            for i, (a, b) in enumerate(zip(*outs)):
+                self.near(b.astype(np.float32), a.astype(np.float32), limit if a.dtype != np.int8 else 3, (model, precision, derive, i))
+
+    def feeds_of(self, runner, rng):
+        """Three rows of 57, 40 and 0 valid frames, with caches where there are any."""
+        feeds, kinds = {}, {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
+        for i in runner.get_inputs():
+            shape = [{"B": 3, "T": 57}.get(d, d) for d in i.shape]
+            if i.type == "tensor(int64)":
+                feeds[i.name] = np.int64([57, 40, 0] if i.name == "length" or "audio" in i.name else [24, 0, 7])
+            else:
+                feeds[i.name] = (rng.normal(size=shape) * (20 if i.type == "tensor(int8)" else 1)).astype(kinds[i.type])
+        return feeds
+
     def test_int8_weights_in_float32_are_the_same(self):
         """Whole numbers that the file holds, or that a node makes: computed in floats, to the bit."""
         clips, outs = sorted(AUDIO.glob("*.flac"))[:2], []

@@ -286,11 +286,14 @@ conure_status parse(conure_trt *t, INetworkDefinition &network, const char *path
 }
 
 #if NV_TENSORRT_MAJOR < 11
-/* Sums of squares overflow in half precision and differences of large numbers lose what matters. */
-bool is_norm(const ILayer &layer)
+/* Norms: sums of squares overflow in half precision and differences of large numbers lose what matters.  And the sums that a convolution is
+ * written as, which would be rounded at every product. */
+bool is_delicate(const ILayer &layer)
 {
     const LayerType type = layer.getType();
-    return strstr(layer.getName(), "norm") && (type == LayerType::kREDUCE || type == LayerType::kELEMENTWISE || type == LayerType::kUNARY);
+    const char *name = layer.getName();
+    return (strstr(name, "norm") && (type == LayerType::kREDUCE || type == LayerType::kELEMENTWISE || type == LayerType::kUNARY)) ||
+           (strstr(name, ".conv.tap") && type == LayerType::kELEMENTWISE);
 }
 
 /* Constants have no precision of their own, and types are all that quantising and casts are about. */
@@ -322,13 +325,13 @@ const char *node_of(const INetworkDefinition &network, int32_t i)
     return layer->getName();
 }
 
-/* What stays in f32: norms, and what does not fit half precision. */
+/* What stays in f32: norms, sums of products, and what does not fit half precision. */
 uint32_t keep_wide(INetworkDefinition &network, const conure_trt_build_options &o)
 {
     uint32_t kept = 0;
     for (int32_t i = 0; i < network.getNbLayers(); i++) {
         ILayer *layer = network.getLayer(i);
-        if (!has_precision(*layer) || !(is_norm(*layer) || (o.wide && o.wide(o.wide_user, node_of(network, i)))))
+        if (!has_precision(*layer) || !(is_delicate(*layer) || (o.wide && o.wide(o.wide_user, node_of(network, i)))))
             continue;
         layer->setPrecision(DataType::kFLOAT);
         layer->setOutputType(0, DataType::kFLOAT);
