@@ -27,14 +27,14 @@ static const char *const precisions[] = {
     NULL};
 static const char *const widths[] = {"f32", "narrow", NULL};
 static const char *const weights[] = {"int8", "f32", NULL};
-static const char *const depthwises[] = {"conv", "sums", NULL};
+static const char *const readers[] = {"any", "tensorrt", NULL};
 static const char *const masks[] = {"default", "nemo", "exact", NULL};
 static const char *const externals[] = {"auto", "always", "never", NULL};
 
 typedef struct onnx_settings {
     const char *model, *out, *contract, *graphs, *ranges;
     uint64_t opset, frames_max, n_threads;
-    int layout, mask, external, precision, weights, depthwise, io, caches;
+    int layout, mask, external, precision, weights, reader, io, caches;
     bool force;
 } onnx_settings;
 
@@ -138,7 +138,7 @@ static int run_onnx(const void *settings, int n, char *const *arguments)
     conure_export_options options = {
         .layout = (conure_export_layout)s->layout, .opset = (uint32_t)s->opset, .mask = (conure_mask)s->mask,
         .frames_max = (uint32_t)s->frames_max, .external = (conure_external)s->external, .force = s->force,
-        .precision = (conure_export_precision)s->precision, .float_weights = s->weights == 1, .sums = s->depthwise == 1,
+        .precision = (conure_export_precision)s->precision, .float_weights = s->weights == 1, .fusible = s->reader == 1,
         .narrow_io = s->io == 1, .narrow_caches = s->caches == 1, .cancel = &conure_interrupted,
         .log = {conure_log_to_terminal, NULL}, .progress = conure_progress_fraction, .progress_user = words};
     options.n_threads = conure_threads_or_all((uint32_t)s->n_threads);
@@ -184,8 +184,8 @@ static const conure_option onnx_options[] = {
      .help = "of the encoders: f32, f16, bf16, or int8 as quantise and dequantise nodes; AUDIO shows how large values become (default: f32)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "int8-weights", .value = "TYPE", AT(weights), .choices = weights,
      .help = "how an int8 graph holds weights: int8, or f32 behind nodes that quantise them, which TensorRT 8 takes alone (default: int8)"},
-    {.kind = CONURE_OPTION_CHOICE, .name = "depthwise", .value = "FORM", AT(depthwise), .choices = depthwises,
-     .help = "the convolution over time: one node, or sums of products, which TensorRT fuses with its neighbours (default: conv)"},
+    {.kind = CONURE_OPTION_CHOICE, .name = "for", .value = "READER", AT(reader), .choices = readers,
+     .help = "encoders in a form for any reader, or as TensorRT fuses them best; both compute the same (default: any)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "io", .value = "TYPE", AT(io), .choices = widths,
      .help = "features and encoder output: f32, or narrow as the precision is (default: f32)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "caches", .value = "TYPE", AT(caches), .choices = widths,
@@ -208,7 +208,7 @@ static const conure_example onnx_examples[] = {
     {"conure export onnx -m parakeet.conure --layout sherpa-onnx -o parakeet-sherpa", "the same for sherpa-onnx"},
     {"conure export onnx -m parakeet.conure --precision int8 --max-frames 3000 -o parakeet-int8 talk*.flac",
      "int8, its scales from a few recordings; up to 30 s at once"},
-    {"conure export onnx -m parakeet.conure --contract encoder.contract.json --graphs streaming --opset 16 --depthwise sums -o engine",
+    {"conure export onnx -m parakeet.conure --contract encoder.contract.json --graphs streaming --opset 16 --for tensorrt -o engine",
      "a step of cache-aware streaming, for TensorRT 8"},
     {NULL, NULL},
 };

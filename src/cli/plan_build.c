@@ -128,7 +128,8 @@ static conure_status write_graph(making *m)
         plan.type = type_for(facts, m->wish->precision); /* features, output and caches stay float32 */
         plan.int8 = weights_for(facts, m->wish->precision);
         plan.seen = m->seen;
-        plan.sums = true;
+        plan.frames_min = s->t[0]; /* of a plan of one size, shapes are constants */
+        plan.fusible = true;
         plan.batch = s->b[0] == s->b[2] ? s->b[0] : 0;
         plan.halves = s->f16;
         conure_encoder_build(g, &plan);

@@ -34,7 +34,7 @@ static conure_value query_bias(conure_encoder_parts *e, uint32_t layer, const ch
     return out;
 }
 
-/* [B][n][d] -> heads, [B][H][n][h] or turned [B][H][h][n] */
+/* Rows [..][d] -> heads, [B][H][n][h] or turned [B][H][h][n], by a shape B n H h */
 static conure_value heads_of(conure_encoder_parts *e, const char *label, conure_value x, conure_value shape, bool turned)
 {
     char name[64];
@@ -64,8 +64,9 @@ static conure_value positions(conure_encoder_parts *e, uint32_t layer)
 typedef struct attention {
     conure_encoder_parts *e;
     uint32_t layer;
-    conure_value memory;    /* what keys and values are made of: [B][T'][d] offline, as a stream's cache otherwise */
-    conure_value q;         /* [B][H][T'][h], scaled, without biases */
+    conure_value memory;    /* what keys and values are made of: rows [B T'][d] offline, as a stream's cache otherwise */
+    conure_value q_rows;    /* [B T'][d], scaled, without biases */
+    conure_value q;         /* the same by head, [H][B T'][h]: one product for each head, whatever B is */
     double scale;
 } attention;
 
@@ -102,60 +103,93 @@ static int one_axis(const conure_encoder_parts *e)
     return e->plan->contract->layer_first ? 0 : 1;
 }
 
-/* q [B][H][T'][h] with keys -> [B][H][T'][N] */
-static conure_value content_scores(const attention *a, conure_value q)
+/* Keys or values of all heads, projected from the memory. */
+static conure_value projected(const attention *a, const char *label, const char *part, bool turned)
+{
+    conure_encoder_parts *e = a->e;
+    char name[64];
+    conure_value memory = a->memory;
+    snprintf(name, sizeof name, "%s_memory", label);
+    if (e->cache_rows && !e->plan->int8)
+        memory = conure_reshape(e->g, name, memory, conure_ints(e->g, -1, e->c->d_model));
+    snprintf(name, sizeof name, "%s_rows", label);
+    return heads_of(e, label, linear_of(a, name, memory, part), e->keys_shape, turned);
+}
+
+/* [H][B T'][n] -> [B][H][T'][n] by the shape H B T' n */
+static conure_value by_row(conure_encoder_parts *e, const char *label, conure_value x, conure_value shape)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s_apart", label);
+    return conure_transpose(e->g, label, conure_reshape(e->g, name, x, shape), 1, 0, 2, 3);
+}
+
+/* [B][H][T'][n] -> [H][B T'][n] */
+static conure_value by_head(conure_encoder_parts *e, const char *label, conure_value x, int64_t n)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s_turned", label);
+    return conure_reshape(e->g, label, conure_transpose(e->g, name, x, 1, 0, 2, 3), conure_ints(e->g, e->c->n_heads, -1, n));
+}
+
+/* Queries with keys -> [B][H][T'][N] */
+static conure_value content_scores(const attention *a)
 {
     conure_encoder_parts *e = a->e;
     conure_graph *g = e->g;
-    const int64_t d = e->c->d_model, heads = e->c->n_heads;
+    const int64_t d = e->c->d_model;
+    const conure_value bias = query_bias(e, a->layer, "pos_bias_u", a->scale);
     if (!e->absorbed) {
-        const conure_value shape = e->cache_rows ? e->keys_shape : conure_ints(g, 0, 0, heads, d / heads);
-        return conure_op(g, "MatMul", "content", q, heads_of(e, "k", linear_of(a, "k_rows", a->memory, "linear_k"), shape, true));
+        const conure_value q = conure_op(g, "Add", "q_content", heads_of(e, "q_heads", a->q_rows, e->heads_shape, false), bias);
+        return conure_op(g, "MatMul", "content", q, projected(a, "k", "linear_k", true));
     }
-    const conure_value wide = conure_op(g, "MatMul", "q_wide", q, matrix_of(a, "linear_k", false));
+    const conure_value q = conure_op(g, "Add", "q_content", a->q, bias);
+    const conure_value wide = by_row(e, "q_wide_rows", conure_op(g, "MatMul", "q_wide", q, matrix_of(a, "linear_k", false)), e->turned_shape);
     const conure_value flat = conure_reshape(g, "q_flat", wide, conure_ints(g, 0, -1, d));
     const conure_value all = conure_unsqueeze(g, "q_flat_4d", flat, one_axis(e));
     const conure_value turned = conure_transpose(g, "memory_turned", a->memory, 0, 1, 3, 2);
     const conure_value content = conure_reshape(g, "content", conure_op(g, "MatMul", "content_flat", all, turned), e->queries_shape);
     if (!e->c->use_bias)
         return content;
-    return conure_op(g, "Add", "content_biased", content, conure_op(g, "MatMul", "k_bias", q, bias_of(a, "linear_k", false)));
+    const conure_value of_keys = conure_op(g, "MatMul", "k_bias", q, bias_of(a, "linear_k", false)); /* [H][B T'][1] */
+    const conure_value shape = conure_concat(g, "k_bias_shape", 0, conure_ints(g, e->c->n_heads, -1), e->rows, conure_ints(g, 1));
+    return conure_op(g, "Add", "content_biased", content, by_row(e, "k_bias_rows", of_keys, shape));
 }
 
-/* weights [B][H][T'][N] with values -> [B][H][T'][h] */
+/* weights [B][H][T'][N] with values -> rows [B T'][d] */
 static conure_value seen_values(const attention *a, conure_value weights)
 {
     conure_encoder_parts *e = a->e;
     conure_graph *g = e->g;
-    const int64_t d = e->c->d_model, heads = e->c->n_heads;
+    const int64_t d = e->c->d_model;
     if (!e->absorbed) {
-        const conure_value shape = e->cache_rows ? e->keys_shape : conure_ints(g, 0, 0, heads, d / heads);
-        return conure_op(g, "MatMul", "seen", weights, heads_of(e, "v", linear_of(a, "v_rows", a->memory, "linear_v"), shape, false));
+        const conure_value seen = conure_op(g, "MatMul", "seen", weights, projected(a, "v", "linear_v", false));
+        return conure_reshape(g, "rows", conure_transpose(g, "seen_turned", seen, 0, 2, 1, 3), e->trunk_shape);
     }
     const conure_value flat = conure_reshape(g, "weights_flat", weights, e->flat_shape);
     const conure_value all = conure_unsqueeze(g, "weights_flat_4d", flat, one_axis(e));
-    const conure_value wide = conure_reshape(g, "seen_wide", conure_op(g, "MatMul", "seen_flat", all, a->memory), e->seen_shape);
-    const conure_value seen = conure_op(g, "MatMul", "seen", wide, matrix_of(a, "linear_v", true));
-    if (!e->c->use_bias)
-        return seen;
-    /* A bias counts as often as weights sum to, which masks can make less than 1. */
-    const conure_value sum = conure_reduce_last(g, "ReduceSum", "weights_sum", weights);
-    return conure_op(g, "Add", "seen_biased", seen, conure_op(g, "Mul", "v_bias", sum, bias_of(a, "linear_v", true)));
+    const conure_value wide = conure_reshape(g, "seen_wide", conure_op(g, "MatMul", "seen_flat", all, a->memory), e->wide_shape);
+    conure_value seen = conure_op(g, "MatMul", "seen", by_head(e, "seen_by_head", wide, d), matrix_of(a, "linear_v", true));
+    if (e->c->use_bias) { /* a bias counts as often as weights sum to, which masks can make less than 1 */
+        const conure_value sum = by_head(e, "weights_by_head", conure_reduce_last(g, "ReduceSum", "weights_sum", weights), 1);
+        seen = conure_op(g, "Add", "seen_biased", seen, conure_op(g, "Mul", "v_bias", sum, bias_of(a, "linear_v", true)));
+    }
+    return conure_reshape(g, "rows", conure_transpose(g, "seen_turned", seen, 1, 0, 2), e->trunk_shape);
 }
 
 static conure_value scores(const attention *a)
 {
     conure_encoder_parts *e = a->e;
     conure_graph *g = e->g;
-    const conure_value with_u = conure_op(g, "Add", "q_content", a->q, query_bias(e, a->layer, "pos_bias_u", a->scale));
+    const conure_value content = content_scores(a);
     const conure_value with_v = conure_op(g, "Add", "q_position", a->q, query_bias(e, a->layer, "pos_bias_v", a->scale));
-    const conure_value content = content_scores(a, with_u);
     const conure_value all = conure_op(g, "MatMul", "position_all", with_v, positions(e, a->layer));
-    const conure_value flat = conure_reshape(g, "position_flat", all, conure_ints(g, 0, 0, -1));
+    const conure_value apart = conure_reshape(g, "position_apart", all, e->positions_shape);
+    const conure_value flat = conure_reshape(g, "position_flat", apart, conure_ints(g, 0, 0, -1));
     const conure_value cut = conure_slice(g, "position_cut", flat, 2, e->rows, conure_ints(g, INT64_MAX), 1);
     const conure_value shifted = conure_reshape(g, "position_shifted", cut, e->shift_shape);
     const conure_value position = conure_slice(g, "position", shifted, 3, conure_ints(g, 0), e->n_keys, 1);
-    return conure_op(g, "Add", "scores", content, position);
+    return conure_op(g, "Add", "scores", content, conure_transpose(g, "position_rows", position, 1, 0, 2, 3));
 }
 
 /* Masked scores: NeMo's -10000, or low enough to leave nothing; then masked weights are 0 in either case, which a query
@@ -174,7 +208,7 @@ static conure_value weights_of(conure_encoder_parts *e, conure_value s)
 static conure_value remember(const attention *a, conure_value cache, conure_value fresh)
 {
     conure_encoder_parts *e = a->e;
-    const conure_value rows = conure_unsqueeze(e->g, "norm_4d", fresh, one_axis(e));
+    const conure_value rows = conure_reshape(e->g, "norm_4d", fresh, e->fresh_shape);
     const conure_value memory = conure_concat(e->g, "memory", 2, cache, rows);
     e->channel_out[a->layer] = conure_slice(e->g, "cache", memory, 2, e->keep, e->keep_end, 1);
     return memory;
@@ -200,9 +234,8 @@ static conure_value make_memory(attention *a, conure_value normed)
     if (!e->plan->int8)
         return normed;
     const conure_value quantised = conure_quantised(g, "norm_quantised", normed, most);
-    if (e->cache_rows) /* [B][N][d]: a matrix of rows, as the other products in int8 have them */
-        a->memory = conure_quantised(g, "memory_quantised",
-                                     conure_op(g, "Squeeze", "memory_3d", a->memory, conure_ints(g, one_axis(e))), most);
+    if (e->cache_rows) /* a matrix of rows, as the other products in int8 have them */
+        a->memory = conure_quantised(g, "memory_quantised", conure_reshape(g, "memory_rows", a->memory, conure_ints(g, -1, e->c->d_model)), most);
     else
         a->memory = quantised;
     return quantised;
@@ -219,9 +252,9 @@ conure_value conure_encoder_attention(conure_encoder_parts *e, uint32_t layer, c
     snprintf(name, sizeof name, "encoder.layers.%u.norm_self_att", layer);
     const conure_value source = make_memory(&a, conure_layer_norm(g, "norm", x, name, d));
     snprintf(name, sizeof name, "encoder.layers.%u.self_attn.linear_q", layer);
-    a.q = heads_of(e, "q", conure_linear(g, "q_rows", source, name, d, d, &query), conure_ints(g, 0, 0, heads, d / heads), false);
-    const conure_value seen = seen_values(&a, weights_of(e, scores(&a)));
-    conure_value rows = conure_reshape(g, "rows", conure_transpose(g, "seen_turned", seen, 0, 2, 1, 3), conure_ints(g, 0, 0, d));
+    a.q_rows = conure_linear(g, "q_rows", source, name, d, d, &query);
+    a.q = conure_transpose(g, "q", conure_reshape(g, "q_split", a.q_rows, conure_ints(g, -1, heads, d / heads)), 1, 0, 2);
+    conure_value rows = seen_values(&a, weights_of(e, scores(&a)));
     if (e->plan->int8)
         rows = conure_quantised(g, "rows_quantised", rows, conure_encoder_seen(e, layer, "self_attn.linear_out"));
     return conure_op(g, "Add", "sum", x, linear_of(&a, "out", rows, "linear_out"));

@@ -117,7 +117,7 @@ static void split_times(conure_encoder_parts *e, conure_value cache)
 {
     conure_graph *g = e->g;
     const bool layer_first = e->plan->contract->layer_first;
-    const bool sums = e->plan->sums;
+    const bool sums = e->plan->fusible;
     const int64_t n = e->c->n_layers, first = sums ? e->conv_left : e->c->d_model, second = sums ? e->c->d_model : e->conv_left;
     if (sums)
         cache = conure_transpose(g, "time_turned", cache, 0, 1, 3, 2);
@@ -129,7 +129,7 @@ static void join_times(conure_encoder_parts *e, const char *name)
 {
     conure_graph *g = e->g;
     const bool layer_first = e->plan->contract->layer_first;
-    const bool sums = e->plan->sums;
+    const bool sums = e->plan->fusible;
     const int64_t n = e->c->n_layers, first = sums ? e->conv_left : e->c->d_model, second = sums ? e->c->d_model : e->conv_left;
     const conure_value x = conure_concat_(g, "time_out_joined", layer_first ? 0 : 1, (size_t)n, e->time_out);
     const conure_value apart = conure_reshape(g, sums ? "time_out_rows" : name, x,
@@ -205,9 +205,13 @@ static void build(conure_encoder_parts *e)
     }
     conure_value x = conure_encoder_front(e, audio);
     conure_encoder_shared(e, x);
+    if (e->plan->fusible)
+        x = conure_reshape(g, ":shared.rows_in", x, e->trunk_shape);
     for (uint32_t i = 0; i < e->c->n_layers; i++)
         x = conure_encoder_layer(e, i, x);
     conure_graph_scope(g, "out.");
+    if (e->plan->fusible)
+        x = conure_reshape(g, "rows", x, e->rows_shape);
     if (e->valid_out)
         x = conure_slice(g, "valid", x, 1, conure_ints(g, 0), conure_ints(g, e->valid_out), 1);
     x = conure_as(g, "wide", x, e->x_type, e->plan->io);

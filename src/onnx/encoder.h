@@ -22,7 +22,8 @@ typedef struct conure_encoder_plan {
     conure_int8_weights int8;        /* products with weights in int8; needs seen */
     conure_onnx_type io, caches;     /* of features and encoder output; of the caches, INT8 with int8 only */
     const conure_observations *seen; /* NULL: none */
-    bool sums;                       /* the convolution over time as sums of products over rows, not as an operator: layer.c says why */
+    bool fusible;                    /* as TensorRT fuses it: the convolution over time as sums of products over rows, see layer.c, and the
+                                      * rows of a batch as one matrix */
     uint32_t batch;                  /* rows of a call, where there are always as many; 0: any number */
     bool halves;                     /* whoever runs it may compute in half precision whatever the types say */
 } conure_encoder_plan;
@@ -47,7 +48,8 @@ void conure_encoder_build(conure_graph *graph, const conure_encoder_plan *plan);
 
 /* An encoder under construction.  Rows are encoder frames; T' of this slice, N = cached rows + T'.  Sizes are [1] int64, and
  * constants where every slice has as many rows.  A stream's cache and what is put behind it are [B][1][N][d], or [1][B][N][d]
- * where layers come first. */
+ * where layers come first.  Between layers rows are [B][T'][d], in fusible graphs [B T'][d]: TensorRT 8.6 makes B
+ * products of the former, each padded to its tile. */
 typedef struct conure_encoder_parts {
     conure_graph *g;
     const conure_config *c;
@@ -62,16 +64,19 @@ typedef struct conure_encoder_parts {
     conure_value columns_mask; /* [B][1][1][T]: 1 where a mel frame is valid */
     conure_value rows_mask;    /* [B][1][1][T'] */
     conure_value conv_mask;    /* [B][1][T']; as sums [B][T'][1] */
-    conure_value margins[2];   /* as sums: zeros before and behind the columns, [B][n][d] in float32; NULL: none */
+    conure_value margins[2];   /* fusible: zeros before and behind the columns, [B][n][d] in float32; NULL: none */
     conure_value pairs;        /* [B][1][T'][N]: 1 where a query may see a key, and the same as bool */
     conure_value pairs_bool;
     conure_value pairs_wide, conv_mask_wide; /* the same for layers in float32; NULL until one asks */
     conure_onnx_type x_type;   /* of what goes from layer to layer */
     conure_value rows, n_keys; /* T', N */
     conure_value n_keys_scalar; /* NULL until one asks */
+    conure_value n_positions;  /* P = T' + N */
     conure_value shift_shape;  /* 0 0 T' -1 */
-    conure_value keys_shape, queries_shape, seen_shape; /* streaming: -1 N H h; -1 H T' N; -1 H T' d */
-    conure_value flat_shape;   /* 0 -1 N */
+    conure_value trunk_shape;  /* of rows between layers */
+    conure_value rows_shape, positions_shape, fresh_shape; /* -1 T' d; H -1 T' P; a stream's: -1 1 T' d, or 1 -1 T' d */
+    conure_value heads_shape, keys_shape; /* not absorbed: -1 T' H h; -1 N H h */
+    conure_value flat_shape, queries_shape, wide_shape, turned_shape; /* absorbed: 0 -1 N; -1 H T' N; -1 H T' d; H -1 T' d */
     conure_value waves_wide;   /* [T' + N][d]: e(r) for r = N .. 1 - T', sines before cosines, in float32; NULL when bounded */
     conure_value waves;        /* in the plan's type; NULL until a layer asks */
     conure_value table_start, table_end; /* columns of a layer's table; NULL: all of them */
@@ -80,7 +85,7 @@ typedef struct conure_encoder_parts {
     conure_value *channel_in, *time_in, *channel_out, *time_out; /* [n_layers] */
 } conure_encoder_parts;
 
-/* subsampling.c: audio [B][mel][T] -> rows [B][T'][d]; fills the masks of columns and rows */
+/* subsampling.c: audio [B][mel][T] -> [B][T'][d]; fills the masks of columns and rows */
 conure_value conure_encoder_front(conure_encoder_parts *e, conure_value audio);
 /* What layers share, in the graph's type. */
 conure_value conure_encoder_pairs(conure_encoder_parts *e);
@@ -90,7 +95,7 @@ conure_value conure_encoder_waves(conure_encoder_parts *e); /* positions, where 
 float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const char *part);
 /* masks.c: everything that all layers share */
 void conure_encoder_shared(conure_encoder_parts *e, conure_value x);
-/* attention.c, layer.c: x [B][T'][d] -> the same */
+/* attention.c, layer.c: rows -> the same */
 conure_value conure_encoder_attention(conure_encoder_parts *e, uint32_t layer, conure_value x);
 conure_value conure_encoder_layer(conure_encoder_parts *e, uint32_t layer, conure_value x);
 

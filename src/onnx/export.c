@@ -251,7 +251,7 @@ static void set_precision(const export *e, conure_encoder_plan *plan)
     conure_encoder_plan_narrow(plan, computed[e->o->precision], e->seen, e->o->narrow_io, e->o->narrow_caches);
     if (e->o->float_weights && plan->int8 != CONURE_INT8_NONE)
         plan->int8 = CONURE_INT8_FLOAT;
-    plan->sums = e->o->sums;
+    plan->fusible = e->o->fusible;
     e->report->n_wide = conure_encoder_n_wide(plan, e->model->config.n_layers);
 }
 

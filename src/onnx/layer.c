@@ -60,7 +60,7 @@ static bool folded(const conure_encoder_parts *e, uint32_t layer, float **weight
     for (uint32_t i = 0; *weight && i < d; i++) {
         const double gain = data[1][i] / sqrt(data[4][i] + BATCH_NORM_GUARD);
         for (uint32_t k = 0; k < kernel; k++)
-            (*weight)[e->plan->sums ? k * d + i : i * kernel + k] = (float)(data[0][i * kernel + k] * gain);
+            (*weight)[e->plan->fusible ? k * d + i : i * kernel + k] = (float)(data[0][i * kernel + k] * gain);
         data[2][i] = (float)(data[2][i] + ((data[5] ? data[5][i] : 0) - (double)data[3][i]) * gain);
     }
     *bias = data[2];
@@ -124,7 +124,7 @@ static conure_value columns_of(conure_encoder_parts *e, uint32_t layer, conure_v
 {
     conure_graph *g = e->g;
     const conure_onnx_type caches = e->plan->caches, type = conure_graph_type(g);
-    const bool sums = e->plan->sums, narrow = caches == CONURE_ONNX_INT8;
+    const bool sums = e->plan->fusible, narrow = caches == CONURE_ONNX_INT8;
     const int axis = sums ? 1 : 2;
     if (!e->conv_left)
         return sums ? between_margins(e, gated, type) : gated;
@@ -147,7 +147,7 @@ static conure_value columns_of(conure_encoder_parts *e, uint32_t layer, conure_v
 static conure_value depthwise(conure_encoder_parts *e, uint32_t layer, conure_value gated)
 {
     conure_graph *g = e->g;
-    const bool sums = e->plan->sums;
+    const bool sums = e->plan->fusible;
     const conure_value columns = columns_of(e, layer, gated);
     /* There is no convolution in bfloat16 before opset 22. */
     const conure_onnx_type type = conure_graph_type(g), own = sums || type == CONURE_ONNX_BFLOAT16 ? CONURE_ONNX_FLOAT : type;
@@ -177,12 +177,13 @@ static conure_value convolution(conure_encoder_parts *e, uint32_t layer, conure_
     conure_value normed = conure_layer_norm(g, "norm", x, norm, d);
     if (int8)
         normed = conure_quantised(g, "norm_quantised", normed, conure_encoder_seen(e, layer, "conv.pointwise_conv1"));
-    conure_split(g, "half", conure_linear(g, "wide", normed, point1, 2 * d, d, &plain), 2, 2, d, halves);
-    const conure_value gated = conure_op(g, "Mul", "gated", halves[0], conure_op(g, "Sigmoid", "gate", halves[1]));
-    const conure_value columns = e->plan->sums ? gated : conure_transpose(g, "turned", gated, 0, 2, 1);
+    conure_split(g, "half", conure_linear(g, "wide", normed, point1, 2 * d, d, &plain), -1, 2, d, halves);
+    conure_value gated = conure_op(g, "Mul", "gated", halves[0], conure_op(g, "Sigmoid", "gate", halves[1]));
+    if (e->plan->fusible)
+        gated = conure_reshape(g, "gated_rows", gated, e->rows_shape);
+    const conure_value columns = e->plan->fusible ? gated : conure_transpose(g, "turned", gated, 0, 2, 1);
     conure_value rows = depthwise(e, layer, conure_op(g, "Mul", "masked", columns, conure_encoder_conv_mask(e)));
-    if (!e->plan->sums)
-        rows = conure_transpose(g, "rows", rows, 0, 2, 1);
+    rows = e->plan->fusible ? conure_reshape(g, "rows", rows, e->trunk_shape) : conure_transpose(g, "rows", rows, 0, 2, 1);
     if (int8)
         rows = conure_quantised(g, "rows_quantised", rows, conure_encoder_seen(e, layer, "conv.pointwise_conv2"));
     return conure_op(g, "Add", "sum", x, conure_linear(g, "out", rows, point2, d, d, &plain));

@@ -114,7 +114,7 @@ static void make_pairs(conure_encoder_parts *e)
     if (context)
         e->pairs = conure_op(g, "Mul", "pairs", e->pairs, context);
     e->pairs_bool = conure_cast(g, "pairs_bool", e->pairs, CONURE_ONNX_BOOL);
-    e->conv_mask = e->plan->sums ? conure_op(g, "Squeeze", "conv_mask", queries, conure_ints(g, 1))
+    e->conv_mask = e->plan->fusible ? conure_op(g, "Squeeze", "conv_mask", queries, conure_ints(g, 1))
                                  : conure_op(g, "Squeeze", "conv_mask", e->rows_mask, conure_ints(g, 2));
 }
 
@@ -201,30 +201,46 @@ static conure_value size_plus(conure_encoder_parts *e, const char *label, conure
     return e->rows_fixed ? conure_ints(e->g, known + by) : conure_op(e->g, "Add", label, size, conure_ints(e->g, by));
 }
 
-static conure_value shape_of(conure_encoder_parts *e, const char *label, conure_value first, conure_value second, conure_value third)
+/* Stand for sizes in a shape. */
+enum { ROWS = -2, KEYS = -3, POSITIONS = -4 };
+
+#define shape_of(e, label, ...) shape_of_((e), (label), CONURE_COUNT_OF(int64_t, __VA_ARGS__), (const int64_t[]){__VA_ARGS__})
+static conure_value shape_of_(conure_encoder_parts *e, const char *label, size_t n, const int64_t *list)
 {
-    return third ? conure_concat(e->g, label, 0, first, second, third) : conure_concat(e->g, label, 0, first, second);
+    enum { AXES_MAX = 4 };
+    const int64_t rows = e->rows_max, keys = rows + e->cache_rows;
+    int64_t known[AXES_MAX];
+    conure_value parts[AXES_MAX];
+    for (size_t i = 0; i < n; i++) {
+        known[i] = list[i] == ROWS ? rows : list[i] == KEYS ? keys : list[i] == POSITIONS ? rows + keys : list[i];
+        if (!e->rows_fixed)
+            parts[i] = list[i] == ROWS ? e->rows : list[i] == KEYS ? e->n_keys : list[i] == POSITIONS ? e->n_positions : conure_ints(e->g, list[i]);
+    }
+    return e->rows_fixed ? conure_ints_(e->g, n, known) : conure_concat_(e->g, label, 0, n, parts);
 }
 
 /* Shapes that depend on T' or N. */
 static void make_shapes(conure_encoder_parts *e)
 {
-    conure_graph *g = e->g;
-    const int64_t d = e->c->d_model, heads = e->c->n_heads, rows = e->rows_max, n = rows + e->cache_rows;
-    const bool fixed = e->rows_fixed;
-    e->shift_shape = fixed ? conure_ints(g, 0, 0, rows, -1) : shape_of(e, "shift_shape", conure_ints(g, 0, 0), e->rows, conure_ints(g, -1));
-    if (!e->cache_rows)
-        return;
+    const int64_t d = e->c->d_model, heads = e->c->n_heads;
+    e->shift_shape = shape_of(e, "shift_shape", 0, 0, ROWS, -1);
+    const bool fusible = e->plan->fusible;
+    /* Zeros: as it was, so that readers go on knowing that sizes are the same. */
+    e->trunk_shape = fusible ? conure_ints(e->g, -1, d) : e->absorbed ? shape_of(e, "trunk_shape", -1, ROWS, d) : conure_ints(e->g, 0, 0, d);
+    if (fusible)
+        e->rows_shape = shape_of(e, "rows_3d_shape", -1, ROWS, d);
+    e->positions_shape = shape_of(e, "positions_4d_shape", heads, -1, ROWS, POSITIONS);
+    if (e->cache_rows)
+        e->fresh_shape = e->plan->contract->layer_first ? shape_of(e, "fresh_shape", 1, -1, ROWS, d) : shape_of(e, "fresh_shape", -1, 1, ROWS, d);
     if (!e->absorbed) {
-        e->keys_shape = fixed ? conure_ints(g, -1, n, heads, d / heads)
-                              : shape_of(e, "keys_shape", conure_ints(g, -1), e->n_keys, conure_ints(g, heads, d / heads));
+        e->heads_shape = fusible ? shape_of(e, "heads_shape", -1, ROWS, heads, d / heads) : conure_ints(e->g, 0, 0, heads, d / heads);
+        e->keys_shape = fusible || e->cache_rows ? shape_of(e, "keys_4d_shape", -1, KEYS, heads, d / heads) : e->heads_shape;
         return;
     }
-    e->queries_shape = fixed ? conure_ints(g, -1, heads, rows, n)
-                             : shape_of(e, "queries_shape", conure_ints(g, -1, heads), e->rows, e->n_keys);
-    e->seen_shape = fixed ? conure_ints(g, -1, heads, rows, d)
-                          : shape_of(e, "seen_shape", conure_ints(g, -1, heads), e->rows, conure_ints(g, d));
-    e->flat_shape = fixed ? conure_ints(g, 0, -1, n) : shape_of(e, "flat_shape", conure_ints(g, 0, -1), e->n_keys, NULL);
+    e->flat_shape = shape_of(e, "flat_shape", 0, -1, KEYS);
+    e->queries_shape = shape_of(e, "queries_shape", -1, heads, ROWS, KEYS);
+    e->wide_shape = shape_of(e, "wide_shape", -1, heads, ROWS, d);
+    e->turned_shape = shape_of(e, "turned_shape", heads, -1, ROWS, d);
 }
 
 /* keep = max(0, T' - drop) rows enter the attention cache, and as many leave it.  The time cache ends before the next
@@ -271,9 +287,11 @@ void conure_encoder_shared(conure_encoder_parts *e, conure_value x)
     conure_graph_scope(g, "shared.");
     e->rows = e->rows_fixed ? conure_ints(g, e->rows_max) : conure_size(g, "rows", x, 1);
     e->n_keys = e->cache_rows ? size_plus(e, "n_keys", e->rows, e->rows_max, e->cache_rows) : e->rows;
+    if (!e->rows_fixed)
+        e->n_positions = conure_op(g, "Add", "n_positions", e->rows, e->n_keys);
     make_shapes(e);
     make_pairs(e);
-    if (e->plan->sums)
+    if (e->plan->fusible)
         make_margins(e, x);
     if (!e->rows_max) {
         make_waves(e);

@@ -54,9 +54,9 @@ with tempfile.TemporaryDirectory() as room:
     contract = room / "contract.json"
     for name in ("tiny-v3", "tiny-alt", "tiny-hostile"):
         model = SOURCE / f"tests/data/models/{name}.nemo"
-        sums = ("--depthwise", "sums")  # as conure engine build writes its graphs
-        for precision, opset, *more in (("f32", 16), ("f32", 17, *sums), ("f16", 17, *sums), ("bf16", 17, *sums), ("int8", 17, *CLIPS),
-                                        ("int8", 16, *sums, "--int8-weights", "f32", *CLIPS)):
+        fusible = ("--for", "tensorrt")  # as conure engine build writes its graphs
+        for precision, opset, *more in (("f32", 16), ("f32", 17, *fusible), ("f16", 17, *fusible), ("bf16", 17, *fusible), ("int8", 17, *CLIPS),
+                                        ("int8", 16, *fusible, "--int8-weights", "f32", *CLIPS)):
             folder = room / f"{name}-{precision}-{opset}"
             conure("contract", "derive", "-m", model, "--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121,
                    "--precision", precision, "-o", contract)

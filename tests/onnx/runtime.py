@@ -316,8 +316,8 @@ class Exported(unittest.TestCase):
                     self.near(out[0], golden["short.encoder"], limit, (model, precision, opset))
                     self.assertGreater(np.abs(out[0] - golden["short.encoder"]).max(), 1e-5)  # it is another precision
 
-    def test_depthwise_as_sums(self):
-        """The same encoder with and without the operator: offline and a step, in a batch, lengths short and 0."""
+    def test_for_tensorrt(self):
+        """The same encoder in both forms: offline and a step, in a batch, lengths short and 0."""
         clips, rng = sorted(AUDIO.glob("*.flac"))[:2], np.random.default_rng(6)
         step = ("--chunk", 6, "--shift", 3, "--batch-max", 3)
         cases = [("tiny-v3", "f32", None, (), NOISE["tiny-v3"]), ("tiny-alt", "f32", (*step, "--cache", 24), ("--opset", 16), NOISE["tiny-alt"]),
@@ -327,15 +327,15 @@ class Exported(unittest.TestCase):
                  ("tiny-v3", "int8", (*step, "--cache", 24), ("--caches", "narrow"), 0.05)]
         for model, precision, derive, options, limit in cases:
             outs, feeds = [], None
-            for form in ("conv", "sums"):
-                options_now = ("--precision", precision, "--depthwise", form, *options, *(clips if precision in ("f16", "int8") else ()))
+            for form in ("any", "tensorrt"):
+                options_now = ("--precision", precision, "--for", form, *options, *(clips if precision in ("f16", "int8") else ()))
                 if derive:
                     folder, _ = self.streaming(model, *derive, "--precision", precision, options=options_now)
                 else:
                     folder = self.export(model, "--graphs", "encoder", *options_now)
                 path = next(folder.glob("*.onnx"))
                 depth = [node for node in onnx.load(str(path)).graph.node if node.op_type == "Conv" and ".conv." in node.name]
-                self.assertEqual(len(depth) > 0, form == "conv", (model, precision))
+                self.assertEqual(len(depth) > 0, form == "any", (model, precision))
                 runner = session(path)
                 feeds = feeds or self.feeds_of(runner, rng)
                 outs.append(runner.run(None, feeds))
