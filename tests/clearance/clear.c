@@ -2,6 +2,7 @@
  * number that is changed changes it. */
 #include "support.h"
 
+#include "base/files.h"
 #include "clearance/stages.h"
 
 static conure_clearing clearing_of(const small *s, const char *candidate)
@@ -204,6 +205,45 @@ static void others(const small *flowing)
     json_decref(evidence);
 }
 
+/* The drift's trial among a self-test's faults, where a trial has four chunks and the closed loop so many. */
+static bool drift_is_noticed(const small *s, uint64_t n_closed_loop)
+{
+    conure_clearing c = clearing_of(s, "cpu:f32@isa=c");
+    json_t *stage = NULL, *one, *gate;
+    size_t i, k;
+    bool planted = false, noticed = false;
+    conure_error err = {""};
+    c.tolerance_file = "clear-wide.json";
+    c.n_self_test = 4;
+    c.n_closed_loop = n_closed_loop;
+    good(conure_clear_stage(&stage, CONURE_STAGE_SELF_TEST, &c, &err), &err);
+    test_true(!json_object_get(stage, "error"));
+    json_array_foreach(json_object_get(stage, "faults"), i, one) {
+        if (strcmp(json_string_value(json_object_get(one, "fault")), "drift") != 0)
+            continue;
+        planted = json_is_true(json_object_get(one, "planted"));
+        json_array_foreach(json_object_get(one, "failed"), k, gate)
+            noticed |= strcmp(json_string_value(gate), "closed_loop") == 0;
+    }
+    json_decref(stage);
+    return planted && noticed;
+}
+
+/* With the tolerances of a model of full size, whose float32 is ten times as far from float64, no trial of four chunks shows a drift of
+ * 1e-6 a chunk; a run of a hundred does. */
+static void slow_drift(const small *s)
+{
+    static const char wide[] = "{\"tolerances\": \"wide\", \"format\": 1, \"entries\": [{\"name\": \"wide\", \"state\": \"flows\", \"precision\": [\"f32\"], \"source\": \"made up\", "
+                               "\"tensors\": {\"encoder_output\": {\"absolute_max\": 9e-5}, \"cache_last_channel\": {\"absolute_max\": 2e-4}, "
+                               "\"cache_last_time\": {\"absolute_max\": 2e-5}, \"encoded_lengths\": \"exact\", \"cache_last_channel_len\": \"exact\"}, "
+                               "\"slope_per_chunk\": 9e-7, \"token_agreement\": 1}]}";
+    conure_error err = {""};
+    good(conure_file_write("clear-wide.json", wide, sizeof wide - 1, &err), &err);
+    test_true(!drift_is_noticed(s, 4));
+    test_true(drift_is_noticed(s, 120));
+    remove("clear-wide.json");
+}
+
 int main(void)
 {
     small s;
@@ -218,6 +258,7 @@ int main(void)
     drifting(evidence);
     missing(evidence);
     others(&s);
+    slow_drift(&s);
     json_decref(evidence);
     small_close(&s);
     return test_end();

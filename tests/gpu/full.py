@@ -1,13 +1,14 @@
 """A model of full size on a GPU: plans, parity, clearances and times, in an order of importance, within so many seconds.
 
     full.py CONURE SOURCE_DIR [--model MODEL] [--seconds 1500] [--reserve 200] [--builders 3] [--devices 0] [--folder FOLDER]
-            [--precisions f32,f16,tf32,int8] [--only PLAN,..] [--clips FOLDER]
+            [--precisions f32,f16,tf32,int8] [--only PLAN,..] [--manifest said.tsv]
 
 MODEL is random weights of parakeet-tdt-0.6b-v3's shapes when none is given.  Plans are built a few at a time on each GPU (a build is a
 thread and keeps the GPU busy; more than four gain nothing), cleared as soon as they are there, and timed at the end with nothing beside
 them, for which --reserve seconds are kept.  What the time did not reach is listed.  FOLDER keeps everything: model, plans, timing caches
-(the next run of the same model and GPU is quicker for them), logs, results.json; without it a temporary one.  CLIPS are further
-recordings beside those of tests/data.  Exits with 77 where there is no GPU or no TensorRT.
+(the next run of the same model and GPU is quicker for them), logs, results.json; without it a temporary one.  With a manifest of
+recordings and what is said in them, clearances hear them; without, the gate audio is left out, as random weights say nothing.  Exits with
+77 where there is no GPU or no TensorRT.
 """
 import argparse
 import concurrent.futures
@@ -32,19 +33,19 @@ options.add_argument("--devices", default="0")
 options.add_argument("--folder", type=pathlib.Path)
 options.add_argument("--model", type=pathlib.Path)
 options.add_argument("--only", default="")
-options.add_argument("--clips", type=pathlib.Path)
+options.add_argument("--manifest", type=pathlib.Path)
 chosen = options.parse_args()
 START = time.monotonic()
 HELD = tempfile.TemporaryDirectory() if not chosen.folder else None
 ROOM = chosen.folder or pathlib.Path(HELD.name)
 MODEL, PLANS = chosen.model or ROOM / "full.conure", ROOM / "plans"
-CLIPS = sorted(str(p) for folder in (chosen.source / "tests/data/audio", chosen.clips) if folder for p in folder.glob("*.flac"))
+CLIPS = sorted(str(p) for p in (chosen.source / "tests/data/audio").glob("*.flac"))
 DEVICES = chosen.devices.split(",")
 FREE = queue.Queue() # places to build at: the number of a GPU, as often as there are builders on it
 for _ in range(chosen.builders):
     for device in DEVICES:
         FREE.put(device)
-ENVIRONMENT = {**{k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}, "CONURE_PLANS": str(PLANS), "CUDA_MODULE_LOADING": "LAZY"}
+ENVIRONMENT = {**{k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}, "CUDA_MODULE_LOADING": "LAZY"}
 LOCK, LEFT, RESULTS = threading.Lock(), [], {"plans": [], "parity": [], "clearances": [], "times": []}
 
 # (what, contract, options): a step of a contract's profile, or whole utterances; B = 1 where nothing else is said.
@@ -71,11 +72,17 @@ def say(text):
         print(f"gpu.full: {time.monotonic() - START:6.0f} s  {text}", flush=True)
 
 
-def conure(name, *arguments, limit, good=(0,)):
+def plans_of(what):
+    """Plans for several rows lie apart: a clearance steps batches with what runs single rows."""
+    return PLANS / ("batches" if "x" in what else "single")
+
+
+def conure(name, *arguments, limit, good=(0,), what="step"):
     """What it printed, or None when it failed or its time was up; the log keeps all."""
     log = ROOM / f"{name}.log"
     try:
-        run = subprocess.run([chosen.conure, *map(str, arguments)], capture_output=True, text=True, env=ENVIRONMENT, timeout=max(limit, 1))
+        run = subprocess.run([chosen.conure, *map(str, arguments)], capture_output=True, text=True, timeout=max(limit, 1),
+                             env={**ENVIRONMENT, "CONURE_PLANS": str(plans_of(what))})
     except subprocess.TimeoutExpired:
         with LOCK:
             LEFT.append(f"{name}: its time was up")
@@ -96,9 +103,10 @@ def contract(name):
 def prepare():
     if not MODEL.exists():
         assert conure("model", "model", "random", "--seed", 1, "-o", MODEL, limit=300) is not None
-    derive = ["contract", "derive", "-m", MODEL, "--cache", 256, "--schedule", "export"]
-    conure("step57", *derive, "--chunk", 6, "--shift", 3, "--profiles", 57, "-o", contract("step57"), limit=60)
-    conure("reset", *derive, "--profiles", "first=592,later=584", "--layout", "layer-first", "-o", contract("reset"), limit=60)
+    derive = ["contract", "derive", "-m", MODEL, "--cache", 256]
+    one = [] if chosen.manifest else ["--schedule", "export", "--profiles", 57]  # who is heard has a first step of his own
+    conure("step57", *derive, "--chunk", 6, "--shift", 3, *one, "-o", contract("step57"), limit=60)
+    conure("reset", *derive, "--schedule", "export", "--profiles", "first=592,later=584", "--layout", "layer-first", "-o", contract("reset"), limit=60)
     say("model and contracts are there")
 
 
@@ -117,12 +125,12 @@ def build(job):
     precision, what, of, how = job
     name, device = f"{precision}-{what}", FREE.get()
     try:
-        return job, build_on(device, name, precision, of, how)
+        return job, build_on(device, name, what, precision, of, how)
     finally:
         FREE.put(device)
 
 
-def build_on(device, name, precision, of, how):
+def build_on(device, name, what, precision, of, how):
     if left() < chosen.reserve + 30:
         with LOCK:
             LEFT.append(f"{name}: not begun")
@@ -130,7 +138,7 @@ def build_on(device, name, precision, of, how):
     audio = ["--audio", *CLIPS] if precision in ("f16", "int8") else []
     begun = time.monotonic()
     out = conure(f"build-{name}", "engine", "build", "-m", MODEL, *(["--contract", contract(of)] if of else []), *how, "--fixed", "--precision", precision,
-                 "--level", 2, "--device", device, "--timing-cache", ROOM / f"timing-{name}", *audio, limit=left() - chosen.reserve)
+                 "--level", 2, "--device", device, "--timing-cache", ROOM / f"timing-{name}", *audio, limit=left() - chosen.reserve, what=what)
     if out is not None:
         say(f"{name}: built in {time.monotonic() - begun:.0f} s")
         with LOCK:
@@ -139,12 +147,13 @@ def build_on(device, name, precision, of, how):
 
 
 def clear(precision):
-    """Of tensors and, where the random decoder says enough, of tokens: all gates, few trials."""
+    """Of tensors, and with a manifest of text: all gates."""
     config, folder = ROOM / f"clear-{precision}.json", ROOM / f"clearance-{precision}"
     config.write_text(json.dumps({
         "clearance": 1, "model": str(MODEL), "candidate": f"trt:{precision}@device={DEVICES[-1]}", "contract": str(contract("step57")), "threads": 8,
-        "tolerances": str(ROOM / f"limits-{precision}.json"), "audio": {"files": CLIPS, "live": "2-1-0.5"},
-        "chunks": {"functional": 50, "closed_loop": 300, "noise": 6, "latency": 100, "self_test": 4}}))
+        "tolerances": str(ROOM / f"limits-{precision}.json"), "chunks": {"functional": 50, "closed_loop": 300, "noise": 6, "latency": 100},
+        **({"audio": {"manifest": str(chosen.manifest), "live": "2-1-0.5"}} if chosen.manifest else
+           {"not_applicable": {"audio": "random weights: what they say is no speech"}})}))
     conure(f"clear-{precision}", "clear", config, "-o", folder, "--redact", limit=left() - chosen.reserve, good=(0, 1, 2))
     try:
         report = json.loads((folder / "report.json").read_text())
@@ -162,7 +171,7 @@ def times(built):
     for precision, what, _, _ in built:
         how = [contract(x) if x in ("step57", "reset") else x for x in TIMED[what]]
         out = conure(f"time-{precision}-{what}", "engine", "time", "-m", MODEL, *how, "--engine", f"trt:{precision}", "--parts", 16384, "--json",
-                     limit=min(60, left() - 5))
+                     limit=min(60, left() - 5), what=what)
         for row in json.loads(out)["times"] if out else []:
             parts = sorted(row.pop("parts", []), key=lambda part: -part["seconds"])
             RESULTS["times"].append({"plan": f"{precision}-{what}", **row, "n_parts": len(parts), "longest": parts[:5]})
