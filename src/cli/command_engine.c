@@ -173,7 +173,7 @@ static const conure_option build_options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "library", .value = "PATH", AT(library), .complete = CONURE_COMPLETE_FILE,
      .help = "TensorRT's folder, or its libnvinfer (default: what the loader finds)"},
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = CONURE_THREADS_MAX, AT(n_threads),
-     .help = "threads to look at the audio with (default: the processors this process may use)"},
+     .help = "threads to look at the audio and to compile with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_FLAG, .name = "fixed", AT(fixed),
      .help = "always the largest batch, and offline the longest utterance, missing rows and frames made up: what has one size only is recorded "
              "as a CUDA graph"},

@@ -213,8 +213,9 @@ static conure_status run_builder(making *m, conure_trt_built *built)
     ticker t = {.lock = PTHREAD_MUTEX_INITIALIZER, .end = PTHREAD_COND_INITIALIZER, .start_s = conure_now_s(),
                 .what = m->made->side.streaming ? "a step's plan" : "an offline plan"};
     pthread_t thread;
-    conure_trt_build_options o = {.onnx = m->graph, .precision = precision_of(m->wish->precision), .ranges = ranges, .level = m->wish->level,
-                                  .f16_beside = m->wish->f16_beside, .wide = is_wide, .wide_user = &m->made->side, .cancel = &conure_interrupted, .progress = show_phase, .progress_user = &t};
+    conure_trt_build_options o = {.onnx = m->graph, .precision = precision_of(m->wish->precision), .f16_beside = m->wish->f16_beside,
+                                  .ranges = ranges, .level = m->wish->level, .n_threads = m->wish->n_threads, .wide = is_wide,
+                                  .wide_user = &m->made->side, .cancel = &conure_interrupted, .progress = show_phase, .progress_user = &t};
     o.n_ranges = ranges_of(&m->made->side, &m->model->config, ranges);
     conure_status status = read_timing(m->timing, &timing, &o.timing_bytes, m->err);
     o.timing = timing;

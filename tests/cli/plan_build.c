@@ -60,6 +60,7 @@ static void building(const conure_trt_build_options *o)
     const uint32_t n = seen.n_built;
     memset(&seen, 0, sizeof seen);
     seen.n_built = n + 1;
+    test_int(o->n_threads, 1);
     seen.precision = o->precision;
     seen.f16_beside = o->f16_beside;
     seen.timing = o->timing_bytes == 7 && memcmp(o->timing, "timings", 7) == 0;

@@ -63,6 +63,9 @@ TIMED = {"step": ["--contract", "step57"], "offline592": ["--frames", "592"], "o
          "step592": ["--contract", "reset", "--frames", "592"], "step584": ["--contract", "reset", "--frames", "584"]}
 
 
+THREADS = max(1, len(os.sched_getaffinity(0)) // (chosen.builders * len(DEVICES)))
+
+
 def left():
     return chosen.seconds - (time.monotonic() - START)
 
@@ -138,7 +141,7 @@ def build_on(device, name, what, precision, of, how):
     audio = ["--audio", *CLIPS] if precision in ("f16", "int8") else []
     begun = time.monotonic()
     out = conure(f"build-{name}", "engine", "build", "-m", MODEL, *(["--contract", contract(of)] if of else []), *how, "--fixed", "--precision", precision,
-                 "--level", 2, "--device", device, "--timing-cache", ROOM / f"timing-{name}", *audio, limit=left() - chosen.reserve, what=what)
+                 "--level", 2, "--device", device, "--threads", THREADS, "--timing-cache", ROOM / f"timing-{name}", *audio, limit=left() - chosen.reserve, what=what)
     if out is not None:
         say(f"{name}: built in {time.monotonic() - begun:.0f} s")
         with LOCK:

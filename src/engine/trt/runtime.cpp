@@ -469,6 +469,7 @@ conure_status build(conure_trt *t, const conure_trt_build_options *o, conure_trt
     if (status != CONURE_OK)
         return status;
     set_habits(t, *config, o->level);
+    builder->setMaxThreads(static_cast<int32_t>(o->n_threads));
 #if NV_TENSORRT_MAJOR >= 10
     Monitor monitor(o);
     config->setProgressMonitor(&monitor);

@@ -66,6 +66,7 @@ typedef struct conure_trt_build_options {
     const conure_trt_range *ranges;
     uint32_t n_ranges;
     uint32_t level;                /* 0 .. 5: how long better kernels are looked for */
+    uint32_t n_threads;            /* to compile with, 1 at least */
     const void *timing;            /* a timing cache of an earlier build, or NULL */
     size_t timing_bytes;
     const volatile int *cancel;    /* NULL, or a flag that ends the build (TensorRT 10 and later) */
