@@ -24,7 +24,7 @@ typedef struct build_settings {
     const char *model, *contract, *profile, *timing, *plans, *audio, *library;
     uint64_t batch_max, frames_max, level, n_threads, device;
     int precision, beside, mask;
-    bool fixed, force;
+    bool by_layer, fixed, force;
 } build_settings;
 
 static const char *const precision_names[] = {"f32", "tf32", "f16", "bf16", "int8", NULL};
@@ -49,6 +49,7 @@ static void print_made(const conure_plan_made *m)
     printf("%s.plan  %s, %s, T %u..%u, B %u..%u", m->path, s->streaming ? "step" : "offline", s->precision, s->t[0], s->t[2], s->b[0], s->b[2]);
     if (s->streaming)
         printf(", drop %u, cache %u", s->drop_first, s->caches.cache_rows);
+    printf("%s", s->by_layer ? ", by layer" : "");
     printf("; TF32 %s, ", s->tf32 ? "on" : "off");
     if (s->int8)
         printf("%s beside int8, ", s->f16 ? "f16" : "f32");
@@ -118,7 +119,8 @@ static int run_build(const void *settings, int n, char *const *arguments)
     conure_error err = {""};
     conure_contract contract;
     conure_plan_wish wish = {.profile = s->profile, .frames_max = (uint32_t)s->frames_max, .batch_max = (uint32_t)s->batch_max,
-                             .fixed = s->fixed, .mask = (conure_mask)s->mask, .precision = precisions[s->precision], .f16_beside = s->beside == 1,
+                             .by_layer = s->by_layer, .fixed = s->fixed, .mask = (conure_mask)s->mask,
+                             .precision = precisions[s->precision], .f16_beside = s->beside == 1,
                              .level = (uint32_t)s->level, .n_threads = conure_threads_or_all((uint32_t)s->n_threads),
                              .place = {(uint32_t)s->device, s->library}};
     conure_status status = made ? CONURE_OK : conure_fail_memory(&err, "a list of plans", sizeof *made);
@@ -174,6 +176,8 @@ static const conure_option build_options[] = {
      .help = "TensorRT's folder, or its libnvinfer (default: what the loader finds)"},
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = CONURE_THREADS_MAX, AT(n_threads),
      .help = "threads to look at the audio and to compile with (default: the processors this process may use)"},
+    {.kind = CONURE_OPTION_FLAG, .name = "by-layer", AT(by_layer),
+     .help = "each layer a part of the plan, so that engine time --parts and reports show what each takes; slower than one fused part"},
     {.kind = CONURE_OPTION_FLAG, .name = "fixed", AT(fixed),
      .help = "always the largest batch, and offline the longest utterance, missing rows and frames made up: what has one size only is recorded "
              "as a CUDA graph"},
@@ -230,7 +234,7 @@ static int run_list(const void *settings, int n, char *const *arguments)
                s->mask_exact ? "exact" : "nemo", s->streaming ? "step" : "offline", s->t[0], s->t[2], s->b[0], s->b[2]);
         if (s->streaming)
             printf(" drop %u cache %u", s->drop_first, s->caches.cache_rows);
-        printf(", %s, TensorRT %s, %s\n", s->gpu, s->tensorrt, conure_text_bytes(s->plan_bytes, bytes));
+        printf("%s, %s, TensorRT %s, %s\n", s->by_layer ? ", by layer" : "", s->gpu, s->tensorrt, conure_text_bytes(s->plan_bytes, bytes));
     }
     if (!n_plans)
         conure_say(CONURE_SAY_NOTE, "%s holds no plans", folder);

@@ -129,9 +129,9 @@ static conure_status write_graph(making *m)
         plan.int8 = weights_for(facts, m->wish->precision);
         plan.seen = m->seen;
         plan.frames_min = s->t[0]; /* of a plan of one size, shapes are constants */
-        plan.fusible = true;
+        plan.fusible = !s->by_layer;
         plan.batch = s->b[0] == s->b[2] ? s->b[0] : 0;
-        plan.halves = s->f16;
+        plan.halves = s->f16 || s->bf16;
         conure_encoder_build(g, &plan);
         status = conure_graph_write(g, m->graph, CONURE_EXTERNAL_AUTO, &written, conure_progress_fraction, words, m->err);
     }

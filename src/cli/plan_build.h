@@ -15,6 +15,7 @@ typedef struct conure_plan_wish {
     const char *profile;             /* see conure_plans_choose() */
     uint32_t frames_max;             /* offline: mel frames at most */
     uint32_t batch_max;              /* 0: the contract's; offline 1 */
+    bool by_layer;                   /* layers are parts of the plan of their own, for their times */
     bool fixed;                      /* batches, and utterances offline, always have the largest size: what is missing is made up */
     conure_mask mask;                /* offline; DEFAULT: the checkpoint's */
     conure_precision precision;

@@ -95,7 +95,7 @@ static conure_status common(conure_plan_side *s, const conure_model *model, cons
     static const char *const offline[CONURE_PLAN_TENSORS] = {[CONURE_PLAN_FEATURES] = "audio_signal", [CONURE_PLAN_LENGTH] = "length",
                                                              [CONURE_PLAN_ENCODER] = "outputs", [CONURE_PLAN_ENCODED_LENGTH] = "encoded_lengths"};
     const conure_mask mask = w->mask ? w->mask : model->config.mask;
-    *s = (conure_plan_side){.mask_exact = k ? k->mask_exact : mask == CONURE_MASK_EXACT, .streaming = k != NULL, .level = w->level,
+    *s = (conure_plan_side){.mask_exact = k ? k->mask_exact : mask == CONURE_MASK_EXACT, .streaming = k != NULL, .level = w->level, .by_layer = w->by_layer,
                             .tf32 = w->precision == CONURE_PRECISION_TF32, .f16 = w->precision == CONURE_PRECISION_F16 || w->f16_beside,
                             .bf16 = w->precision == CONURE_PRECISION_BF16, .int8 = w->precision == CONURE_PRECISION_INT8,
                             .n_audio = w->n_utterances};

@@ -25,7 +25,7 @@ typedef struct conure_encoder_plan {
     bool fusible;                    /* as TensorRT fuses it: the convolution over time as sums of products over rows, see layer.c, and the
                                       * rows of a batch as one matrix */
     uint32_t batch;                  /* rows of a call, where there are always as many; 0: any number */
-    bool halves;                     /* whoever runs it may compute in half precision whatever the types say */
+    bool halves;                     /* whoever runs it may compute in f16 or bf16 whatever the types say */
 } conure_encoder_plan;
 
 /* [1] int64: encoder frames dropped in front, of all rows of a step.  A graph that takes it serves every step of a stream. */

@@ -140,6 +140,10 @@ static void what_overflows(void)
     test_int(seen.n_of_type[CONURE_ONNX_FLOAT16], 0); /* 8 narrows itself */
     test_true(s.f16 && !s.int8 && s.n_audio == 1);
     test_true(seen.n_of_sums > 50 && seen.n_depthwise == 0);
+    w.by_layer = true;
+    s = built(&w, "8.6.0");
+    test_true(s.by_layer && seen.n_of_sums == 0 && seen.n_depthwise > 0);
+    w.by_layer = false;
 
     s = built(&w, "11.0.0"); /* takes types from the graph */
     test_true(s.wide[2] && !s.wide[1]);

@@ -8,7 +8,7 @@
 static conure_plan_side example(void)
 {
     conure_plan_side s = {.gpu = "NVIDIA H200", .tensorrt = "8.6.0", .model = "tiny \"v3\"", .precision = "tf32", .tf32 = true, .mask_exact = true,
-                          .streaming = true, .layer_first = true, .drop_first = 2,
+                          .streaming = true, .layer_first = true, .by_layer = true, .drop_first = 2,
                           .caches = {.cache_rows = 64, .drop_rows = 7, .time_cache_aligned = true},
                           .t = {57, 121, 592}, .b = {1, 8, 32}, .plan_bytes = 5000000000, .level = 2, .n_kept_f32 = 9, .seconds = 1.5,
                           .n_audio = 12, .wide = {[0] = true, [4] = true, [5] = true, [256] = true}};
@@ -39,6 +39,7 @@ static void round_trip(void)
     test_text(again, text);
     test_int(back.plan_bytes == 5000000000, 1);
     test_int(back.t[2], 592);
+    test_true(back.by_layer);
     test_text(back.names[9], "tensor_9");
     test_true(memcmp(back.wide, s.wide, sizeof s.wide) == 0);
     free(text);
@@ -102,6 +103,10 @@ static void keys(void)
     test_true(strcmp(a, b) != 0);
     other = s;
     other.caches.drop_rows = 8;
+    conure_plan_key(&other, b);
+    test_true(strcmp(a, b) != 0);
+    other = s;
+    other.by_layer = false;
     conure_plan_key(&other, b);
     test_true(strcmp(a, b) != 0);
     other = s;

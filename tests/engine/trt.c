@@ -1,6 +1,7 @@
 /* trt.c - the engine "trt" around plans that run on the host (trt_host.h): which plan serves, caches that swap, batches of streams,
  * recorded runs, snapshots, failures.  Everything is compared with the engine "cpu" bit for bit. */
 #include "../test.h"
+#include "base/files.h"
 #include "model/load.h"
 #include "trt_host.h"
 
@@ -452,6 +453,32 @@ static void fixed(void)
     test_int(trt_host_machine.n_live, 0);
 }
 
+/* Of two plans that are alike but for their layers' being apart, the fused one runs: the other's bytes are not what they should be. */
+static void by_layer(void)
+{
+    conure_plan_side s = side_of(true), apart = s;
+    char path[128];
+    void *self = NULL;
+    conure_error err = {""};
+    apart.by_layer = true;
+    store(&apart, "0-apart");
+    snprintf(path, sizeof path, "%s/0-apart.plan", folder);
+    test_int(conure_file_write(path, "x", 1, &err), CONURE_OK);
+    unstore("a-step");
+    for (int fused = 0; fused < 2; fused++) {
+        if (fused)
+            store(&s, "a-step");
+        test_int(open_trt(&self, CONURE_PRECISION_F32, &err), CONURE_OK);
+        if (!self)
+            return;
+        stream a = begin(&conure_engine_trt, self);
+        test_int(step(&a, mel[0], &err), fused ? CONURE_OK : CONURE_BAD_FILE);
+        conure_engine_trt.state_close(self, &a.state);
+        conure_engine_trt.close(&self);
+    }
+    unstore("0-apart");
+}
+
 static void all(bool layer_first, uint32_t integer_bytes, bool graphs)
 {
     conure_plan_side s = side_of(true), whole = side_of(false);
@@ -499,6 +526,7 @@ int main(void)
     all(false, 8, false);
     refusals();
     fixed();
+    by_layer();
     unstore("a-step");
     unstore("b-offline");
     rmdir(folder);

@@ -40,6 +40,8 @@ void conure_plan_key(const conure_plan_side *s, char out[48])
     for (int i = 0; i < 3; i++)
         conure_buffer_format(&text, "%u %u\n", s->t[i], s->b[i]);
     conure_buffer_format(&text, "%s\n%u\n%s\n", s->audio_sha256, s->level, conure_version()); /* another version may write another graph */
+    if (s->by_layer)
+        conure_buffer_format(&text, "by layer\n");
     conure_sha256_init(&sha);
     conure_sha256_add(&sha, text.data, text.bytes);
     conure_sha256_hex(&sha, hex);
@@ -88,10 +90,10 @@ conure_status conure_plan_side_dump(const conure_plan_side *s, char **out, conur
     for (uint32_t i = 0; i < CONURE_PLAN_TENSORS; i++)
         json_array_append_new(names, json_string(s->names[i]));
     json_t *json = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:I, s:s, s:o, s:s, s:b, s:b, s:I, s:I, s:I, s:b, s:b, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:f}",
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:I, s:s, s:o, s:s, s:b, s:b, s:b, s:I, s:I, s:I, s:b, s:b, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:f}",
         "conure_plan", FORMAT, "gpu", s->gpu, "tensorrt", s->tensorrt, "model", s->model, "model_sha256", s->model_sha256, "contract_sha256",
         s->contract_sha256, "precision", s->precision, "flags", "tf32", s->tf32, "f16", s->f16, "bf16", s->bf16, "int8", s->int8, "audio_files", (json_int_t)s->n_audio, "audio_sha256", s->audio_sha256, "f32_parts", parts(s->wide), "mask",
-        s->mask_exact ? "exact" : "nemo", "streaming", s->streaming, "layer_first", s->layer_first, "drop_first", (json_int_t)s->drop_first,
+        s->mask_exact ? "exact" : "nemo", "streaming", s->streaming, "layer_first", s->layer_first, "by_layer", s->by_layer, "drop_first", (json_int_t)s->drop_first,
         "cache_rows", (json_int_t)s->caches.cache_rows, "cache_drop", (json_int_t)s->caches.drop_rows, "keep_negative", s->caches.keep_negative,
         "time_cache_aligned", s->caches.time_cache_aligned, "t", three(s->t), "b", three(s->b), "names", names, "plan_sha256", s->plan_sha256,
         "plan_bytes", (json_int_t)s->plan_bytes, "level", (json_int_t)s->level, "kept_f32", (json_int_t)s->n_kept_f32, "seconds", s->seconds);
@@ -227,6 +229,8 @@ static void get_step(reader *r, conure_plan_side *out)
         r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: mask is \"%s\", expected nemo or exact", r->where, mask);
     get_flag(r, "streaming", &out->streaming);
     get_flag(r, "layer_first", &out->layer_first);
+    if (r->status == CONURE_OK) /* side files of before have none */
+        r->status = conure_json_bool(r->json, "by_layer", CONURE_OPTIONAL, &out->by_layer, r->where, r->err);
     get_number(r, "drop_first", ROWS_MAX, &out->drop_first);
     get_number(r, "cache_rows", ROWS_MAX, &out->caches.cache_rows);
     get_number(r, "cache_drop", ROWS_MAX, &out->caches.drop_rows);

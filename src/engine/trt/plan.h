@@ -43,6 +43,7 @@ typedef struct conure_plan_side {
     bool wide[CONURE_PLAN_PARTS];    /* parts held in f32 whose values float16 does not hold: [0] the subsampling, [1 + i] layer i */
     bool mask_exact;
     bool streaming, layer_first;     /* a step with caches; their layout */
+    bool by_layer;                   /* the encoder is not one fused part: slower, for the times of its layers */
     uint32_t drop_first;             /* encoder frames dropped in front of every slice */
     conure_cache_options caches;     /* cache_rows, drop_rows, keep_negative, time_cache_aligned count */
     uint32_t t[3], b[3];             /* mel frames and rows of the batch: least, what it was tuned for, most */

@@ -44,7 +44,7 @@ static bool of_kind(const conure_plan_side *s, const conure_encode_row *row)
 }
 
 /* Of two plans that take a row of a call with n of them: the narrower range of frames, then the batch that n fit into with the least left
- * over, or the largest. */
+ * over, or the largest; and of equal ones the fused. */
 static bool suits_better(const conure_plan_side *a, const conure_plan_side *b, uint32_t n)
 {
     const uint32_t range_a = a->t[2] - a->t[0], range_b = b->t[2] - b->t[0];
@@ -53,6 +53,8 @@ static bool suits_better(const conure_plan_side *a, const conure_plan_side *b, u
         return range_a < range_b;
     if (fits_a != fits_b)
         return fits_a;
+    if (a->b[2] == b->b[2])
+        return b->by_layer && !a->by_layer;
     return fits_a ? a->b[2] < b->b[2] : a->b[2] > b->b[2];
 }
 
