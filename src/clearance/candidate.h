@@ -12,8 +12,9 @@
 typedef struct conure_candidate conure_candidate;
 
 /* Engines that stay open when their candidates are closed, for the next candidate of the same words: opening one of full size takes longer
- * than many a trial.  All candidates of one list are of one model and have the same log and flag to cancel.  One thread at a time. */
-#define CONURE_KEPT_ENGINES 4
+ * than many a trial.  No more than were open at once without: one that is not in use gives way, and one whose step failed is closed.  All
+ * candidates of one list are of one model and have the same log and flag to cancel.  One thread at a time. */
+#define CONURE_KEPT_ENGINES 2
 typedef struct conure_kept_engines {
     struct conure_kept_engine {
         const conure_engine *engine; /* NULL: nothing is kept here */

@@ -15,6 +15,7 @@ typedef struct engine_candidate {
     const conure_engine *engine;
     void *self;
     struct conure_kept_engine *place; /* that it goes back to; NULL: it ends with the candidate */
+    bool failed;                      /* a step did: the engine is not used again */
     conure_state *states[CONURE_CANDIDATE_ROWS]; /* all but the first are opened when a batch first needs them */
     float *mel[CONURE_CANDIDATE_ROWS], *out[CONURE_CANDIDATE_ROWS]; /* [frames_cap][mel_bins], [rows_cap][d_model] */
     uint32_t frames_cap, rows_cap;
@@ -22,12 +23,17 @@ typedef struct engine_candidate {
     bool holds_given;
 } engine_candidate;
 
+static void kept_end(struct conure_kept_engine *k)
+{
+    if (k->engine)
+        k->engine->close(&k->self);
+    *k = (struct conure_kept_engine){0};
+}
+
 void conure_kept_engines_close(conure_kept_engines *kept)
 {
     for (int i = 0; i < CONURE_KEPT_ENGINES; i++)
-        if (kept->list[i].engine)
-            kept->list[i].engine->close(&kept->list[i].self);
-    *kept = (conure_kept_engines){0};
+        kept_end(&kept->list[i]);
 }
 
 /* One that was kept, or a new one, which is kept where there is room. */
@@ -38,7 +44,7 @@ static conure_status open_engine(engine_candidate *c, const char *words, const c
     struct conure_kept_engine *room = NULL;
     for (int i = 0; kept && i < CONURE_KEPT_ENGINES; i++) {
         struct conure_kept_engine *at = &kept->list[i];
-        if (!at->engine && !room)
+        if (!at->taken && (!room || !at->engine))
             room = at;
         if (!at->engine || at->taken || strcmp(at->words, words) != 0 || at->n_threads != options->n_threads || at->mask_exact != exact)
             continue;
@@ -47,6 +53,8 @@ static conure_status open_engine(engine_candidate *c, const char *words, const c
         c->self = at->self;
         return CONURE_OK;
     }
+    if (room)
+        kept_end(room);
     const conure_status status = conure_engine_open(&c->self, c->engine, model, options, err);
     if (status != CONURE_OK || !room || strlen(words) >= sizeof room->words)
         return status;
@@ -65,7 +73,9 @@ static void engine_close(conure_candidate *base)
         free(c->mel[i]);
         free(c->out[i]);
     }
-    if (c->place)
+    if (c->place && c->failed)
+        kept_end(c->place);
+    else if (c->place)
         c->place->taken = false;
     else if (c->self)
         c->engine->close(&c->self);
@@ -160,6 +170,7 @@ static conure_status engine_step_batch(conure_candidate *base, conure_chunk *con
         status = c->engine->encode(c->self, rows, n, err);
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++)
         status = take_row(c, i, chunks[i], &rows[i], err);
+    c->failed |= status != CONURE_OK;
     if (status != CONURE_OK)
         return status;
     conure_chunk_copy(&c->given, CONURE_ROLE_CHANNEL_OUT, chunks[0], CONURE_ROLE_CHANNEL_OUT);
@@ -190,6 +201,7 @@ static conure_status engine_held_step(conure_candidate *base, const conure_chunk
     const double start_s = conure_now_s();
     status = parts ? c->engine->profile(c->self, &row, 1, conure_parts_add, parts, err) : c->engine->encode(c->self, &row, 1, err);
     *seconds = conure_now_s() - start_s;
+    c->failed |= status != CONURE_OK;
     return status;
 }
 

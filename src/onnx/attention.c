@@ -194,10 +194,12 @@ static conure_value scores(const attention *a)
 
 /* Masked scores: NeMo's -10000, or low enough to leave nothing; then masked weights are 0 in either case, which a query
  * that may see nothing needs. */
-static conure_value weights_of(conure_encoder_parts *e, conure_value s)
+static conure_value weights_of(conure_encoder_parts *e, uint32_t layer, conure_value s)
 {
     conure_graph *g = e->g;
-    const double lowest = conure_graph_type(g) == CONURE_ONNX_FLOAT16 || e->plan->halves ? -65504 : -3e38;
+    const bool held_wide = e->plan->seen && conure_encoder_overflows(e->plan->seen, (int32_t)layer);
+    const bool half = conure_graph_type(g) == CONURE_ONNX_FLOAT16 || (e->plan->halves && !held_wide);
+    const double lowest = half ? -65504 : -3e38;
     const conure_value masked = conure_op(g, "Where", "masked", e->pairs_bool, s, conure_number(g, e->plan->mask_exact ? lowest : -10000));
     const conure_value soft = conure_op(g, "Softmax", "softmax", masked);
     conure_op_int(g, "axis", -1);
@@ -254,7 +256,7 @@ conure_value conure_encoder_attention(conure_encoder_parts *e, uint32_t layer, c
     snprintf(name, sizeof name, "encoder.layers.%u.self_attn.linear_q", layer);
     a.q_rows = conure_linear(g, "q_rows", source, name, d, d, &query);
     a.q = conure_transpose(g, "q", conure_reshape(g, "q_split", a.q_rows, conure_ints(g, -1, heads, d / heads)), 1, 0, 2);
-    conure_value rows = seen_values(&a, weights_of(e, scores(&a)));
+    conure_value rows = seen_values(&a, weights_of(e, layer, scores(&a)));
     if (e->plan->int8)
         rows = conure_quantised(g, "rows_quantised", rows, conure_encoder_seen(e, layer, "self_attn.linear_out"));
     return conure_op(g, "Add", "sum", x, linear_of(&a, "out", rows, "linear_out"));

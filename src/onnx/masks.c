@@ -119,13 +119,15 @@ static void make_pairs(conure_encoder_parts *e)
 }
 
 /* [B][n][d] of zeros. */
-static conure_value margin(conure_encoder_parts *e, const char *label, conure_value batch, uint32_t n)
+static conure_value margin(conure_encoder_parts *e, const char *label, conure_value x, uint32_t n)
 {
     conure_graph *g = e->g;
-    char name[64];
+    char name[64], rows[64];
     if (n == 0)
         return NULL;
     snprintf(name, sizeof name, "%s_shape", label);
+    snprintf(rows, sizeof rows, "%s_batch", label);
+    const conure_value batch = e->plan->batch ? NULL : conure_size(g, rows, x, 0);
     const conure_value shape = batch ? conure_concat(g, name, 0, batch, conure_ints(g, n, e->c->d_model))
                                      : conure_ints(g, e->plan->batch, n, e->c->d_model);
     return conure_op(g, "Expand", label, conure_number(g, 0), shape);
@@ -134,9 +136,8 @@ static conure_value margin(conure_encoder_parts *e, const char *label, conure_va
 static void make_margins(conure_encoder_parts *e, conure_value x)
 {
     const conure_onnx_type type = conure_graph_set_type(e->g, CONURE_ONNX_FLOAT);
-    const conure_value batch = e->plan->batch ? NULL : conure_size(e->g, "batch", x, 0);
-    e->margins[0] = margin(e, "margin_before", batch, e->conv_left ? 0 : e->c->conv_left);
-    e->margins[1] = margin(e, "margin_behind", batch, e->c->conv_right);
+    e->margins[0] = margin(e, "margin_before", x, e->conv_left ? 0 : e->c->conv_left);
+    e->margins[1] = margin(e, "margin_behind", x, e->c->conv_right);
     conure_graph_set_type(e->g, type);
 }
 

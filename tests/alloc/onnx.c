@@ -103,8 +103,9 @@ int main(int argc, char **argv)
     test_int(conure_model_open(&model, TEST_DATA "/models/tiny-alt.nemo", NULL, &err), CONURE_OK);
     test_int(conure_contract_derive_model(&k, model, &wanted, &err), CONURE_OK);
     options = (conure_export_options){.graphs = CONURE_EXPORT_STREAMING | CONURE_EXPORT_DECODER | CONURE_EXPORT_FEATURES, .opset = 16,
-                                      .contract = &k, .external = CONURE_EXTERNAL_ALWAYS, .n_threads = 1};
+                                      .contract = &k, .external = CONURE_EXTERNAL_ALWAYS, .n_threads = 1, .fusible = true};
     each("f32", kind, 21);
+    options.fusible = false;
     options.graphs = CONURE_EXPORT_ENCODER;
     options.precision = CONURE_EXPORT_INT8;
     options.utterances = &speech;

@@ -206,9 +206,9 @@ static void others(const small *flowing)
 }
 
 /* The drift's trial among a self-test's faults, where a trial has four chunks and the closed loop so many. */
-static bool drift_is_noticed(const small *s, uint64_t n_closed_loop)
+static bool drift_is_noticed(const small *s, const char *candidate, uint64_t n_closed_loop)
 {
-    conure_clearing c = clearing_of(s, "cpu:f32@isa=c");
+    conure_clearing c = clearing_of(s, candidate);
     json_t *stage = NULL, *one, *gate;
     size_t i, k;
     bool planted = false, noticed = false;
@@ -229,18 +229,46 @@ static bool drift_is_noticed(const small *s, uint64_t n_closed_loop)
     return planted && noticed;
 }
 
+/* How far the candidate's encoder_output is off at most in so many chunks of the closed loop. */
+static double farthest(const small *s, const char *candidate, uint64_t n_closed_loop)
+{
+    conure_clearing c = clearing_of(s, candidate);
+    c.n_closed_loop = n_closed_loop;
+    json_t *evidence = measure(&c, CONURE_STAGE_BIT(CLOSED_LOOP));
+    const json_t *tensors = json_object_get(stage_of(evidence, "closed_loop"), "tensors");
+    const double most = json_real_value(json_object_get(json_object_get(tensors, "encoder_output"), "max"));
+    json_decref(evidence);
+    return most;
+}
+
+static void write_wide(double encoder, double others, const char *precision)
+{
+    char text[768];
+    conure_error err = {""};
+    const int n = snprintf(text, sizeof text, "{\"tolerances\": \"wide\", \"format\": 1, \"entries\": [{\"name\": \"wide\", \"state\": \"flows\", "
+                           "\"precision\": [\"%s\"], \"source\": \"made up\", \"tensors\": {\"encoder_output\": {\"absolute_max\": %.9g}, "
+                           "\"cache_last_channel\": {\"absolute_max\": %.9g}, \"cache_last_time\": {\"absolute_max\": %.9g}, \"encoded_lengths\": "
+                           "\"exact\", \"cache_last_channel_len\": \"exact\"}, \"slope_per_chunk\": 9e-7, \"token_agreement\": 1}]}",
+                           precision, encoder, others, others);
+    good(conure_file_write("clear-wide.json", text, (size_t)n, &err), &err);
+}
+
 /* With the tolerances of a model of full size, whose float32 is ten times as far from float64, no trial of four chunks shows a drift of
  * 1e-6 a chunk; a run of a hundred does. */
 static void slow_drift(const small *s)
 {
-    static const char wide[] = "{\"tolerances\": \"wide\", \"format\": 1, \"entries\": [{\"name\": \"wide\", \"state\": \"flows\", \"precision\": [\"f32\"], \"source\": \"made up\", "
-                               "\"tensors\": {\"encoder_output\": {\"absolute_max\": 9e-5}, \"cache_last_channel\": {\"absolute_max\": 2e-4}, "
-                               "\"cache_last_time\": {\"absolute_max\": 2e-5}, \"encoded_lengths\": \"exact\", \"cache_last_channel_len\": \"exact\"}, "
-                               "\"slope_per_chunk\": 9e-7, \"token_agreement\": 1}]}";
-    conure_error err = {""};
-    good(conure_file_write("clear-wide.json", wide, sizeof wide - 1, &err), &err);
-    test_true(!drift_is_noticed(s, 4));
-    test_true(drift_is_noticed(s, 120));
+    write_wide(9e-5, 2e-4, "f32");
+    test_true(!drift_is_noticed(s, "cpu:f32@isa=c", 4));
+    test_true(drift_is_noticed(s, "cpu:f32@isa=c", 120));
+    /* An honest candidate that the longer run refuses shows nothing of the fault. */
+    uint64_t n = 8;
+    const double few = farthest(s, "cpu:bf16", 4);
+    double many = few;
+    for (; n <= 256 && many <= few * 1.01; n *= 2)
+        many = farthest(s, "cpu:bf16", n);
+    test_true(many > few * 1.01);
+    write_wide((few + many) / 2, 1, "bf16");
+    test_true(!drift_is_noticed(s, "cpu:bf16", n));
     remove("clear-wide.json");
 }
 
