@@ -24,7 +24,7 @@ typedef struct golden {
     void *header;     /* json_t */
 } golden;
 
-/* False, with g closed, when path is NULL or the file cannot be read or parsed (then it says why on
+/* The file, or path.gz where it is not there.  False, with g closed, when path is NULL or the file cannot be read or parsed (then it says why on
  * stderr). */
 bool golden_open(golden *g, const char *path);
 void golden_close(golden *g); /* harmless on a closed one */

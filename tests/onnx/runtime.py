@@ -3,6 +3,7 @@
 Needs the Python packages onnx, onnxruntime and numpy, in this Python or in the one that CONURE_ORT_PYTHON names; onnx-asr and
 soundfile for one test more.  `scripts/packages.sh python FOLDER` makes such a Python.  `long` takes as many chunks as a clearance.
 """
+import gzip
 import json
 import os
 import pathlib
@@ -38,7 +39,8 @@ def conure(*arguments, code=0):
 
 
 def read_golden(name):
-    data = (GOLDEN / name).read_bytes()
+    packed = GOLDEN / f"{name}.gz"
+    data = gzip.decompress(packed.read_bytes()) if packed.exists() else (GOLDEN / name).read_bytes()
     (size,) = struct.unpack_from("<Q", data)
     types, tensors = {"F32": "<f4", "I64": "<i8", "I32": "<i4"}, {}
     for key, entry in json.loads(data[8:8 + size]).items():

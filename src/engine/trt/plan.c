@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define FORMAT 2
+#define GRAPHS 2 /* goes up when other graphs are written for plans: builds of before are not taken for the same */
 enum { FRAMES_MAX = 1 << 24, ROWS_MAX = 1 << 20, BATCH_MAX = 4096 };
 
 conure_status conure_plan_folder(char out[PATH_MAX], conure_error *err)
@@ -39,7 +40,7 @@ void conure_plan_key(const conure_plan_side *s, char out[48])
                          s->drop_first, s->caches.cache_rows, s->caches.drop_rows, s->caches.keep_negative, s->caches.time_cache_aligned);
     for (int i = 0; i < 3; i++)
         conure_buffer_format(&text, "%u %u\n", s->t[i], s->b[i]);
-    conure_buffer_format(&text, "%s\n%u\n%s\n", s->audio_sha256, s->level, conure_version()); /* another version may write another graph */
+    conure_buffer_format(&text, "%s\n%u\n%s %d\n", s->audio_sha256, s->level, conure_version(), GRAPHS);
     if (s->by_layer)
         conure_buffer_format(&text, "by layer\n");
     conure_sha256_init(&sha);
