@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "onnx/nodes.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,6 +213,7 @@ static conure_value shape_of_(conure_encoder_parts *e, const char *label, size_t
     const int64_t rows = e->rows_max, keys = rows + e->cache_rows;
     int64_t known[AXES_MAX];
     conure_value parts[AXES_MAX];
+    assert(n <= AXES_MAX);
     for (size_t i = 0; i < n; i++) {
         known[i] = list[i] == ROWS ? rows : list[i] == KEYS ? keys : list[i] == POSITIONS ? rows + keys : list[i];
         if (!e->rows_fixed)
