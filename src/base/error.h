@@ -14,6 +14,14 @@ __attribute__((format(printf, 3, 4))) conure_status conure_fail(conure_error *er
 /* As conure_fail() with status CONURE_NO_MEMORY: "out of memory for WHAT (N bytes)". */
 conure_status conure_fail_memory(conure_error *err, const char *what, size_t bytes);
 
+/* Returns from the calling function what the call returned, unless that is OK; for functions that hold nothing to be freed. */
+#define CONURE_TRY(call)                   \
+    do {                                   \
+        const conure_status try_ = (call); \
+        if (try_ != CONURE_OK)             \
+            return try_;                   \
+    } while (0)
+
 /* What errno says about a file or stream, "WHAT: reason": IO, or NO_MEMORY where that is the reason. */
 conure_status conure_fail_errno(conure_error *err, const char *what);
 

@@ -317,7 +317,8 @@ static conure_status longer(json_t **failed, conure_fault fault, conure_clearing
         status = judge(&again, CONURE_STAGE_BIT(CLOSED_LOOP), &whole, err);
     if (status == CONURE_OK && again) {
         json_decref(*failed);
-        *failed = json_incref(again);
+        *failed = again;
+        again = NULL;
         c->n_closed_loop = whole.n_closed_loop;
     }
     json_decref(honest);

@@ -190,11 +190,4 @@ static inline conure_status conure_network_wait(const conure_network *net, conur
     return net->ops->wait ? net->ops->wait(net->backend, err) : CONURE_OK;
 }
 
-#define CONURE_TRY(call)                       \
-    do {                                       \
-        const conure_status try_ = (call);     \
-        if (try_ != CONURE_OK)                 \
-            return try_;                       \
-    } while (0)
-
 #endif

@@ -65,14 +65,14 @@ static conure_status check_encoder(conure_model *model, const conure_model_graph
     conure_config *c = &model->config;
     const conure_graph_file *g = &all->encoder;
     const uint32_t said = all->settings.said[CONURE_SAID_BINS] ? all->settings.said[CONURE_SAID_BINS] : g->said[CONURE_SAID_BINS];
-    TRY(expect(g, true, 0, FLOAT, 3, "features [B][mel][T]", err));
-    TRY(expect(g, true, 1, INT64, 1, "lengths [B]", err));
-    TRY(expect(g, false, 0, FLOAT, 3, "frames [B][d][T']", err));
-    TRY(expect(g, false, 1, INT64, 1, "lengths [B]", err));
+    CONURE_TRY(expect(g, true, 0, FLOAT, 3, "features [B][mel][T]", err));
+    CONURE_TRY(expect(g, true, 1, INT64, 1, "lengths [B]", err));
+    CONURE_TRY(expect(g, false, 0, FLOAT, 3, "frames [B][d][T']", err));
+    CONURE_TRY(expect(g, false, 1, INT64, 1, "lengths [B]", err));
     if (g->facts.n_inputs != 2)
         return conure_fail(err, CONURE_UNSUPPORTED, "%s: %u inputs, supported: 2, an encoder of whole utterances", g->path, g->facts.n_inputs);
     if (g->facts.inputs[0].dims[1] > 0)
-        TRY(size_of(g, &g->facts.inputs[0], 1, 1024, &c->mel_bins, err));
+        CONURE_TRY(size_of(g, &g->facts.inputs[0], 1, 1024, &c->mel_bins, err));
     else if (said)
         c->mel_bins = said;
     return size_of(g, &g->facts.outputs[0], 1, 16384, &c->d_model, err);
@@ -82,19 +82,19 @@ static conure_status check_encoder(conure_model *model, const conure_model_graph
 static conure_status check_decoder(conure_model *model, const conure_graph_file *g, uint32_t first, conure_error *err)
 {
     conure_config *c = &model->config;
-    TRY(expect(g, true, first, INT32, 2, "targets [B][U]", err));
-    TRY(expect(g, true, first + 1, INT32, 1, "their lengths [B]", err));
-    TRY(expect(g, true, first + 2, FLOAT, 3, "the state h [layers][B][hidden]", err));
-    TRY(expect(g, true, first + 3, FLOAT, 3, "the state c [layers][B][hidden]", err));
-    TRY(expect(g, false, 2, FLOAT, 3, "the state h [layers][B][hidden]", err));
-    TRY(expect(g, false, 3, FLOAT, 3, "the state c [layers][B][hidden]", err));
+    CONURE_TRY(expect(g, true, first, INT32, 2, "targets [B][U]", err));
+    CONURE_TRY(expect(g, true, first + 1, INT32, 1, "their lengths [B]", err));
+    CONURE_TRY(expect(g, true, first + 2, FLOAT, 3, "the state h [layers][B][hidden]", err));
+    CONURE_TRY(expect(g, true, first + 3, FLOAT, 3, "the state c [layers][B][hidden]", err));
+    CONURE_TRY(expect(g, false, 2, FLOAT, 3, "the state h [layers][B][hidden]", err));
+    CONURE_TRY(expect(g, false, 3, FLOAT, 3, "the state c [layers][B][hidden]", err));
     for (uint32_t axis = 0; axis <= 2; axis += 2) {
         const conure_onnx_port *h = &g->facts.inputs[first + 2];
-        TRY(same(g, h, axis, g, h + 1, axis, err));
-        TRY(same(g, h, axis, g, &g->facts.outputs[2], axis, err));
-        TRY(same(g, h, axis, g, &g->facts.outputs[3], axis, err));
+        CONURE_TRY(same(g, h, axis, g, h + 1, axis, err));
+        CONURE_TRY(same(g, h, axis, g, &g->facts.outputs[2], axis, err));
+        CONURE_TRY(same(g, h, axis, g, &g->facts.outputs[3], axis, err));
     }
-    TRY(size_of(g, &g->facts.inputs[first + 2], 0, CONURE_PREDICTOR_LAYERS_MAX, &c->pred_layers, err));
+    CONURE_TRY(size_of(g, &g->facts.inputs[first + 2], 0, CONURE_PREDICTOR_LAYERS_MAX, &c->pred_layers, err));
     return size_of(g, &g->facts.inputs[first + 2], 2, 16384, &c->pred_hidden, err);
 }
 
@@ -102,14 +102,14 @@ static conure_status check_decoder(conure_model *model, const conure_graph_file 
 static conure_status check_joint(const conure_model_graphs *g, uint32_t *n_logits, uint32_t *prediction, conure_error *err)
 {
     const conure_graph_file *joint = g->joiner.path ? &g->joiner : &g->decoder;
-    TRY(expect(joint, true, 0, FLOAT, 3, "frames [B][d][T]", err));
-    TRY(expect(joint, false, 0, FLOAT, 4, "logits [B][T][U][tokens and durations]", err));
-    TRY(same(joint, &joint->facts.inputs[0], 1, &g->encoder, &g->encoder.facts.outputs[0], 1, err));
+    CONURE_TRY(expect(joint, true, 0, FLOAT, 3, "frames [B][d][T]", err));
+    CONURE_TRY(expect(joint, false, 0, FLOAT, 4, "logits [B][T][U][tokens and durations]", err));
+    CONURE_TRY(same(joint, &joint->facts.inputs[0], 1, &g->encoder, &g->encoder.facts.outputs[0], 1, err));
     if (g->joiner.path) {
-        TRY(expect(&g->joiner, true, 1, FLOAT, 3, "predictions [B][hidden][U]", err));
-        TRY(expect(&g->decoder, false, 0, FLOAT, 3, "predictions [B][hidden][U]", err));
-        TRY(same(&g->joiner, &g->joiner.facts.inputs[1], 1, &g->decoder, &g->decoder.facts.outputs[0], 1, err));
-        TRY(size_of(&g->joiner, &g->joiner.facts.inputs[1], 1, 16384, prediction, err));
+        CONURE_TRY(expect(&g->joiner, true, 1, FLOAT, 3, "predictions [B][hidden][U]", err));
+        CONURE_TRY(expect(&g->decoder, false, 0, FLOAT, 3, "predictions [B][hidden][U]", err));
+        CONURE_TRY(same(&g->joiner, &g->joiner.facts.inputs[1], 1, &g->decoder, &g->decoder.facts.outputs[0], 1, err));
+        CONURE_TRY(size_of(&g->joiner, &g->joiner.facts.inputs[1], 1, 16384, prediction, err));
     }
     return size_of(joint, &joint->facts.outputs[0], 3, CONURE_PIECES_MAX, n_logits, err);
 }
@@ -155,7 +155,7 @@ static conure_status read_vocabulary(conure_model *model, conure_model_graphs *g
 {
     char *text = NULL;
     size_t bytes;
-    TRY(conure_graphs_add(model, g, name, strlen(name), &g->words, &(uint64_t){0}, err));
+    CONURE_TRY(conure_graphs_add(model, g, name, strlen(name), &g->words, &(uint64_t){0}, err));
     conure_status status = conure_file_read(&text, &bytes, g->words, CONURE_TOKENIZER_BYTES_MAX, err);
     if (status == CONURE_OK && strlen(text) != bytes)
         status = conure_fail(err, CONURE_BAD_FILE, "%s: holds a NUL: not a list of pieces", g->words);
@@ -175,8 +175,8 @@ static conure_status parse_config(conure_graph_file *s, const json_t *object, co
     const char *type = "nemo-conformer-tdt", *said = type;
     for (int i = 0; i < CONURE_SAID_COUNT; i++)
         if (keys[i])
-            TRY(conure_json_u32(object, keys[i], CONURE_OPTIONAL, 1, 100000, &s->said[i], s->path, err));
-    TRY(conure_json_text(object, "model_type", CONURE_OPTIONAL, &said, s->path, err));
+            CONURE_TRY(conure_json_u32(object, keys[i], CONURE_OPTIONAL, 1, 100000, &s->said[i], s->path, err));
+    CONURE_TRY(conure_json_text(object, "model_type", CONURE_OPTIONAL, &said, s->path, err));
     return strcmp(said, type) == 0 ? CONURE_OK
                                    : conure_fail(err, CONURE_UNSUPPORTED, "%s: model_type is %.64s, supported: %s", s->path, said, type);
 }
@@ -189,7 +189,7 @@ static conure_status read_config(conure_model *model, conure_model_graphs *g, co
     json_t *object = NULL;
     if (!conure_path_join(path, sizeof path, g->folder, "config.json") || access(path, F_OK) != 0)
         return CONURE_OK;
-    TRY(conure_graphs_add(model, g, "config.json", strlen("config.json"), &g->settings.path, &(uint64_t){0}, err));
+    CONURE_TRY(conure_graphs_add(model, g, "config.json", strlen("config.json"), &g->settings.path, &(uint64_t){0}, err));
     conure_status status = conure_file_read(&text, &bytes, path, 1 << 20, err);
     if (status == CONURE_OK)
         status = conure_json_object(&object, text, bytes, path, err);
@@ -215,12 +215,12 @@ static void begin_config(conure_config *c)
 
 static conure_status read_all(conure_model *model, conure_model_graphs *g, bool apart, conure_error *err)
 {
-    TRY(read_vocabulary(model, g, apart ? "tokens.txt" : "vocab.txt", err));
+    CONURE_TRY(read_vocabulary(model, g, apart ? "tokens.txt" : "vocab.txt", err));
     if (!apart)
-        TRY(read_config(model, g, err));
+        CONURE_TRY(read_config(model, g, err));
     model->weight_bytes = 0; /* words are none */
-    TRY(conure_graphs_read(model, g, &g->encoder, apart ? "encoder" : "encoder-model", err));
-    TRY(conure_graphs_read(model, g, &g->decoder, apart ? "decoder" : "decoder_joint-model", err));
+    CONURE_TRY(conure_graphs_read(model, g, &g->encoder, apart ? "encoder" : "encoder-model", err));
+    CONURE_TRY(conure_graphs_read(model, g, &g->decoder, apart ? "decoder" : "decoder_joint-model", err));
     return apart ? conure_graphs_read(model, g, &g->joiner, "joiner", err) : CONURE_OK;
 }
 
@@ -237,12 +237,12 @@ conure_status conure_graphs_open(conure_model *model, const char *folder, conure
         return conure_fail_memory(err, folder, strlen(folder));
     begin_config(c);
     model->weight_dtype = CONURE_F32;
-    TRY(conure_graphs_layout(folder, &apart, err));
-    TRY(read_all(model, g, apart, err));
-    TRY(check_encoder(model, g, err));
-    TRY(check_decoder(model, &g->decoder, apart ? 0 : 1, err));
-    TRY(check_joint(g, &n_logits, &prediction, err));
-    TRY(conure_graphs_agree(model, g, n_logits, err));
+    CONURE_TRY(conure_graphs_layout(folder, &apart, err));
+    CONURE_TRY(read_all(model, g, apart, err));
+    CONURE_TRY(check_encoder(model, g, err));
+    CONURE_TRY(check_decoder(model, &g->decoder, apart ? 0 : 1, err));
+    CONURE_TRY(check_joint(g, &n_logits, &prediction, err));
+    CONURE_TRY(conure_graphs_agree(model, g, n_logits, err));
     c->n_heads = c->d_model % 8 ? 1 : 8;
     c->ff_width = 4 * c->d_model;
     /* A frame; or a prediction: what the decoder gave, or all that makes it give it again. */

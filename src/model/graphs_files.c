@@ -148,8 +148,8 @@ conure_status conure_graphs_read(conure_model *model, conure_model_graphs *g, co
     conure_map map;
     if (!find(found, g->folder, name))
         return conure_fail(err, CONURE_BAD_FILE, "%s: no %s.onnx: fetch the whole folder", g->folder, name);
-    TRY(conure_graphs_add(model, g, found, strlen(found), &out->path, &bytes, err));
-    TRY(conure_map_open(&map, out->path, err));
+    CONURE_TRY(conure_graphs_add(model, g, found, strlen(found), &out->path, &bytes, err));
+    CONURE_TRY(conure_map_open(&map, out->path, err));
     reading r = {model, g, out->path};
     conure_status status = conure_onnx_read(&out->facts, map.data, map.bytes, out->path, err);
     if (status == CONURE_OK)
@@ -168,7 +168,7 @@ conure_status conure_graphs_hash(const conure_model *model, char hex[65], conure
     for (const conure_graph_part *p = model->graphs->parts; p; p = p->next) {
         const char *name = p->path + strlen(model->graphs->folder);
         conure_map map;
-        TRY(conure_map_open(&map, p->path, err));
+        CONURE_TRY(conure_map_open(&map, p->path, err));
         conure_sha256_add(&sha, name, strlen(name) + 1);
         conure_sha256_add(&sha, &map.bytes, sizeof map.bytes);
         conure_sha256_add(&sha, map.data, map.bytes);

@@ -6,13 +6,6 @@
 
 #define CONURE_GRAPH_PATH_CAP 4096
 
-#define TRY(call)                          \
-    do {                                   \
-        const conure_status try_ = (call); \
-        if (try_ != CONURE_OK)             \
-            return try_;                   \
-    } while (0)
-
 /* ---- graphs_files.c ---- */
 /* Which layout the folder has: apart, prediction network and joint are two graphs.  BAD_FILE lists what is not there. */
 conure_status conure_graphs_layout(const char *folder, bool *apart, conure_error *err);

@@ -46,8 +46,8 @@ conure_status conure_graphs_hear(const conure_model *model, conure_graph_file *g
     if (sha)
         conure_quote(g->sha256, sizeof g->sha256, sha->value, sha->value_bytes < 61 ? sha->value_bytes : 61); /* enough to tell two apart */
     for (int i = 0; i < CONURE_SAID_COUNT; i++)
-        TRY(conure_onnx_numbers(&g->facts, keys[i][0], 1, &g->said[i], &n, g->path, err));
-    TRY(conure_onnx_numbers(&g->facts, "conure.durations", CONURE_DURATIONS_MAX, g->durations, &g->n_durations, g->path, err));
+        CONURE_TRY(conure_onnx_numbers(&g->facts, keys[i][0], 1, &g->said[i], &n, g->path, err));
+    CONURE_TRY(conure_onnx_numbers(&g->facts, "conure.durations", CONURE_DURATIONS_MAX, g->durations, &g->n_durations, g->path, err));
     return check_texts(model, g, err);
 }
 
@@ -97,13 +97,13 @@ conure_status conure_graphs_agree(conure_model *model, const conure_model_graphs
 {
     const conure_graph_file *joint = g->joiner.path ? &g->joiner : &g->decoder;
     const uint32_t asked = g->settings.said[CONURE_SAID_SYMBOLS], said = joint->said[CONURE_SAID_SYMBOLS];
-    TRY(check_pair(model, &g->encoder, &g->decoder, err));
+    CONURE_TRY(check_pair(model, &g->encoder, &g->decoder, err));
     if (g->joiner.path)
-        TRY(check_pair(model, &g->decoder, &g->joiner, err));
-    TRY(check_sizes(model, g, &g->settings, err));
-    TRY(check_sizes(model, g, &g->encoder, err));
-    TRY(check_sizes(model, g, &g->decoder, err));
-    TRY(check_sizes(model, g, joint, err));
+        CONURE_TRY(check_pair(model, &g->decoder, &g->joiner, err));
+    CONURE_TRY(check_sizes(model, g, &g->settings, err));
+    CONURE_TRY(check_sizes(model, g, &g->encoder, err));
+    CONURE_TRY(check_sizes(model, g, &g->decoder, err));
+    CONURE_TRY(check_sizes(model, g, joint, err));
     if (asked && said && asked != said)
         conure_log_write(&model->log, CONURE_LOG_WARNING, "%s: max_tokens_per_step %u counts, and conure.max_symbols %u of %s does not", g->settings.path,
                          asked, said, joint->path);

@@ -65,7 +65,7 @@ conure_status conure_ranges_dump(const conure_observations *o, const char *model
     /* Nine digits bring a float back. */
     *out = tree ? json_dumps(tree, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(tree);
-    return *out ? CONURE_OK : conure_fail(err, CONURE_NO_MEMORY, "out of memory for ranges, or the model's name is no UTF-8");
+    return *out ? CONURE_OK : conure_fail(err, CONURE_NO_MEMORY, "out of memory for ranges");
 }
 
 conure_status conure_ranges_write(const conure_observations *o, const conure_model *model, const char *path, conure_error *err)

@@ -9,7 +9,7 @@
 static conure_status open_one(conure_ort *r, conure_ort_session *out, const char *name, void (*build)(conure_graph *graph), conure_error *err)
 {
     conure_graph *g = NULL;
-    CONURE_ORT_TRY(conure_graph_open(&g, r->model, name, CONURE_OPSET_MIN, CONURE_ONNX_FLOAT, err));
+    CONURE_TRY(conure_graph_open(&g, r->model, name, CONURE_OPSET_MIN, CONURE_ONNX_FLOAT, err));
     build(g);
     const conure_status status = conure_ort_session_open(r, out, g, false, err);
     conure_graph_close(&g);
@@ -20,8 +20,8 @@ conure_status conure_ort_decoder_open(conure_ort *r, conure_error *err)
 {
     if (r->model->graphs)
         return conure_ort_foreign_open(r, err);
-    CONURE_ORT_TRY(open_one(r, &r->project, "project", conure_project_build, err));
-    CONURE_ORT_TRY(open_one(r, &r->predict, "predict", conure_predict_build, err));
+    CONURE_TRY(open_one(r, &r->project, "project", conure_project_build, err));
+    CONURE_TRY(open_one(r, &r->predict, "predict", conure_predict_build, err));
     return open_one(r, &r->joint, "joint", conure_joint_build, err);
 }
 
@@ -59,7 +59,7 @@ conure_status conure_ort_predict(void *self, const uint32_t *tokens, float *h, f
         return CONURE_OK;
     if (r->model->graphs)
         return conure_ort_foreign_predict(r, tokens, h, c, n, out, err);
-    CONURE_ORT_TRY(conure_ort_room_fit(&r->decoder[0], 4 * floats, "a decoder step", err));
+    CONURE_TRY(conure_ort_room_fit(&r->decoder[0], 4 * floats, "a decoder step", err));
     float *h_in = r->decoder[0].data, *c_in = h_in + floats, *h_out = c_in + floats, *c_out = h_out + floats;
     conure_ort_turn(h_in, h, n, layers, hidden);
     conure_ort_turn(c_in, c, n, layers, hidden);
@@ -86,7 +86,7 @@ conure_status conure_ort_joint(void *self, const float *const *frames, const flo
     const int64_t in_shape[2] = {n, (int64_t)joint}, out_shape[2] = {n, (int64_t)r->config->vocab_size + 1 + r->config->n_durations};
     if (n == 0)
         return CONURE_OK;
-    CONURE_ORT_TRY(conure_ort_room_fit(&r->decoder[1], 2 * n * joint, "a joint step", err));
+    CONURE_TRY(conure_ort_room_fit(&r->decoder[1], 2 * n * joint, "a joint step", err));
     float *frame = r->decoder[1].data, *prediction = frame + n * joint;
     for (uint32_t i = 0; i < n; i++) {
         memcpy(frame + i * joint, frames[i], joint * sizeof *frame);

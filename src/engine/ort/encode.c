@@ -91,7 +91,7 @@ static void join(group *g, job *j)
 static conure_status put_features(group *g)
 {
     const size_t bins = g->r->config->mel_bins, t = g->n_frames;
-    CONURE_ORT_TRY(conure_ort_room_fit(&g->r->mel, g->n * bins * t, "a step's features", g->err));
+    CONURE_TRY(conure_ort_room_fit(&g->r->mel, g->n * bins * t, "a step's features", g->err));
     memset(g->r->mel.data, 0, g->n * bins * t * sizeof(float));
     for (uint32_t i = 0; i < g->n; i++) {
         const conure_encode_row *row = g->jobs[i]->row;
@@ -124,7 +124,7 @@ static conure_status gather(group *g)
     const conure_ort_caches *first = &g->jobs[0]->row->state->caches;
     const size_t floats[2] = {first->channel.floats, first->time.floats};
     for (uint32_t i = 0; i < 4; i++)
-        CONURE_ORT_TRY(conure_ort_room_fit(&g->r->batch[i], g->n * floats[i / 2], "a batch's caches", g->err));
+        CONURE_TRY(conure_ort_room_fit(&g->r->batch[i], g->n * floats[i / 2], "a batch's caches", g->err));
     for (uint32_t i = 0; i < g->n; i++) {
         const conure_ort_caches *caches = &g->jobs[i]->row->state->caches;
         memcpy(g->r->batch[0].data + i * floats[0], caches->channel.host, floats[0] * sizeof(float));
@@ -193,14 +193,14 @@ static conure_status run(group *g)
 static conure_status run_group(group *g)
 {
     const bool streaming = g->encoder->options.cache_rows != 0;
-    CONURE_ORT_TRY(conure_ort_encoder_fit(g->r, g->encoder, g->n_frames, g->err));
+    CONURE_TRY(conure_ort_encoder_fit(g->r, g->encoder, g->n_frames, g->err));
     for (uint32_t i = 0; i < g->n && streaming; i++)
-        CONURE_ORT_TRY(conure_ort_encoder_take(g->r, g->encoder, &g->jobs[i]->next, g->err));
-    CONURE_ORT_TRY(put_features(g));
-    CONURE_ORT_TRY(conure_ort_room_fit(&g->r->out, (size_t)g->n * g->n_out * g->r->config->d_model, "a step's frames", g->err));
+        CONURE_TRY(conure_ort_encoder_take(g->r, g->encoder, &g->jobs[i]->next, g->err));
+    CONURE_TRY(put_features(g));
+    CONURE_TRY(conure_ort_room_fit(&g->r->out, (size_t)g->n * g->n_out * g->r->config->d_model, "a step's frames", g->err));
     if (streaming && g->n > 1)
-        CONURE_ORT_TRY(gather(g));
-    CONURE_ORT_TRY(run(g));
+        CONURE_TRY(gather(g));
+    CONURE_TRY(run(g));
     take_frames(g);
     if (streaming && g->n > 1)
         scatter(g);
@@ -249,12 +249,12 @@ static conure_status run_empty(conure_ort *r, job *j, conure_error *err)
 static conure_status prepare(conure_ort *r, job *jobs, conure_encode_row *rows, uint32_t n, uint32_t *checked, conure_error *err)
 {
     for (uint32_t i = 0; i < n; i++) {
-        CONURE_ORT_TRY(check_row(r, &rows[i], i, err));
+        CONURE_TRY(check_row(r, &rows[i], i, err));
         rows[i].n_out = rows_of(rows[i].n_frames, rows[i].drop_first);
         jobs[i].row = &rows[i];
         jobs[i].encoder = rows[i].state ? rows[i].state->encoder : NULL;
         if (!rows[i].state)
-            CONURE_ORT_TRY(conure_ort_encoder_get(r, &jobs[i].encoder, NULL, err));
+            CONURE_TRY(conure_ort_encoder_get(r, &jobs[i].encoder, NULL, err));
         else
             rows[i].state->in_step = true;
         *checked = i + 1;
@@ -271,14 +271,14 @@ static conure_status run_all(conure_ort *r, job *jobs, uint32_t n, conure_error 
         if (jobs[i].done)
             continue;
         if (jobs[i].row->n_out == 0) {
-            CONURE_ORT_TRY(run_empty(r, &jobs[i], err));
+            CONURE_TRY(run_empty(r, &jobs[i], err));
             continue;
         }
         join(&g, &jobs[i]);
         for (uint32_t k = i + 1; k < n; k++)
             if (jobs[k].row->n_out && goes_with(&g, &jobs[k]))
                 join(&g, &jobs[k]);
-        CONURE_ORT_TRY(run_group(&g));
+        CONURE_TRY(run_group(&g));
     }
     return CONURE_OK;
 }

@@ -51,16 +51,16 @@ static conure_status open_parts(conure_ort *r, conure_error *err)
     const conure_ort_api *api = &r->library.api;
     const conure_ort_library *l = &r->library;
     const char *memory = conure_ort_memory_name(r->provider);
-    CONURE_ORT_TRY(conure_ort_library_open(&r->library, r->options.library, err));
-    CONURE_ORT_TRY(conure_ort_provider_check(r, err));
-    CONURE_ORT_TRY(conure_ort_check(l, api->CreateEnvWithCustomLogger(quiet, NULL, ORT_LOG_FATAL, "conure", &r->env), "starting", err));
-    CONURE_ORT_TRY(conure_ort_check(l, api->CreateCpuMemoryInfo(ORT_ALLOCATOR_ARENA, ORT_MEMORY_DEFAULT, &r->host), "memory", err));
-    CONURE_ORT_TRY(conure_ort_check(l, api->CreateRunOptions(&r->run), "options of a run", err));
-    CONURE_ORT_TRY(conure_ort_watch_open(r, err));
+    CONURE_TRY(conure_ort_library_open(&r->library, r->options.library, err));
+    CONURE_TRY(conure_ort_provider_check(r, err));
+    CONURE_TRY(conure_ort_check(l, api->CreateEnvWithCustomLogger(quiet, NULL, ORT_LOG_FATAL, "conure", &r->env), "starting", err));
+    CONURE_TRY(conure_ort_check(l, api->CreateCpuMemoryInfo(ORT_ALLOCATOR_ARENA, ORT_MEMORY_DEFAULT, &r->host), "memory", err));
+    CONURE_TRY(conure_ort_check(l, api->CreateRunOptions(&r->run), "options of a run", err));
+    CONURE_TRY(conure_ort_watch_open(r, err));
     if (memory) {
-        CONURE_ORT_TRY(conure_ort_check(l, api->CreateMemoryInfo(memory, ORT_ALLOCATOR_DEVICE, (int)r->options.device, ORT_MEMORY_DEFAULT,
-                                                                 &r->device), "device memory", err));
-        CONURE_ORT_TRY(conure_ort_provider_explain(r, conure_ort_device_open(r, err), err));
+        CONURE_TRY(conure_ort_check(l, api->CreateMemoryInfo(memory, ORT_ALLOCATOR_DEVICE, (int)r->options.device, ORT_MEMORY_DEFAULT,
+                                                             &r->device), "device memory", err));
+        CONURE_TRY(conure_ort_provider_explain(r, conure_ort_device_open(r, err), err));
     }
     return conure_ort_decoder_open(r, err);
 }
@@ -87,7 +87,7 @@ static conure_status read_ranges(conure_ort *r, conure_error *err)
     const char *name = conure_ort_engine_name(r->provider);
     conure_encoder_plan plan = {.mask_exact = false};
     if (r->options.ranges)
-        CONURE_ORT_TRY(conure_ranges_read(&r->seen, r->model, r->options.ranges, r->ranges_sha256, err));
+        CONURE_TRY(conure_ranges_read(&r->seen, r->model, r->options.ranges, r->ranges_sha256, err));
     else if (r->options.precision == CONURE_PRECISION_F16)
         conure_log_write(&r->options.log, CONURE_LOG_WARNING, "%s:f16 without ranges: which layers do not fit float16 is not known, and none stays "
                          "float32; conure export ranges makes them, %s:f16@ranges=FILE names them", name, name);
@@ -115,7 +115,7 @@ static conure_status ort_open(void **self, conure_ort_provider provider, const c
 {
     const char *name = conure_ort_engine_name(provider);
     *self = NULL;
-    CONURE_ORT_TRY(check_precision(name, model, options, err));
+    CONURE_TRY(check_precision(name, model, options, err));
     if (options->device && !conure_ort_memory_name(provider))
         return conure_fail(err, CONURE_BAD_ARG, "engine %s takes no device: leave it out", name);
     conure_ort *r = conure_calloc(1, sizeof *r);

@@ -38,9 +38,9 @@ conure_status conure_ort_foreign_open(conure_ort *r, conure_error *err)
     const conure_model_graphs *g = r->model->graphs;
     conure_ort_encoder *encoder = NULL;
     /* Its damage is found here, once, and not with every recording. */
-    CONURE_ORT_TRY(conure_ort_encoder_get(r, &encoder, NULL, err));
-    CONURE_ORT_TRY(conure_ort_encoder_fit(r, encoder, 1, err));
-    CONURE_ORT_TRY(conure_ort_session_open_file(r, &r->predict, g->decoder.path, false, err));
+    CONURE_TRY(conure_ort_encoder_get(r, &encoder, NULL, err));
+    CONURE_TRY(conure_ort_encoder_fit(r, encoder, 1, err));
+    CONURE_TRY(conure_ort_session_open_file(r, &r->predict, g->decoder.path, false, err));
     return g->joiner.path ? conure_ort_session_open_file(r, &r->joint, g->joiner.path, false, err) : CONURE_OK;
 }
 
@@ -105,8 +105,8 @@ conure_status conure_ort_foreign_predict(conure_ort *r, const uint32_t *tokens, 
     const bool apart = r->model->graphs->joiner.path != NULL;
     const size_t floats = state_floats(config), all = n * floats, layers = config->pred_layers, hidden = config->pred_hidden;
     const size_t width = apart ? (size_t)r->model->graphs->joiner.facts.inputs[1].dims[1] : n_logits(config);
-    CONURE_ORT_TRY(conure_ort_room_fit(&r->decoder[0], 4 * all, "a decoder step", err));
-    CONURE_ORT_TRY(conure_ort_room_fit(&r->decoder[2], n * (width + config->d_model), "a decoder step", err));
+    CONURE_TRY(conure_ort_room_fit(&r->decoder[0], 4 * all, "a decoder step", err));
+    CONURE_TRY(conure_ort_room_fit(&r->decoder[2], n * (width + config->d_model), "a decoder step", err));
     float *room = r->decoder[0].data, *given = r->decoder[2].data;
     const decoding d = {.frames = apart ? NULL : given + n * width, .tokens = tokens, .h_in = room, .c_in = room + all,
                         .h_out = room + 2 * all, .c_out = room + 3 * all, .out = given, .out_width = width};
@@ -114,7 +114,7 @@ conure_status conure_ort_foreign_predict(conure_ort *r, const uint32_t *tokens, 
         memset(d.frames, 0, n * config->d_model * sizeof *d.frames);
     conure_ort_turn(d.h_in, h, n, layers, hidden);
     conure_ort_turn(d.c_in, c, n, layers, hidden);
-    CONURE_ORT_TRY(run_decoder(r, &d, n, err));
+    CONURE_TRY(run_decoder(r, &d, n, err));
     if (apart)
         pad(out, config->joint_hidden, given, width, n);
     for (uint32_t i = 0; !apart && i < n; i++) { /* the token's bits, the state before it */
@@ -134,7 +134,7 @@ static conure_status joint_apart(conure_ort *r, float *frames, const float *pred
     const conure_graph_file *g = &r->model->graphs->joiner;
     const int64_t width = g->facts.inputs[1].dims[1], d = r->config->d_model;
     const int64_t frame[3] = {n, d, 1}, prediction[3] = {n, width, 1}, out[4] = {n, 1, 1, n_logits(r->config)};
-    CONURE_ORT_TRY(conure_ort_room_fit(&r->decoder[0], n * (size_t)width, "a joint step", err));
+    CONURE_TRY(conure_ort_room_fit(&r->decoder[0], n * (size_t)width, "a joint step", err));
     pad(r->decoder[0].data, (size_t)width, predictions, r->config->joint_hidden, n);
     conure_ort_call call = conure_ort_call_begin(r, &r->joint, err);
     conure_ort_bind(&call, true, in(g, 0), CONURE_ONNX_FLOAT, frames, 3, frame);
@@ -172,7 +172,7 @@ conure_status conure_ort_foreign_joint(conure_ort *r, const float *frames, const
                                        conure_error *err)
 {
     const size_t d = r->config->d_model;
-    CONURE_ORT_TRY(conure_ort_room_fit(&r->decoder[2], n * d, "a joint step", err));
+    CONURE_TRY(conure_ort_room_fit(&r->decoder[2], n * d, "a joint step", err));
     pad(r->decoder[2].data, d, frames, r->config->joint_hidden, n);
     if (r->model->graphs->joiner.path)
         return joint_apart(r, r->decoder[2].data, predictions, n, logits, err);

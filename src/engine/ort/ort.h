@@ -101,13 +101,6 @@ struct conure_state {
     bool in_step; /* this step has seen it already */
 };
 
-#define CONURE_ORT_TRY(call)                   \
-    do {                                       \
-        const conure_status try_ = (call);     \
-        if (try_ != CONURE_OK)                 \
-            return try_;                       \
-    } while (0)
-
 /* ---- provider.c ---- */
 const char *conure_ort_engine_name(conure_ort_provider provider);
 const char *conure_ort_memory_name(conure_ort_provider provider); /* NULL: the host's */

@@ -60,7 +60,7 @@ static conure_status append_cuda(const conure_ort *r, ort_options *options, conu
     ort_provider_options *cuda = NULL;
     const conure_ort_api *api = &r->library.api;
     snprintf(device, sizeof device, "%u", r->options.device);
-    CONURE_ORT_TRY(conure_ort_check(&r->library, api->CreateCUDAOptions(&cuda), "CUDA", err));
+    CONURE_TRY(conure_ort_check(&r->library, api->CreateCUDAOptions(&cuda), "CUDA", err));
     conure_status status = conure_ort_check(&r->library, api->UpdateCUDAOptions(cuda, keys, values, 2), "CUDA", err);
     if (status == CONURE_OK)
         status = conure_ort_check(&r->library, api->AppendCUDA(options, cuda), "CUDA", err);
@@ -76,7 +76,7 @@ static conure_status append_tensorrt(const conure_ort *r, ort_options *options, 
     ort_provider_options *trt = NULL;
     const conure_ort_api *api = &r->library.api;
     snprintf(device, sizeof device, "%u", r->options.device);
-    CONURE_ORT_TRY(conure_ort_check(&r->library, api->CreateTensorRTOptions(&trt), "TensorRT", err));
+    CONURE_TRY(conure_ort_check(&r->library, api->CreateTensorRTOptions(&trt), "TensorRT", err));
     conure_status status = conure_ort_check(&r->library, api->UpdateTensorRTOptions(trt, keys, values, 1), "TensorRT", err);
     if (status == CONURE_OK)
         status = conure_ort_check(&r->library, api->AppendTensorRT(options, trt), "TensorRT", err);
@@ -94,7 +94,7 @@ conure_status conure_ort_provider_append(const conure_ort *r, ort_options *optio
     case CONURE_ORT_cpu: return CONURE_OK; /* always the last resort */
     case CONURE_ORT_cuda: return append_cuda(r, options, err);
     case CONURE_ORT_tensorrt: /* what it does not take goes to CUDA */
-        CONURE_ORT_TRY(append_tensorrt(r, options, err));
+        CONURE_TRY(append_tensorrt(r, options, err));
         return append_cuda(r, options, err);
     case CONURE_ORT_nvtensorrtrtx:
         return conure_ort_check(&r->library, r->library.api.AppendExecutionProvider(options, "NvTensorRtRtx", keys, values, 1),

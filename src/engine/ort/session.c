@@ -58,12 +58,12 @@ static conure_status set_options(conure_ort *r, ort_options *o, const weights *w
 {
     const conure_ort_api *api = &r->library.api;
     const conure_ort_library *l = &r->library;
-    CONURE_ORT_TRY(conure_ort_check(l, api->SetSessionLogSeverityLevel(o, ORT_LOG_FATAL), "log level", err));
-    CONURE_ORT_TRY(conure_ort_check(l, api->SetSessionGraphOptimizationLevel(o, ORT_OPTIMIZE_ALL), "optimization level", err));
-    CONURE_ORT_TRY(conure_ort_check(l, api->SetIntraOpNumThreads(o, (int)r->options.n_threads), "threads", err));
-    CONURE_ORT_TRY(conure_ort_check(l, api->AddSessionConfigEntry(o, "session.intra_op.allow_spinning", is_long ? "1" : "0"), "spinning", err));
+    CONURE_TRY(conure_ort_check(l, api->SetSessionLogSeverityLevel(o, ORT_LOG_FATAL), "log level", err));
+    CONURE_TRY(conure_ort_check(l, api->SetSessionGraphOptimizationLevel(o, ORT_OPTIMIZE_ALL), "optimization level", err));
+    CONURE_TRY(conure_ort_check(l, api->SetIntraOpNumThreads(o, (int)r->options.n_threads), "threads", err));
+    CONURE_TRY(conure_ort_check(l, api->AddSessionConfigEntry(o, "session.intra_op.allow_spinning", is_long ? "1" : "0"), "spinning", err));
     if (w->n)
-        CONURE_ORT_TRY(conure_ort_check(l, api->AddExternalInitializers(o, w->names, (const ort_value *const *)w->values, w->n), "weights", err));
+        CONURE_TRY(conure_ort_check(l, api->AddExternalInitializers(o, w->names, (const ort_value *const *)w->values, w->n), "weights", err));
     return conure_ort_provider_append(r, o, err);
 }
 

@@ -92,9 +92,9 @@ static conure_status need_rows(const conure_state *state, conure_error *err)
 conure_status conure_ort_state_export(void *self, const conure_state *state, float *last_channel, float *last_time, int64_t *length,
                                       conure_error *err)
 {
-    CONURE_ORT_TRY(need_rows(state, err));
-    CONURE_ORT_TRY(conure_ort_tensor_read(self, &state->caches.channel, last_channel, err));
-    CONURE_ORT_TRY(conure_ort_tensor_read(self, &state->caches.time, last_time, err));
+    CONURE_TRY(need_rows(state, err));
+    CONURE_TRY(conure_ort_tensor_read(self, &state->caches.channel, last_channel, err));
+    CONURE_TRY(conure_ort_tensor_read(self, &state->caches.time, last_time, err));
     *length = state->length;
     return CONURE_OK;
 }
@@ -104,7 +104,7 @@ static conure_status replace(conure_ort *r, conure_state *state, const float *la
                              conure_error *err)
 {
     conure_ort_caches fresh;
-    CONURE_ORT_TRY(conure_ort_encoder_take(r, state->encoder, &fresh, err));
+    CONURE_TRY(conure_ort_encoder_take(r, state->encoder, &fresh, err));
     conure_status status = conure_ort_tensor_write(r, &fresh.channel, last_channel, err);
     if (status == CONURE_OK)
         status = conure_ort_tensor_write(r, &fresh.time, last_time, err);
@@ -121,7 +121,7 @@ static conure_status replace(conure_ort *r, conure_state *state, const float *la
 conure_status conure_ort_state_import(void *self, conure_state *state, const float *last_channel, const float *last_time,
                                       int64_t length, conure_error *err)
 {
-    CONURE_ORT_TRY(need_rows(state, err));
+    CONURE_TRY(need_rows(state, err));
     if (length < 0 || length > (int64_t)state->options.cache_rows)
         return conure_fail(err, CONURE_BAD_ARG, "cache length %lld: the cache has %u rows, and engine %s knows the clamped rule alone",
                            (long long)length, state->options.cache_rows, conure_ort_engine_name(((conure_ort *)self)->provider));
@@ -208,7 +208,7 @@ conure_status conure_ort_state_load(void *self, conure_state *state, const void 
     if (bytes < sizeof head)
         return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: %zu bytes, its head alone has %zu", bytes, sizeof head);
     memcpy(&head, src, sizeof head);
-    CONURE_ORT_TRY(check_head(&head, &want, err));
+    CONURE_TRY(check_head(&head, &want, err));
     if (bytes != sizeof head + floats * sizeof(float))
         return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: %zu bytes, expected %zu", bytes, sizeof head + floats * sizeof(float));
     float *caches = conure_calloc(floats, sizeof *caches);

@@ -12,7 +12,7 @@
 conure_status conure_ort_device_open(conure_ort *r, conure_error *err)
 {
     conure_graph *g = NULL;
-    CONURE_ORT_TRY(conure_graph_open(&g, r->model, "move", CONURE_OPSET_MIN, CONURE_ONNX_FLOAT, err));
+    CONURE_TRY(conure_graph_open(&g, r->model, "move", CONURE_OPSET_MIN, CONURE_ONNX_FLOAT, err));
     conure_op(g, "Identity", ":to", conure_graph_input(g, "from", CONURE_ONNX_FLOAT, "A,B,C,D"));
     conure_graph_output(g, "to", CONURE_ONNX_FLOAT, "A,B,C,D");
     conure_status status = conure_ort_session_open(r, &r->move, g, false, err);
@@ -75,7 +75,7 @@ conure_status conure_ort_tensor_read(conure_ort *r, const conure_ort_tensor *t, 
         memcpy(dst, t->host, t->floats * sizeof *dst);
         return CONURE_OK;
     }
-    CONURE_ORT_TRY(over(r, &value, dst, t->shape, t->floats, err));
+    CONURE_TRY(over(r, &value, dst, t->shape, t->floats, err));
     const conure_status status = move(r, t->value, value, err);
     r->library.api.ReleaseValue(value);
     return status;
@@ -88,7 +88,7 @@ conure_status conure_ort_tensor_write(conure_ort *r, conure_ort_tensor *t, const
         memcpy(t->host, src, t->floats * sizeof *src);
         return CONURE_OK;
     }
-    CONURE_ORT_TRY(over(r, &value, (float *)src, t->shape, t->floats, err)); /* an input is not written to */
+    CONURE_TRY(over(r, &value, (float *)src, t->shape, t->floats, err)); /* an input is not written to */
     const conure_status status = move(r, value, t->value, err);
     r->library.api.ReleaseValue(value);
     return status;

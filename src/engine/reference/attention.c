@@ -173,7 +173,7 @@ conure_status conure_ref_attention_run(conure_ref_step *s, uint32_t layer)
     conure_ref_product(r, v, m, n, &y->linear_v);
     attention a = {.s = s, .y = y, .q = q, .k = k, .v = v, .n_keys = (int64_t)n, .dst = out, .score = score, .query = query,
                    .most = most, .allowed = (bool *)(void *)allowed};
-    CONURE_REF_TRY(positions(s, layer, (int64_t)n, &a.positions, &a.radius));
+    CONURE_TRY(positions(s, layer, (int64_t)n, &a.positions, &a.radius));
     conure_pool_run(r->pool, (uint32_t)rows * r->config->n_heads, attend, &a);
     conure_ref_note_scores(r, y->linear_q.tensor->name, conure_ref_magnitude(most, threads));
     conure_ref_product(r, add, out, rows, &y->linear_out);

@@ -78,10 +78,10 @@ conure_status conure_ref_layer_run(conure_ref_step *s, uint32_t layer)
 {
     const conure_ref_layer *y = &s->r->layers[layer];
     const size_t rows = (size_t)s->n_rows, d = s->r->config->d_model;
-    CONURE_REF_TRY(feed_forward(s, &y->norm_feed_forward1, &y->linear1[0], &y->linear2[0]));
-    CONURE_REF_TRY(conure_ref_attention_run(s, layer));
-    CONURE_REF_TRY(convolve(s, layer));
-    CONURE_REF_TRY(feed_forward(s, &y->norm_feed_forward2, &y->linear1[1], &y->linear2[1]));
+    CONURE_TRY(feed_forward(s, &y->norm_feed_forward1, &y->linear1[0], &y->linear2[0]));
+    CONURE_TRY(conure_ref_attention_run(s, layer));
+    CONURE_TRY(convolve(s, layer));
+    CONURE_TRY(feed_forward(s, &y->norm_feed_forward2, &y->linear1[1], &y->linear2[1]));
     double *normed = conure_ref_take(s, rows, d);
     if (!normed)
         return CONURE_NO_MEMORY;

@@ -30,7 +30,7 @@ static conure_status ref_open(void **self, const conure_model *model, const conu
     *self = NULL;
     if (options->precision != CONURE_PRECISION_F64)
         return conure_fail(err, CONURE_UNSUPPORTED, "engine ref computes in f64, not in %s", conure_precision_name(options->precision));
-    CONURE_REF_TRY(conure_model_need_tensors(model, "ref", err));
+    CONURE_TRY(conure_model_need_tensors(model, "ref", err));
     conure_ref *r = conure_calloc(1, sizeof *r);
     if (!r)
         return conure_fail_memory(err, "an engine", sizeof *r);

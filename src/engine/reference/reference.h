@@ -102,13 +102,6 @@ typedef struct conure_ref_step {
     conure_error *err;
 } conure_ref_step;
 
-#define CONURE_REF_TRY(call)               \
-    do {                                   \
-        const conure_status try_ = (call); \
-        if (try_ != CONURE_OK)             \
-            return try_;                   \
-    } while (0)
-
 /* Position p of [cache ; this step's rows] holds something: p >= C - len and p < C + n. */
 static inline bool conure_ref_valid(const conure_ref_step *s, int64_t p)
 {

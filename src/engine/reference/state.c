@@ -152,7 +152,7 @@ conure_status conure_ref_state_export(void *self, const conure_state *state, flo
                                       int64_t *length, conure_error *err)
 {
     const conure_ref *r = self;
-    CONURE_REF_TRY(need_rows(state, err));
+    CONURE_TRY(need_rows(state, err));
     for (size_t i = 0; i < channel_doubles(r, &state->options); i++)
         last_channel[i] = (float)state->channel[state->current][i];
     for (size_t i = 0; i < time_doubles(r); i++)
@@ -165,7 +165,7 @@ conure_status conure_ref_state_import(void *self, conure_state *state, const flo
                                       int64_t length, conure_error *err)
 {
     const conure_ref *r = self;
-    CONURE_REF_TRY(need_rows(state, err));
+    CONURE_TRY(need_rows(state, err));
     if (!conure_cache_length_possible(length, state->options.cache_rows))
         return conure_fail(err, CONURE_BAD_ARG, "cache length %lld: the cache has %u rows", (long long)length, state->options.cache_rows);
     for (size_t i = 0; i < channel_doubles(r, &state->options); i++)
@@ -217,7 +217,7 @@ conure_status conure_ref_state_load(void *self, conure_state *state, const void 
     if (bytes < sizeof head)
         return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: %zu bytes, its head alone has %zu", bytes, sizeof head);
     memcpy(&head, at, sizeof head);
-    CONURE_REF_TRY(conure_snapshot_head_check(&head, &want, err));
+    CONURE_TRY(conure_snapshot_head_check(&head, &want, err));
     if (bytes != sizeof head + channel + time)
         return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: %zu bytes, expected %zu", bytes, sizeof head + channel + time);
     memcpy(state->channel[state->current], at + sizeof head, channel);

@@ -108,11 +108,11 @@ static conure_status load_front(const loader *l)
     static const char *const images[3] = {"conv.0", "conv.2", "conv.5"};
     const uint64_t channels = c->subsampling_channels;
     for (int i = 0; i < 3; i++) {
-        CONURE_REF_TRY(named(l, images[i], "weight", channels * 9, &f->weight[i]));
-        CONURE_REF_TRY(named(l, images[i], "bias", channels, &f->bias[i]));
+        CONURE_TRY(named(l, images[i], "weight", channels * 9, &f->weight[i]));
+        CONURE_TRY(named(l, images[i], "bias", channels, &f->bias[i]));
     }
-    CONURE_REF_TRY(matrix(l, "conv.3", channels, channels, true, &f->pointwise[0]));
-    CONURE_REF_TRY(matrix(l, "conv.6", channels, channels, true, &f->pointwise[1]));
+    CONURE_TRY(matrix(l, "conv.3", channels, channels, true, &f->pointwise[0]));
+    CONURE_TRY(matrix(l, "conv.6", channels, channels, true, &f->pointwise[1]));
     return matrix(l, "out", c->d_model, channels * (uint64_t)conure_ref_frames(c->mel_bins), true, &f->out);
 }
 
@@ -120,12 +120,12 @@ static conure_status load_attention(const loader *l, conure_ref_layer *y)
 {
     const conure_config *c = l->r->config;
     const uint64_t d = c->d_model;
-    CONURE_REF_TRY(matrix(l, "self_attn.linear_q", d, d, c->use_bias, &y->linear_q));
-    CONURE_REF_TRY(matrix(l, "self_attn.linear_k", d, d, c->use_bias, &y->linear_k));
-    CONURE_REF_TRY(matrix(l, "self_attn.linear_v", d, d, c->use_bias, &y->linear_v));
-    CONURE_REF_TRY(matrix(l, "self_attn.linear_out", d, d, c->use_bias, &y->linear_out));
-    CONURE_REF_TRY(matrix(l, "self_attn.linear_pos", d, d, false, &y->linear_pos)); /* never has one */
-    CONURE_REF_TRY(vector(l, "self_attn.pos_bias_u", d, &y->pos_bias_u)); /* a pair tied across layers is listed in each */
+    CONURE_TRY(matrix(l, "self_attn.linear_q", d, d, c->use_bias, &y->linear_q));
+    CONURE_TRY(matrix(l, "self_attn.linear_k", d, d, c->use_bias, &y->linear_k));
+    CONURE_TRY(matrix(l, "self_attn.linear_v", d, d, c->use_bias, &y->linear_v));
+    CONURE_TRY(matrix(l, "self_attn.linear_out", d, d, c->use_bias, &y->linear_out));
+    CONURE_TRY(matrix(l, "self_attn.linear_pos", d, d, false, &y->linear_pos)); /* never has one */
+    CONURE_TRY(vector(l, "self_attn.pos_bias_u", d, &y->pos_bias_u)); /* a pair tied across layers is listed in each */
     return vector(l, "self_attn.pos_bias_v", d, &y->pos_bias_v);
 }
 
@@ -133,13 +133,13 @@ static conure_status load_convolution(const loader *l, conure_ref_layer *y)
 {
     const conure_config *c = l->r->config;
     const uint64_t d = c->d_model;
-    CONURE_REF_TRY(matrix(l, "conv.pointwise_conv1", 2 * d, d, c->use_bias, &y->pointwise_conv1));
-    CONURE_REF_TRY(vector(l, "conv.depthwise_conv.weight", d * c->conv_kernel, &y->depthwise));
+    CONURE_TRY(matrix(l, "conv.pointwise_conv1", 2 * d, d, c->use_bias, &y->pointwise_conv1));
+    CONURE_TRY(vector(l, "conv.depthwise_conv.weight", d * c->conv_kernel, &y->depthwise));
     if (c->use_bias)
-        CONURE_REF_TRY(vector(l, "conv.depthwise_conv.bias", d, &y->depthwise_bias));
-    CONURE_REF_TRY(norm(l, "conv.batch_norm", &y->batch_norm));
-    CONURE_REF_TRY(vector(l, "conv.batch_norm.running_mean", d, &y->running_mean));
-    CONURE_REF_TRY(vector(l, "conv.batch_norm.running_var", d, &y->running_var));
+        CONURE_TRY(vector(l, "conv.depthwise_conv.bias", d, &y->depthwise_bias));
+    CONURE_TRY(norm(l, "conv.batch_norm", &y->batch_norm));
+    CONURE_TRY(vector(l, "conv.batch_norm.running_mean", d, &y->running_mean));
+    CONURE_TRY(vector(l, "conv.batch_norm.running_var", d, &y->running_var));
     return matrix(l, "conv.pointwise_conv2", d, d, c->use_bias, &y->pointwise_conv2);
 }
 
@@ -147,16 +147,16 @@ static conure_status load_layer(const loader *l, conure_ref_layer *y)
 {
     const conure_config *c = l->r->config;
     const uint64_t d = c->d_model, ff = c->ff_width;
-    CONURE_REF_TRY(norm(l, "norm_feed_forward1", &y->norm_feed_forward1));
-    CONURE_REF_TRY(matrix(l, "feed_forward1.linear1", ff, d, c->use_bias, &y->linear1[0]));
-    CONURE_REF_TRY(matrix(l, "feed_forward1.linear2", d, ff, c->use_bias, &y->linear2[0]));
-    CONURE_REF_TRY(norm(l, "norm_self_att", &y->norm_self_att));
-    CONURE_REF_TRY(load_attention(l, y));
-    CONURE_REF_TRY(norm(l, "norm_conv", &y->norm_conv));
-    CONURE_REF_TRY(load_convolution(l, y));
-    CONURE_REF_TRY(norm(l, "norm_feed_forward2", &y->norm_feed_forward2));
-    CONURE_REF_TRY(matrix(l, "feed_forward2.linear1", ff, d, c->use_bias, &y->linear1[1]));
-    CONURE_REF_TRY(matrix(l, "feed_forward2.linear2", d, ff, c->use_bias, &y->linear2[1]));
+    CONURE_TRY(norm(l, "norm_feed_forward1", &y->norm_feed_forward1));
+    CONURE_TRY(matrix(l, "feed_forward1.linear1", ff, d, c->use_bias, &y->linear1[0]));
+    CONURE_TRY(matrix(l, "feed_forward1.linear2", d, ff, c->use_bias, &y->linear2[0]));
+    CONURE_TRY(norm(l, "norm_self_att", &y->norm_self_att));
+    CONURE_TRY(load_attention(l, y));
+    CONURE_TRY(norm(l, "norm_conv", &y->norm_conv));
+    CONURE_TRY(load_convolution(l, y));
+    CONURE_TRY(norm(l, "norm_feed_forward2", &y->norm_feed_forward2));
+    CONURE_TRY(matrix(l, "feed_forward2.linear1", ff, d, c->use_bias, &y->linear1[1]));
+    CONURE_TRY(matrix(l, "feed_forward2.linear2", d, ff, c->use_bias, &y->linear2[1]));
     return norm(l, "norm_out", &y->norm_out);
 }
 
@@ -166,17 +166,17 @@ static conure_status load_decoder(const loader *l)
     conure_ref_decoder *y = &l->r->decoder;
     const uint64_t hidden = c->pred_hidden, joint = c->joint_hidden, outputs = (uint64_t)c->vocab_size + 1 + c->n_durations;
     char name[2][64];
-    CONURE_REF_TRY(vector(l, "decoder.prediction.embed.weight", ((uint64_t)c->vocab_size + 1) * hidden, &y->embed));
+    CONURE_TRY(vector(l, "decoder.prediction.embed.weight", ((uint64_t)c->vocab_size + 1) * hidden, &y->embed));
     for (uint32_t i = 0; i < c->pred_layers; i++) {
         static const char *const parts[2] = {"ih", "hh"};
         for (int p = 0; p < 2; p++) {
             snprintf(name[0], sizeof name[0], "decoder.prediction.dec_rnn.lstm.weight_%s_l%u", parts[p], i);
             snprintf(name[1], sizeof name[1], "decoder.prediction.dec_rnn.lstm.bias_%s_l%u", parts[p], i);
-            CONURE_REF_TRY(weights(l, name[0], name[1], 4 * hidden, hidden, p ? &y->recurrent[i] : &y->input[i]));
+            CONURE_TRY(weights(l, name[0], name[1], 4 * hidden, hidden, p ? &y->recurrent[i] : &y->input[i]));
         }
     }
-    CONURE_REF_TRY(matrix(l, "joint.pred", joint, hidden, true, &y->pred));
-    CONURE_REF_TRY(matrix(l, "joint.enc", joint, c->d_model, true, &y->enc));
+    CONURE_TRY(matrix(l, "joint.pred", joint, hidden, true, &y->pred));
+    CONURE_TRY(matrix(l, "joint.enc", joint, c->d_model, true, &y->enc));
     return matrix(l, "joint.joint_net.2", outputs, joint, true, &y->out);
 }
 
@@ -207,13 +207,13 @@ static conure_status make_room(conure_ref *r, conure_error *err)
 conure_status conure_ref_load(conure_ref *r, conure_error *err)
 {
     loader l = {.r = r, .prefix = "encoder.pre_encode.", .err = err};
-    CONURE_REF_TRY(make_room(r, err));
-    CONURE_REF_TRY(load_front(&l));
+    CONURE_TRY(make_room(r, err));
+    CONURE_TRY(load_front(&l));
     for (uint32_t i = 0; i < r->config->n_layers; i++) {
         if (conure_cancelled(r->cancel))
             return conure_fail(err, CONURE_CANCELLED, "loading %s was cancelled", r->model->name);
         snprintf(l.prefix, sizeof l.prefix, "encoder.layers.%u.", i);
-        CONURE_REF_TRY(load_layer(&l, &r->layers[i]));
+        CONURE_TRY(load_layer(&l, &r->layers[i]));
     }
     l.prefix[0] = 0;
     return load_decoder(&l);

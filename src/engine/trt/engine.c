@@ -68,9 +68,9 @@ static conure_status find_plans(conure_trt_engine *e, bool mask_exact, conure_er
     uint32_t n;
     char sha256[65];
     refusals why = {0};
-    CONURE_TRT_TRY(conure_plan_folder(e->folder, err));
-    CONURE_TRT_TRY(conure_model_hash(e->model, sha256, err));
-    CONURE_TRT_TRY(conure_plan_list(&list, &n, e->folder, &e->log, err));
+    CONURE_TRY(conure_plan_folder(e->folder, err));
+    CONURE_TRY(conure_model_hash(e->model, sha256, err));
+    CONURE_TRY(conure_plan_list(&list, &n, e->folder, &e->log, err));
     e->ready = conure_calloc(n + 1, sizeof *e->ready);
     conure_status status = e->ready ? CONURE_OK : conure_fail_memory(err, "a list of plans", n * sizeof *e->ready);
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++)
@@ -130,9 +130,9 @@ static conure_status open_parts(conure_trt_engine *e, const conure_engine_option
     if (options->precision == CONURE_PRECISION_F64)
         return conure_fail(err, CONURE_UNSUPPORTED, "engine trt computes in f32, tf32, f16, bf16 or int8, not in f64; engine ref does");
     const conure_trt_place place = {options->device, options->library};
-    CONURE_TRT_TRY(conure_trt_open(&e->trt, &place, options->log, err));
-    CONURE_TRT_TRY(find_plans(e, exact, err));
-    CONURE_TRT_TRY(conure_engine_native_cpu.open(&e->native, e->model, &decoder, err));
+    CONURE_TRY(conure_trt_open(&e->trt, &place, options->log, err));
+    CONURE_TRY(find_plans(e, exact, err));
+    CONURE_TRY(conure_engine_native_cpu.open(&e->native, e->model, &decoder, err));
     const conure_trt_facts *facts = conure_trt_get_facts(e->trt);
     const conure_plan_side *first = &e->ready[0].found.side;
     conure_buffer text = {0};

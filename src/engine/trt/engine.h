@@ -64,13 +64,6 @@ struct conure_state {
     uint64_t serials[2];         /* of the slots that they were recorded on */
 };
 
-#define CONURE_TRT_TRY(call)                  \
-    do {                                      \
-        const conure_status status_ = (call); \
-        if (status_ != CONURE_OK)             \
-            return status_;                   \
-    } while (0)
-
 /* step.c */
 conure_status conure_trt_encode(void *self, conure_encode_row *rows, uint32_t n, conure_error *err);
 conure_status conure_trt_encode_profiled(void *self, conure_encode_row *rows, uint32_t n, conure_part_fn fn, void *user, conure_error *err);

@@ -100,8 +100,8 @@ int64_t conure_trt_state_length(const void *self, const conure_state *state)
 
 static conure_status get(conure_trt_engine *e, const conure_state *state, void *channel, void *time, conure_error *err)
 {
-    CONURE_TRT_TRY(conure_trt_copy(e->trt, channel, state->channel[state->current], channel_bytes(e, state), err));
-    CONURE_TRT_TRY(conure_trt_copy(e->trt, time, state->time[state->current], time_bytes(e), err));
+    CONURE_TRY(conure_trt_copy(e->trt, channel, state->channel[state->current], channel_bytes(e, state), err));
+    CONURE_TRY(conure_trt_copy(e->trt, time, state->time[state->current], time_bytes(e), err));
     return conure_trt_wait(e->trt, err);
 }
 
@@ -109,9 +109,9 @@ static conure_status get(conure_trt_engine *e, const conure_state *state, void *
 static conure_status put(conure_trt_engine *e, conure_state *state, const void *channel, const void *time, int64_t length, conure_error *err)
 {
     const uint32_t next = !state->current;
-    CONURE_TRT_TRY(conure_trt_copy(e->trt, state->channel[next], channel, channel_bytes(e, state), err));
-    CONURE_TRT_TRY(conure_trt_copy(e->trt, state->time[next], time, time_bytes(e), err));
-    CONURE_TRT_TRY(conure_trt_wait(e->trt, err));
+    CONURE_TRY(conure_trt_copy(e->trt, state->channel[next], channel, channel_bytes(e, state), err));
+    CONURE_TRY(conure_trt_copy(e->trt, state->time[next], time, time_bytes(e), err));
+    CONURE_TRY(conure_trt_wait(e->trt, err));
     state->current = next;
     state->length = length;
     return CONURE_OK;
@@ -127,8 +127,8 @@ static conure_status need_rows(const conure_state *state, conure_error *err)
 conure_status conure_trt_state_export(void *self, const conure_state *state, float *last_channel, float *last_time, int64_t *length,
                                       conure_error *err)
 {
-    CONURE_TRT_TRY(need_rows(state, err));
-    CONURE_TRT_TRY(get(self, state, last_channel, last_time, err));
+    CONURE_TRY(need_rows(state, err));
+    CONURE_TRY(get(self, state, last_channel, last_time, err));
     *length = state->length;
     return CONURE_OK;
 }
@@ -136,7 +136,7 @@ conure_status conure_trt_state_export(void *self, const conure_state *state, flo
 conure_status conure_trt_state_import(void *self, conure_state *state, const float *last_channel, const float *last_time, int64_t length,
                                       conure_error *err)
 {
-    CONURE_TRT_TRY(need_rows(state, err));
+    CONURE_TRY(need_rows(state, err));
     if (!conure_cache_length_possible(length, state->options.cache_rows))
         return conure_fail(err, CONURE_BAD_ARG, "cache length %lld: the cache has %u rows", (long long)length, state->options.cache_rows);
     return put(self, state, last_channel, last_time, length, err);
@@ -174,7 +174,7 @@ conure_status conure_trt_state_load(void *self, conure_state *state, const void 
     if (bytes < sizeof head)
         return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: %zu bytes, its head alone has %zu", bytes, sizeof head);
     memcpy(&head, at, sizeof head);
-    CONURE_TRT_TRY(conure_snapshot_head_check(&head, &want, err));
+    CONURE_TRY(conure_snapshot_head_check(&head, &want, err));
     if (bytes != sizeof head + channel + time)
         return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: %zu bytes, expected %zu", bytes, sizeof head + channel + time);
     return put(e, state, at + sizeof head, at + sizeof head + channel, head.length, err);

@@ -131,7 +131,7 @@ static conure_status bring(conure_trt_engine *e, conure_trt_ready *r, conure_err
         return CONURE_OK;
     if (snprintf(path, sizeof path, "%s.plan", r->found.path) >= (int)sizeof path)
         return conure_fail(err, CONURE_LIMIT, "%s: the path is too long", r->found.path);
-    CONURE_TRT_TRY(conure_map_open(&map, path, err));
+    CONURE_TRY(conure_map_open(&map, path, err));
     conure_sha256_init(&sha);
     conure_sha256_add(&sha, map.data, map.bytes);
     conure_sha256_hex(&sha, hex);
@@ -188,20 +188,20 @@ static conure_status slot_fill(conure_trt_engine *e, conure_trt_slot *s, conure_
     const conure_plan_side *side = &s->ready->found.side;
     const size_t features = (size_t)s->batch * e->config->mel_bins * s->n_frames, encoder = (size_t)s->batch * e->config->d_model * s->n_rows;
     const size_t integers = (size_t)INTEGERS * s->batch * (sizeof(int64_t) / sizeof(float));
-    CONURE_TRT_TRY(bring(e, s->ready, err));
-    CONURE_TRT_TRY(conure_trt_context_open(s->ready->plan, &s->context, err));
-    CONURE_TRT_TRY(take(e, false, &s->features, features, err));
-    CONURE_TRT_TRY(take(e, false, &s->encoder, encoder, err));
-    CONURE_TRT_TRY(take(e, false, &s->integers, integers, err));
-    CONURE_TRT_TRY(take(e, true, &s->host_features, features, err));
-    CONURE_TRT_TRY(take(e, true, &s->host_encoder, encoder, err));
-    CONURE_TRT_TRY(take(e, true, &s->host_integers, integers, err));
+    CONURE_TRY(bring(e, s->ready, err));
+    CONURE_TRY(conure_trt_context_open(s->ready->plan, &s->context, err));
+    CONURE_TRY(take(e, false, &s->features, features, err));
+    CONURE_TRY(take(e, false, &s->encoder, encoder, err));
+    CONURE_TRY(take(e, false, &s->integers, integers, err));
+    CONURE_TRY(take(e, true, &s->host_features, features, err));
+    CONURE_TRY(take(e, true, &s->host_encoder, encoder, err));
+    CONURE_TRY(take(e, true, &s->host_integers, integers, err));
     for (int i = 0; i < 2 && side->streaming && s->batch > 1; i++) {
         const size_t channel = s->batch * conure_trt_channel_floats(e, &side->caches), time = s->batch * conure_trt_time_floats(e);
-        CONURE_TRT_TRY(take(e, false, &s->channel[i], channel, err));
-        CONURE_TRT_TRY(take(e, false, &s->time[i], time, err));
-        CONURE_TRT_TRY(conure_trt_zero(e->trt, s->channel[i], channel * sizeof(float), err)); /* of rows that are made up */
-        CONURE_TRT_TRY(conure_trt_zero(e->trt, s->time[i], time * sizeof(float), err));
+        CONURE_TRY(take(e, false, &s->channel[i], channel, err));
+        CONURE_TRY(take(e, false, &s->time[i], time, err));
+        CONURE_TRY(conure_trt_zero(e->trt, s->channel[i], channel * sizeof(float), err)); /* of rows that are made up */
+        CONURE_TRY(conure_trt_zero(e->trt, s->time[i], time * sizeof(float), err));
     }
     return CONURE_OK;
 }
@@ -290,7 +290,7 @@ static conure_status send(const group *g, conure_error *err)
         put_integer(s, LENGTH, i, s->n_frames);
         put_integer(s, CACHE_LENGTH_IN, i, 0);
     }
-    CONURE_TRT_TRY(conure_trt_copy(g->e->trt, s->features, s->host_features, s->batch * image * sizeof(float), err));
+    CONURE_TRY(conure_trt_copy(g->e->trt, s->features, s->host_features, s->batch * image * sizeof(float), err));
     return conure_trt_copy(g->e->trt, s->integers, s->host_integers, 2 * (size_t)s->batch * s->ready->integer_bytes, err);
 }
 
@@ -308,8 +308,8 @@ static conure_status move_caches(const group *g, bool in, conure_error *err)
         for (int t = 0; t < 2; t++) {
             const size_t layer = sizes[t] / n_layers, stride = side->layer_first ? layer * g->slot->batch : layer;
             uint8_t *place = (uint8_t *)batch[t] + i * (side->layer_first ? layer : sizes[t]);
-            CONURE_TRT_TRY(in ? conure_trt_copy_rows(g->e->trt, place, stride, own[t], layer, layer, n_layers, err)
-                              : conure_trt_copy_rows(g->e->trt, own[t], layer, place, stride, layer, n_layers, err));
+            CONURE_TRY(in ? conure_trt_copy_rows(g->e->trt, place, stride, own[t], layer, layer, n_layers, err)
+                          : conure_trt_copy_rows(g->e->trt, own[t], layer, place, stride, layer, n_layers, err));
         }
     }
     return CONURE_OK;
@@ -405,19 +405,19 @@ static conure_status run_group(const group *g, conure_error *err)
     conure_trt_slot *s = g->slot;
     const bool gathers = s->batch > 1 && g->rows[0]->state;
     const size_t integers = (size_t)INTEGERS * s->batch * s->ready->integer_bytes;
-    CONURE_TRT_TRY(send(g, err));
+    CONURE_TRY(send(g, err));
     if (gathers)
-        CONURE_TRT_TRY(move_caches(g, true, err));
-    CONURE_TRT_TRY(conure_trt_mark(g->e->trt, 0, err));
-    CONURE_TRT_TRY(launch(g, err));
-    CONURE_TRT_TRY(conure_trt_mark(g->e->trt, 1, err));
+        CONURE_TRY(move_caches(g, true, err));
+    CONURE_TRY(conure_trt_mark(g->e->trt, 0, err));
+    CONURE_TRY(launch(g, err));
+    CONURE_TRY(conure_trt_mark(g->e->trt, 1, err));
     if (gathers)
-        CONURE_TRT_TRY(move_caches(g, false, err));
-    CONURE_TRT_TRY(conure_trt_copy(g->e->trt, s->host_encoder, s->encoder, (size_t)g->n * g->e->config->d_model * s->n_rows * sizeof(float), err));
-    CONURE_TRT_TRY(conure_trt_copy(g->e->trt, s->host_integers, s->integers, integers, err));
-    CONURE_TRT_TRY(conure_trt_wait(g->e->trt, err));
+        CONURE_TRY(move_caches(g, false, err));
+    CONURE_TRY(conure_trt_copy(g->e->trt, s->host_encoder, s->encoder, (size_t)g->n * g->e->config->d_model * s->n_rows * sizeof(float), err));
+    CONURE_TRY(conure_trt_copy(g->e->trt, s->host_integers, s->integers, integers, err));
+    CONURE_TRY(conure_trt_wait(g->e->trt, err));
     double seconds = 0;
-    CONURE_TRT_TRY(conure_trt_between_marks(g->e->trt, &seconds, err));
+    CONURE_TRY(conure_trt_between_marks(g->e->trt, &seconds, err));
     g->e->device_s += seconds;
     receive(g);
     return CONURE_OK;
@@ -461,7 +461,7 @@ static conure_status run_from(conure_trt_engine *e, conure_encode_row *rows, uin
             list[g.n++] = &rows[i];
             done[i] = true;
         }
-    CONURE_TRT_TRY(slot_for(e, ready, n_frames, g.n < side->b[0] ? side->b[0] : g.n, &g.slot, err));
+    CONURE_TRY(slot_for(e, ready, n_frames, g.n < side->b[0] ? side->b[0] : g.n, &g.slot, err));
     return run_group(&g, err);
 }
 
