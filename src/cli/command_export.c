@@ -33,7 +33,7 @@ static const char *const externals[] = {"auto", "always", "never", NULL};
 
 typedef struct onnx_settings {
     const char *model, *out, *contract, *graphs, *ranges;
-    uint64_t opset, frames_max, n_threads;
+    uint64_t opset, frames_max, batch, n_threads;
     int layout, mask, external, precision, weights, reader, io, caches;
     bool force;
 } onnx_settings;
@@ -137,7 +137,7 @@ static int run_onnx(const void *settings, int n, char *const *arguments)
     char words[] = "exporting";
     conure_export_options options = {
         .layout = (conure_export_layout)s->layout, .opset = (uint32_t)s->opset, .mask = (conure_mask)s->mask,
-        .frames_max = (uint32_t)s->frames_max, .external = (conure_external)s->external, .force = s->force,
+        .frames_max = (uint32_t)s->frames_max, .batch = (uint32_t)s->batch, .external = (conure_external)s->external, .force = s->force,
         .precision = (conure_export_precision)s->precision, .float_weights = s->weights == 1, .fusible = s->reader == 1,
         .narrow_io = s->io == 1, .narrow_caches = s->caches == 1, .cancel = &conure_interrupted,
         .log = {conure_log_to_terminal, NULL}, .progress = conure_progress_fraction, .progress_user = words};
@@ -198,6 +198,8 @@ static const conure_option onnx_options[] = {
      .help = "version of the operators; below 17 there is no LayerNormalization, which TensorRT 8 does not know (default: 17)"},
     {.kind = CONURE_OPTION_COUNT, .name = "max-frames", .value = "N", .min = 1, .max = 1 << 20, AT(frames_max),
      .help = "the offline encoder takes at most so many mel frames (10 ms each): relative positions are then constants (default: any number)"},
+    {.kind = CONURE_OPTION_COUNT, .name = "batch", .value = "N", .min = 1, .max = 4096, AT(batch),
+     .help = "encoders for N rows always, whose few rows in a form for TensorRT are multiplied in parts, as in plans (default: any number)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "external", .value = "WHEN", AT(external), .choices = externals,
      .help = "weights in a file GRAPH.data: auto above 2 GB, always or never (default: auto)"},
     {.kind = CONURE_OPTION_FLAG, .name = "force", AT(force), .help = "replace files that are there"},
@@ -208,15 +210,15 @@ static const conure_example onnx_examples[] = {
     {"conure export onnx -m parakeet.conure --layout sherpa-onnx -o parakeet-sherpa", "the same for sherpa-onnx"},
     {"conure export onnx -m parakeet.conure --precision int8 --max-frames 3000 -o parakeet-int8 talk*.flac",
      "int8, its scales from a few recordings; up to 30 s at once"},
-    {"conure export onnx -m parakeet.conure --contract encoder.contract.json --graphs streaming --opset 16 --for tensorrt -o engine",
-     "a step of cache-aware streaming, for TensorRT 8"},
+    {"conure export onnx -m parakeet.conure --contract encoder.contract.json --graphs streaming --opset 16 --for tensorrt --batch 1 -o engine",
+     "a step of cache-aware streaming of one stream, for TensorRT 8"},
     {NULL, NULL},
 };
 static const conure_command onnx_command = {
     .name = "onnx",
     .summary = "Write a checkpoint as ONNX graphs",
     .arguments = "[OPTION]... -o FOLDER [AUDIO]...",
-    .details = "AUDIO is files, and folders of them. Batch and time are dynamic. The mask convention, the checkpoint's hash and the contract are in each graph's metadata. The same "
+    .details = "AUDIO is files, and folders of them. Time is dynamic, and the batch without --batch. The mask convention, the checkpoint's hash and the contract are in each graph's metadata. The same "
                "checkpoint and options give the same bytes. docs/export.md describes the layouts.",
     .options = onnx_options,
     .examples = onnx_examples,

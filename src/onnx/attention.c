@@ -70,10 +70,10 @@ typedef struct attention {
     double scale;
 } attention;
 
-static conure_value linear_of(const attention *a, const char *label, conure_value x, const char *part)
+static conure_value linear_of(const attention *a, const char *label, conure_value x, const char *part, uint32_t parts)
 {
     const uint32_t d = a->e->c->d_model;
-    const conure_linear_options plain = {.no_bias = !a->e->c->use_bias, .int8 = a->e->plan->int8};
+    const conure_linear_options plain = {.no_bias = !a->e->c->use_bias, .int8 = a->e->plan->int8, .parts = parts};
     char name[96];
     snprintf(name, sizeof name, "encoder.layers.%u.self_attn.%s", a->layer, part);
     return conure_linear(a->e->g, label, x, name, d, d, &plain);
@@ -113,7 +113,7 @@ static conure_value projected(const attention *a, const char *label, const char 
     if (e->cache_rows && !e->plan->int8)
         memory = conure_reshape(e->g, name, memory, conure_ints(e->g, -1, e->c->d_model));
     snprintf(name, sizeof name, "%s_rows", label);
-    return heads_of(e, label, linear_of(a, name, memory, part), e->keys_shape, turned);
+    return heads_of(e, label, linear_of(a, name, memory, part, 1), e->keys_shape, turned);
 }
 
 /* [H][B T'][n] -> [B][H][T'][n] by the shape H B T' n */
@@ -248,7 +248,7 @@ conure_value conure_encoder_attention(conure_encoder_parts *e, uint32_t layer, c
     conure_graph *g = e->g;
     const uint32_t d = e->c->d_model, heads = e->c->n_heads;
     attention a = {.e = e, .layer = layer, .scale = 1 / sqrt((double)(d / heads))};
-    const conure_linear_options query = {.no_bias = true, .scale = a.scale, .int8 = e->plan->int8};
+    const conure_linear_options query = {.no_bias = true, .scale = a.scale, .int8 = e->plan->int8, .parts = conure_encoder_parts_for(e, d, d)};
     char name[96];
     conure_graph_scope(g, "layers.%u.self_attn.", layer);
     snprintf(name, sizeof name, "encoder.layers.%u.norm_self_att", layer);
@@ -259,5 +259,5 @@ conure_value conure_encoder_attention(conure_encoder_parts *e, uint32_t layer, c
     conure_value rows = seen_values(&a, weights_of(e, layer, scores(&a)));
     if (e->plan->int8)
         rows = conure_quantised(g, "rows_quantised", rows, conure_encoder_seen(e, layer, "self_attn.linear_out"));
-    return conure_op(g, "Add", "sum", x, linear_of(&a, "out", rows, "linear_out"));
+    return conure_op(g, "Add", "sum", x, linear_of(&a, "out", rows, "linear_out", conure_encoder_parts_for(e, d, d)));
 }

@@ -25,6 +25,7 @@ typedef struct conure_encoder_plan {
     bool fusible;                    /* as TensorRT fuses it: the convolution over time as sums of products over rows, see layer.c, and the
                                       * rows of a batch as one matrix */
     uint32_t batch;                  /* rows of a call, where there are always as many; 0: any number */
+    bool time_rows;                  /* time caches are [conv_left][d], and not the contract's [d][conv_left] */
     bool halves;                     /* whoever runs it may compute in f16 or bf16 whatever the types say */
 } conure_encoder_plan;
 
@@ -54,6 +55,7 @@ typedef struct conure_encoder_parts {
     conure_graph *g;
     const conure_config *c;
     const conure_encoder_plan *plan;
+    char batch[12];            /* of shapes: "B", or how many */
     uint32_t drop_first, cache_rows, cache_drop, valid_out; /* 0 offline */
     uint32_t conv_left;        /* columns of the time cache; 0 offline */
     uint32_t rows_max;         /* T' at most; 0: unbounded */
@@ -93,6 +95,8 @@ conure_value conure_encoder_conv_mask(conure_encoder_parts *e);
 conure_value conure_encoder_waves(conure_encoder_parts *e); /* positions, where T is not bounded */
 /* How large the input of a layer's product becomes, by the end of its name: "self_attn.linear_q". */
 float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const char *part);
+/* Into how many parts a product of all rows of a call with W [n][k] is cut. */
+uint32_t conure_encoder_parts_for(const conure_encoder_parts *e, uint32_t n, uint32_t k);
 /* masks.c: everything that all layers share */
 void conure_encoder_shared(conure_encoder_parts *e, conure_value x);
 /* attention.c, layer.c: rows -> the same */

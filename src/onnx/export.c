@@ -252,6 +252,7 @@ static void set_precision(const export *e, conure_encoder_plan *plan)
     if (e->o->float_weights && plan->int8 != CONURE_INT8_NONE)
         plan->int8 = CONURE_INT8_FLOAT;
     plan->fusible = e->o->fusible;
+    plan->batch = e->o->batch;
     e->report->n_wide = conure_encoder_n_wide(plan, e->model->config.n_layers);
 }
 

@@ -17,7 +17,8 @@ static conure_value feed_forward(conure_encoder_parts *e, uint32_t layer, int wh
     conure_graph *g = e->g;
     const uint32_t d = e->c->d_model, ff = e->c->ff_width;
     const conure_int8_weights int8 = e->plan->int8;
-    const conure_linear_options wide = {.no_bias = !e->c->use_bias, .int8 = int8}, half = {.no_bias = !e->c->use_bias, .int8 = int8, .scale = 0.5};
+    const conure_linear_options wide = {.no_bias = !e->c->use_bias, .int8 = int8, .parts = conure_encoder_parts_for(e, ff, d)};
+    const conure_linear_options half = {.no_bias = !e->c->use_bias, .int8 = int8, .scale = 0.5, .parts = conure_encoder_parts_for(e, d, ff)};
     char prefix[32], norm[96], linear1[96], linear2[96];
     snprintf(prefix, sizeof prefix, "encoder.layers.%u.", layer);
     snprintf(norm, sizeof norm, "encoder.layers.%u.norm_feed_forward%d", layer, which);
@@ -167,7 +168,8 @@ static conure_value convolution(conure_encoder_parts *e, uint32_t layer, conure_
     conure_graph *g = e->g;
     const uint32_t d = e->c->d_model;
     const conure_int8_weights int8 = e->plan->int8;
-    const conure_linear_options plain = {.no_bias = !e->c->use_bias, .int8 = int8};
+    const conure_linear_options first = {.no_bias = !e->c->use_bias, .int8 = int8, .parts = conure_encoder_parts_for(e, 2 * d, d)};
+    const conure_linear_options second = {.no_bias = !e->c->use_bias, .int8 = int8, .parts = conure_encoder_parts_for(e, d, d)};
     conure_value halves[2];
     char norm[96], point1[96], point2[96];
     snprintf(norm, sizeof norm, "encoder.layers.%u.norm_conv", layer);
@@ -177,7 +179,7 @@ static conure_value convolution(conure_encoder_parts *e, uint32_t layer, conure_
     conure_value normed = conure_layer_norm(g, "norm", x, norm, d);
     if (int8)
         normed = conure_quantised(g, "norm_quantised", normed, conure_encoder_seen(e, layer, "conv.pointwise_conv1"));
-    conure_split(g, "half", conure_linear(g, "wide", normed, point1, 2 * d, d, &plain), -1, 2, d, halves);
+    conure_split(g, "half", conure_linear(g, "wide", normed, point1, 2 * d, d, &first), -1, 2, d, halves);
     conure_value gated = conure_op(g, "Mul", "gated", halves[0], conure_op(g, "Sigmoid", "gate", halves[1]));
     if (e->plan->fusible)
         gated = conure_reshape(g, "gated_rows", gated, e->rows_shape);
@@ -186,7 +188,7 @@ static conure_value convolution(conure_encoder_parts *e, uint32_t layer, conure_
     rows = e->plan->fusible ? conure_reshape(g, "rows", rows, e->trunk_shape) : conure_transpose(g, "rows", rows, 0, 2, 1);
     if (int8)
         rows = conure_quantised(g, "rows_quantised", rows, conure_encoder_seen(e, layer, "conv.pointwise_conv2"));
-    return conure_op(g, "Add", "sum", x, conure_linear(g, "out", rows, point2, d, d, &plain));
+    return conure_op(g, "Add", "sum", x, conure_linear(g, "out", rows, point2, d, d, &second));
 }
 
 conure_value conure_encoder_layer(conure_encoder_parts *e, uint32_t layer, conure_value x)

@@ -1,6 +1,7 @@
 /* nodes.c - layers and operators as nodes (nodes.h). */
 #include "onnx/nodes.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -186,6 +187,29 @@ static conure_value int8_weight(conure_graph *g, const char *label, const char *
     return kind == CONURE_INT8_FLOAT ? conure_transpose(g, turned, weight, 1, 0) : weight;
 }
 
+/* x [rows][k] -> sum over p of x[:, part p] W[part p, :] */
+static conure_value in_parts(conure_graph *g, const char *label, conure_value x, const char *weight, double scale, uint32_t n, uint32_t k,
+                             uint32_t parts)
+{
+    const int64_t dims[3] = {parts, k / parts, n};
+    const char *own = *label == ':' ? label + 1 : label;
+    conure_value products[CONURE_LINEAR_PARTS_MAX];
+    char name[80];
+    snprintf(name, sizeof name, "%s_split", own);
+    x = conure_reshape(g, name, x, conure_ints(g, -1, parts, k / parts));
+    snprintf(name, sizeof name, "%s_turned", own);
+    x = conure_transpose(g, name, x, 1, 0, 2);
+    snprintf(name, sizeof name, "%s_parts", own);
+    x = conure_op(g, "MatMul", name, x, conure_weight_value(g, weight, CONURE_TURN_TRANSPOSE, scale, 3, dims));
+    snprintf(name, sizeof name, "%s_part", own);
+    conure_split(g, name, x, 0, parts, 1, products);
+    for (uint32_t i = 1; i < parts; i++) {
+        snprintf(name, sizeof name, "%s_part_sum%u", own, i);
+        products[i] = conure_op(g, "Add", name, products[i - 1], products[i]);
+    }
+    return conure_reshape(g, label, products[parts - 1], conure_ints(g, -1, n));
+}
+
 conure_value conure_linear(conure_graph *g, const char *label, conure_value x, const char *name, uint32_t n, uint32_t k,
                            const conure_linear_options *options)
 {
@@ -195,12 +219,17 @@ conure_value conure_linear(conure_graph *g, const char *label, conure_value x, c
     const double scale = o->scale != 0 ? o->scale : 1;
     char full[128], product[64];
     snprintf(full, sizeof full, "%s.weight", name);
-    const conure_value weight = o->int8 ? int8_weight(g, label, full, scale, n, k, o->int8)
-                                        : conure_weight_value(g, full, o->turn ? o->turn : CONURE_TURN_TRANSPOSE, scale, 2, dims);
-    if (o->no_bias)
-        return conure_op(g, "MatMul", label, x, weight);
-    snprintf(full, sizeof full, "%s.bias", name);
+    assert(o->parts <= 1 || (!o->int8 && !o->turn && o->parts <= CONURE_LINEAR_PARTS_MAX && k % o->parts == 0));
     snprintf(product, sizeof product, "%s_product", label);
-    const conure_value y = conure_op(g, "MatMul", product, x, weight);
+    const char *y_label = o->no_bias ? label : product;
+    conure_value y = NULL;
+    if (o->parts > 1)
+        y = in_parts(g, y_label, x, full, scale, n, k, o->parts);
+    else
+        y = conure_op(g, "MatMul", y_label, x, o->int8 ? int8_weight(g, label, full, scale, n, k, o->int8)
+                                                       : conure_weight_value(g, full, o->turn ? o->turn : CONURE_TURN_TRANSPOSE, scale, 2, dims));
+    if (o->no_bias)
+        return y;
+    snprintf(full, sizeof full, "%s.bias", name);
     return conure_op(g, "Add", label, y, conure_weight_value(g, full, CONURE_TURN_NONE, scale, 1, bias_dims));
 }

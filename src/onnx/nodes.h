@@ -34,12 +34,15 @@ conure_value conure_silu(conure_graph *g, const char *label, conure_value x); /*
 /* Of name.weight and name.bias [d], over the last axis: one operator from opset 17 on, nine before. */
 conure_value conure_layer_norm(conure_graph *g, const char *label, conure_value x, const char *name, uint32_t d);
 
+#define CONURE_LINEAR_PARTS_MAX 16
+
 /* How a matrix of the model is applied. */
 typedef struct conure_linear_options {
     double scale;          /* of weights and bias; 0: 1 */
     bool no_bias;          /* the model has none */
     conure_int8_weights int8; /* x should have come through conure_quantised() */
     conure_turn_kind turn; /* NONE: TRANSPOSE */
+    uint32_t parts;        /* of k, that are multiplied apart and added up, in one operator; 0 and 1: none.  x is then [rows][k]; not with int8 */
 } conure_linear_options;
 
 /* y = x W' + bias over the last axis; name.weight [n][k] (or with axes of 1 behind), name.bias [n].  NULL options: plain. */

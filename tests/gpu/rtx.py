@@ -55,7 +55,7 @@ with tempfile.TemporaryDirectory() as room:
     for name in ("tiny-v3", "tiny-alt", "tiny-hostile"):
         model = SOURCE / f"tests/data/models/{name}.nemo"
         fusible = ("--for", "tensorrt")  # as conure engine build writes its graphs
-        for precision, opset, *more in (("f32", 16), ("f32", 17, *fusible), ("f16", 17, *fusible), ("bf16", 17, *fusible), ("int8", 17, *CLIPS),
+        for precision, opset, *more in (("f32", 16), ("f32", 17, *fusible), ("f16", 17, *fusible, "--batch", 4), ("bf16", 17, *fusible), ("int8", 17, *CLIPS),
                                         ("int8", 16, *fusible, "--int8-weights", "f32", *CLIPS)):
             folder = room / f"{name}-{precision}-{opset}"
             conure("contract", "derive", "-m", model, "--chunk", 8, "--shift", 1, "--cache", 64, "--schedule", "export", "--profiles", 121,
@@ -63,6 +63,10 @@ with tempfile.TemporaryDirectory() as room:
             conure("export", "onnx", "-m", model, "--contract", contract, "--graphs", "encoder,streaming", "--precision", precision,
                    "--opset", opset, "-o", folder, *more)
             step, whole = next(folder.glob("encoder_streaming.*onnx")), next(folder.glob("encoder-model.*onnx"))
+            if "--batch" in more: # products in parts
+                build(step, (121, 121, 121), (4, 4, 4))
+                build(whole, (64, 320, 640), (4, 4, 4))
+                continue
             build(step, (121, 121, 121), (1, 1, 1))
             build(step, (121, 121, 121), (1, 4, 8))
             build(whole, (64, 320, 640), (1, 1, 4))

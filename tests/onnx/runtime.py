@@ -326,7 +326,11 @@ class Exported(unittest.TestCase):
                  ("tiny-alt", "f32", (*step, "--cache", 90, "--layout", "layer-first"), (), NOISE["tiny-alt"]),
                  ("tiny-v3", "f32", (*step, "--cache", 24, "--time-cache", "aligned", "--profiles", "all=17..57"), (), NOISE["tiny-v3"]),
                  ("tiny-v3", "f16", (*step, "--cache", 24), ("--caches", "narrow"), 0.01),
-                 ("tiny-v3", "int8", (*step, "--cache", 24), ("--caches", "narrow"), 0.05)]
+                 ("tiny-v3", "int8", (*step, "--cache", 24), ("--caches", "narrow"), 0.05),
+                 # in three rows always, few enough for products in parts: six of each layer
+                 ("tiny-v3", "f32", (*step, "--cache", 24), ("--batch", 3), NOISE["tiny-v3"]),
+                 ("tiny-alt", "f32", (*step, "--cache", 90, "--layout", "layer-first"), ("--batch", 3), NOISE["tiny-alt"]),
+                 ("tiny-v3", "f16", (*step, "--cache", 24), ("--batch", 3), 0.01)]
         for model, precision, derive, options, limit in cases:
             outs, feeds = [], None
             for form in ("any", "tensorrt"):
@@ -338,6 +342,9 @@ class Exported(unittest.TestCase):
                 path = next(folder.glob("*.onnx"))
                 depth = [node for node in onnx.load(str(path)).graph.node if node.op_type == "Conv" and ".conv." in node.name]
                 self.assertEqual(len(depth) > 0, form == "any", (model, precision))
+                apart = [node for node in onnx.load(str(path)).graph.node if node.name.endswith("_parts")]
+                layers = len({node.name.split(".")[1] for node in onnx.load(str(path)).graph.node if node.name.startswith("layers.")})
+                self.assertEqual(len(apart), 6 * layers if form == "tensorrt" and "--batch" in options else 0, (model, options))
                 runner = session(path)
                 feeds = feeds or self.feeds_of(runner, rng)
                 outs.append(runner.run(None, feeds))
