@@ -132,6 +132,9 @@ static conure_status write_graph(making *m)
         plan.fusible = !s->by_layer;
         plan.batch = s->b[0] == s->b[2] ? s->b[0] : 0;
         plan.halves = s->f16 || s->bf16;
+        plan.time_rows = s->time_rows;
+        if (s->caches_f16)
+            plan.caches = plan.type; /* or as TensorRT is told */
         conure_encoder_build(g, &plan);
         status = conure_graph_write(g, m->graph, CONURE_EXTERNAL_AUTO, &written, conure_progress_fraction, words, m->err);
     }
@@ -155,7 +158,7 @@ static conure_trt_range range(const char *name, uint32_t rank, const uint32_t sh
 static uint32_t ranges_of(const conure_plan_side *s, const conure_config *c, conure_trt_range out[5])
 {
     const int b_at = s->layer_first ? 1 : 0, l_at = !b_at;
-    uint32_t channel[4] = {0, 0, s->caches.cache_rows, c->d_model}, time[4] = {0, 0, c->d_model, c->conv_left};
+    uint32_t channel[4] = {0, 0, s->caches.cache_rows, c->d_model}, time[4] = {0, 0, s->time_rows ? c->conv_left : c->d_model, s->time_rows ? c->d_model : c->conv_left};
     uint32_t n = 0;
     channel[l_at] = time[l_at] = c->n_layers;
     out[n++] = range(s->names[CONURE_PLAN_FEATURES], 3, (const uint32_t[4]){0, c->mel_bins, 0, 0}, 2, 0, s);
@@ -216,6 +219,10 @@ static conure_status run_builder(making *m, conure_trt_built *built)
     conure_trt_build_options o = {.onnx = m->graph, .precision = precision_of(m->wish->precision), .f16_beside = m->wish->f16_beside,
                                   .ranges = ranges, .level = m->wish->level, .n_threads = m->wish->n_threads, .wide = is_wide,
                                   .wide_user = &m->made->side, .cancel = &conure_interrupted, .progress = show_phase, .progress_user = &t};
+    const char *const halves[] = {m->made->side.names[CONURE_PLAN_CHANNEL_IN], m->made->side.names[CONURE_PLAN_TIME_IN],
+                                  m->made->side.names[CONURE_PLAN_CHANNEL_OUT], m->made->side.names[CONURE_PLAN_TIME_OUT]};
+    o.halves = halves;
+    o.n_halves = m->made->side.caches_f16 ? 4 : 0;
     o.n_ranges = ranges_of(&m->made->side, &m->model->config, ranges);
     conure_status status = read_timing(m->timing, &timing, &o.timing_bytes, m->err);
     o.timing = timing;
@@ -249,11 +256,24 @@ static conure_status look(making *m)
     return status;
 }
 
+/* Half of the memory of a stream, where f16 is what layers make of caches in any case: not where one is held in f32 since f16 does not hold
+ * its values.  And columns as rows, as the graph multiplies them. */
+static void choose_caches(making *m)
+{
+    conure_plan_side *s = &m->made->side;
+    bool any_wide = false;
+    for (int i = 0; i < CONURE_PLAN_PARTS; i++)
+        any_wide = any_wide || s->wide[i];
+    s->time_rows = s->streaming;
+    s->caches_f16 = s->streaming && m->wish->precision == CONURE_PRECISION_F16 && !any_wide;
+}
+
 static conure_status build(making *m)
 {
     conure_trt_built built = {0};
     conure_plan_side *s = &m->made->side;
     conure_status status = look(m);
+    choose_caches(m);
     if (status == CONURE_OK)
         status = write_graph(m);
     if (status == CONURE_OK)

@@ -19,7 +19,9 @@ static conure_speech speech;
 
 static struct {
     uint32_t n_built, n_nodes_wide, n_of_layer_1; /* nodes that are to stay in f32 */
-    uint32_t n_of_sums, n_depthwise;
+    uint32_t n_of_sums, n_depthwise, n_in_parts;
+    uint32_t n_halves, n_halves_known; /* tensors in f16, and those of them that the graph has */
+    uint32_t time_rows, time_columns;
     conure_trt_precision precision;
     bool f16_beside, timing;
     int64_t opset;
@@ -43,6 +45,7 @@ static void look_at_graph(const char *path, const conure_trt_build_options *o)
         seen.n_quantise += strcmp(node->op_type, "QuantizeLinear") == 0;
         seen.n_dequantise += strcmp(node->op_type, "DequantizeLinear") == 0;
         seen.n_of_sums += strstr(node->name, ".conv.tap") != NULL;
+        seen.n_in_parts += strlen(node->name) > 6 && strcmp(node->name + strlen(node->name) - 6, "_parts") == 0;
         seen.n_depthwise += strcmp(node->op_type, "Conv") == 0 && strstr(node->name, ".conv.");
         seen.n_nodes_wide += o->wide(o->wide_user, node->name);
         seen.n_of_layer_1 += strncmp(node->name, "layers.1.", 9) == 0;
@@ -51,6 +54,12 @@ static void look_at_graph(const char *path, const conure_trt_build_options *o)
         const Onnx__TensorProto *t = graph->graph->initializer[i];
         if (t->n_dims == 2 && t->dims[0] * t->dims[1] > 1000)
             seen.n_of_type[t->data_type]++;
+    }
+    for (uint32_t h = 0; h < o->n_halves; h++) {
+        for (size_t i = 0; i < graph->graph->n_input; i++)
+            seen.n_halves_known += strcmp(graph->graph->input[i]->name, o->halves[h]) == 0;
+        for (size_t i = 0; i < graph->graph->n_output; i++)
+            seen.n_halves_known += strcmp(graph->graph->output[i]->name, o->halves[h]) == 0;
     }
     onnx__model_proto__free_unpacked(graph, NULL);
 }
@@ -65,6 +74,12 @@ static void building(const conure_trt_build_options *o)
     seen.f16_beside = o->f16_beside;
     seen.timing = o->timing_bytes == 7 && memcmp(o->timing, "timings", 7) == 0;
     test_true(!o->wide(o->wide_user, "layers.999.norm"));
+    seen.n_halves = o->n_halves;
+    for (uint32_t i = 0; i < o->n_ranges; i++)
+        if (strcmp(o->ranges[i].name, "cache_last_time") == 0) {
+            seen.time_rows = o->ranges[i].min[2];
+            seen.time_columns = o->ranges[i].max[3];
+        }
     look_at_graph(o->onnx, o);
 }
 
@@ -157,6 +172,32 @@ static void what_overflows(void)
     w = wish_of(CONURE_PRECISION_F16, true);
     s = built(&w, "8.6.0");
     test_true(s.n_audio == 1 && seen.n_nodes_wide == 0);
+}
+
+/* A step's plan keeps its caches in f16 where layers are computed so, and columns of the convolution as rows. */
+static void caches(bool hostile)
+{
+    static const conure_contract_options options = {.streaming = {.chunk = 6, .shift = 3, .cache_rows = 64, .export_graph = true}, .b_max = 4};
+    conure_contract k;
+    conure_error err = {""};
+    test_int(conure_contract_derive_model(&k, model, &options, &err), CONURE_OK);
+    for (int fixed = 0; fixed < 2; fixed++)
+        for (int i = 0; i < 3; i++) {
+            static const conure_precision precisions[3] = {CONURE_PRECISION_F16, CONURE_PRECISION_F32, CONURE_PRECISION_INT8};
+            conure_plan_wish w = wish_of(precisions[i], precisions[i] != CONURE_PRECISION_F32);
+            w.contract = &k;
+            w.profile = "all";
+            w.fixed = fixed;
+            w.batch_max = fixed ? 2 : 4;
+            const bool halves = precisions[i] == CONURE_PRECISION_F16 && !hostile;
+            const conure_plan_side s = built(&w, "8.6.0");
+            test_true(s.streaming && s.time_rows && s.caches_f16 == halves);
+            test_int(seen.n_halves, halves ? 4 : 0);
+            test_int(seen.n_halves_known, seen.n_halves);
+            test_int(seen.time_rows, model->config.conv_left);
+            test_int(seen.time_columns, model->config.d_model);
+            test_int(seen.n_in_parts, fixed && i < 2 ? 6 * model->config.n_layers : 0); /* few rows, and not in int8 */
+        }
 }
 
 static void int8(void)
@@ -257,7 +298,9 @@ int main(void)
     test_begin("cli.plan_build");
     test_true(mkdtemp(folder) != NULL);
     open_model("tiny-hostile");
+    caches(true); /* its layer 1 does not fit f16 */
     what_overflows(); /* goes on with tiny-v3 */
+    caches(false);
     int8();
     names();
     refusals();

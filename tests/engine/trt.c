@@ -1,7 +1,9 @@
 /* trt.c - the engine "trt" around plans that run on the host (trt_host.h): which plan serves, caches that swap, batches of streams,
- * recorded runs, snapshots, failures.  Everything is compared with the engine "cpu" bit for bit. */
+ * recorded runs, snapshots, failures.  Everything is compared with the engine "cpu" bit for bit; where plans keep caches in f16, its own are
+ * rounded after every step. */
 #include "../test.h"
 #include "base/files.h"
+#include "model/halves.h"
 #include "model/load.h"
 #include "trt_host.h"
 
@@ -83,6 +85,8 @@ typedef struct stream {
     uint32_t n_out, n_valid;
 } stream;
 
+static bool halved; /* plans keep caches in f16 */
+
 static stream begin(const conure_engine *engine, void *self)
 {
     stream s = {.engine = engine, .self = self};
@@ -97,6 +101,21 @@ static conure_encode_row row_of(stream *s, const float *features)
                                .drop_first = 2, .state = s->state, .out = s->out, .n_out_cap = ROWS};
 }
 
+/* The caches of a stream of the engine "cpu", as f16 has them. */
+static void round_caches(stream *s)
+{
+    const conure_config *c = &model->config;
+    const size_t channel = (size_t)c->n_layers * CACHE * c->d_model, n = channel + (size_t)c->n_layers * c->d_model * c->conv_left;
+    float *x = malloc(n * sizeof *x);
+    int64_t length;
+    conure_error err = {""};
+    test_int(s->engine->state_export(s->self, s->state, x, x + channel, &length, &err), CONURE_OK);
+    for (size_t i = 0; i < n; i++)
+        x[i] = widen_f16(narrow_f16(x[i]));
+    test_int(s->engine->state_import(s->self, s->state, x, x + channel, length, &err), CONURE_OK);
+    free(x);
+}
+
 static conure_status step(stream *s, const float *features, conure_error *err)
 {
     conure_encode_row row = row_of(s, features);
@@ -105,6 +124,8 @@ static conure_status step(stream *s, const float *features, conure_error *err)
         s->n_out = row.n_out;
         s->n_valid = row.n_out_valid;
         s->k++;
+        if (halved && s->engine == &conure_engine_native_cpu)
+            round_caches(s);
     }
     return status;
 }
@@ -479,13 +500,15 @@ static void by_layer(void)
     unstore("0-apart");
 }
 
-static void all(bool layer_first, uint32_t integer_bytes, bool graphs)
+static void all(bool layer_first, uint32_t integer_bytes, bool graphs, bool time_rows)
 {
     conure_plan_side s = side_of(true), whole = side_of(false);
     const conure_engine_options options = {.precision = CONURE_PRECISION_F32, .mask = model->config.mask, .n_threads = 1};
     void *self = NULL, *cpu = NULL;
     conure_error err = {""};
     s.layer_first = layer_first;
+    s.time_rows = time_rows;
+    s.caches_f16 = halved;
     store(&s, "a-step");
     store(&whole, "b-offline");
     trt_host_machine.integer_bytes = integer_bytes;
@@ -507,6 +530,39 @@ static void all(bool layer_first, uint32_t integer_bytes, bool graphs)
     test_int(trt_host_machine.n_live, 0); /* nothing is left on the device */
 }
 
+/* Of plans that keep caches in different ways, those serve that keep columns as rows, and of these those with the wider elements. */
+static void other_caches(void)
+{
+    conure_plan_side s = side_of(true);
+    char path[128];
+    conure_error err = {""};
+    for (int i = 0; i < 4; i++) { /* the one that serves is the last; the others' bytes are not what they should be */
+        const char *const names[4] = {"0-old", "1-old-f16", "2-f16", "3-new"};
+        s.time_rows = i >= 2;
+        s.caches_f16 = i % 3 != 0;
+        store(&s, names[i]);
+        snprintf(path, sizeof path, "%s/%s.plan", folder, names[i]);
+        if (i < 3)
+            test_int(conure_file_write(path, "x", 1, &err), CONURE_OK);
+    }
+    unstore("a-step");
+    for (int i = 3; i >= 0; i--) { /* with the 3rd gone, that in f16 is chosen, then without a choice of rows the wide one, and the last */
+        const conure_engine_options options = {.precision = CONURE_PRECISION_F32, .mask = model->config.mask, .n_threads = 1};
+        void *self = NULL;
+        test_int(conure_engine_trt.open(&self, model, &options, &err), CONURE_OK);
+        if (!self)
+            return;
+        stream a = begin(&conure_engine_trt, self);
+        test_int(step(&a, mel[0], &err), i == 3 ? CONURE_OK : CONURE_BAD_FILE);
+        test_true(i == 3 || strstr(err.text, i == 2 ? "2-f16" : i == 1 ? "0-old" : "1-old-f16"));
+        conure_engine_trt.state_close(self, &a.state);
+        conure_engine_trt.close(&self);
+        unstore(i == 3 ? "3-new" : i == 2 ? "2-f16" : i == 1 ? "0-old" : "1-old-f16");
+    }
+    s = side_of(true);
+    store(&s, "a-step");
+}
+
 int main(void)
 {
     uint64_t seed = 7;
@@ -521,9 +577,14 @@ int main(void)
             mel[i][j] = test_uniform(&seed, -2, 2);
     }
     trt_host_machine = (trt_host){.model = model, .mask = model->config.mask, .gpu = "GPU A", .version = "8.6.0", .fail_after = -1};
-    all(false, 4, true);
-    all(true, 8, true);
-    all(false, 8, false);
+    all(false, 4, true, false);
+    all(true, 8, true, true);
+    all(false, 8, false, false);
+    halved = true;
+    all(true, 4, true, true);
+    all(false, 8, false, false);
+    halved = false;
+    other_caches();
     refusals();
     fixed();
     by_layer();

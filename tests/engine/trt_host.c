@@ -2,6 +2,7 @@
 #include "trt_host.h"
 
 #include "base/inject.h"
+#include "model/halves.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,7 +132,8 @@ bool conure_trt_plan_tensor(const conure_trt_plan *plan, const char *name, bool 
         if (strcmp(plan->side.names[t], name) == 0) {
             const bool integer = t == CONURE_PLAN_LENGTH || t == CONURE_PLAN_CACHE_LENGTH_IN || t == CONURE_PLAN_ENCODED_LENGTH ||
                                  t == CONURE_PLAN_CACHE_LENGTH_OUT;
-            *element_bytes = integer ? trt_host_machine.integer_bytes : sizeof(float);
+            const bool cache = t == CONURE_PLAN_CHANNEL_IN || t == CONURE_PLAN_TIME_IN || t == CONURE_PLAN_CHANNEL_OUT || t == CONURE_PLAN_TIME_OUT;
+            *element_bytes = integer ? trt_host_machine.integer_bytes : cache && plan->side.caches_f16 ? sizeof(uint16_t) : sizeof(float);
             return input == (t < CONURE_PLAN_ENCODER);
         }
     return false;
@@ -176,13 +178,23 @@ static void put(void *data, uint32_t i, int64_t value)
         ((int64_t *)data)[i] = value;
 }
 
-/* One stream's cache to or from its place in the batch: [layer][B].. or [B][layer].. */
-static void move(const host_run *r, float *batch, float *own, size_t layer_floats, uint32_t row, bool out)
+/* One stream's cache to or from its place in the batch: [layer][B].. or [B][layer].., a layer's columns as rows where the plan has them so. */
+static void move(const host_run *r, void *batch, float *own, size_t rows, size_t cols, bool turned, uint32_t row, bool out)
 {
     for (uint32_t l = 0; l < r->config->n_layers; l++) {
         const size_t at = r->side->layer_first ? (size_t)l * r->batch + row : (size_t)row * r->config->n_layers + l;
-        float *place = batch + at * layer_floats;
-        memcpy(out ? place : own + l * layer_floats, out ? own + l * layer_floats : place, layer_floats * sizeof *own);
+        for (size_t i = 0; i < rows * cols; i++) {
+            const size_t there = at * rows * cols + (turned ? i % cols * rows + i / cols : i);
+            float *mine = own + l * rows * cols + i;
+            if (r->side->caches_f16 && out)
+                ((uint16_t *)batch)[there] = narrow_f16(*mine);
+            else if (r->side->caches_f16)
+                *mine = widen_f16(((const uint16_t *)batch)[there]);
+            else if (out)
+                ((float *)batch)[there] = *mine;
+            else
+                *mine = ((const float *)batch)[there];
+        }
     }
 }
 
@@ -205,8 +217,8 @@ static conure_status one_row(const host_run *r, uint32_t row, conure_error *err)
         for (uint32_t m = 0; m < c->mel_bins; m++)
             mel[(size_t)t * c->mel_bins + m] = features[(size_t)m * r->n_frames + t];
     if (r->side->streaming) {
-        move(r, r->data[CONURE_PLAN_CHANNEL_IN], channels, channel, row, false);
-        move(r, r->data[CONURE_PLAN_TIME_IN], times, time, row, false);
+        move(r, r->data[CONURE_PLAN_CHANNEL_IN], channels, r->side->caches.cache_rows, c->d_model, false, row, false);
+        move(r, r->data[CONURE_PLAN_TIME_IN], times, c->d_model, c->conv_left, r->side->time_rows, row, false);
         status = cpu->state_open(r->self, &step.state, &options, err);
         if (status == CONURE_OK)
             status = cpu->state_import(r->self, step.state, channels, times, get(r->data[CONURE_PLAN_CACHE_LENGTH_IN], row), err);
@@ -216,8 +228,8 @@ static conure_status one_row(const host_run *r, uint32_t row, conure_error *err)
     if (status == CONURE_OK && step.state)
         status = cpu->state_export(r->self, step.state, channels, times, &length, err);
     if (status == CONURE_OK && step.state) {
-        move(r, r->data[CONURE_PLAN_CHANNEL_OUT], channels, channel, row, true);
-        move(r, r->data[CONURE_PLAN_TIME_OUT], times, time, row, true);
+        move(r, r->data[CONURE_PLAN_CHANNEL_OUT], channels, r->side->caches.cache_rows, c->d_model, false, row, true);
+        move(r, r->data[CONURE_PLAN_TIME_OUT], times, c->d_model, c->conv_left, r->side->time_rows, row, true);
         put(r->data[CONURE_PLAN_CACHE_LENGTH_OUT], row, length);
     }
     for (uint32_t t = 0; t < r->n_rows; t++)

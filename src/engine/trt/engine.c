@@ -62,6 +62,30 @@ static conure_status none(const conure_trt_engine *e, const refusals *why, uint3
     return status;
 }
 
+/* A stream goes from plan to plan, so that all must keep its caches alike.  Of two ways the newer is taken, and of elements the wider. */
+static void choose_caches(conure_trt_engine *e)
+{
+    uint32_t n = 0;
+    bool f16 = true;
+    for (uint32_t i = 0; i < e->n_ready; i++)
+        e->time_rows = e->time_rows || (e->ready[i].found.side.streaming && e->ready[i].found.side.time_rows);
+    for (uint32_t i = 0; i < e->n_ready; i++) {
+        const conure_plan_side *s = &e->ready[i].found.side;
+        f16 = f16 && (!s->streaming || s->time_rows != e->time_rows || s->caches_f16);
+    }
+    for (uint32_t i = 0; i < e->n_ready; i++) {
+        const conure_plan_side *s = &e->ready[i].found.side;
+        if (!s->streaming || (s->time_rows == e->time_rows && s->caches_f16 == f16))
+            e->ready[n++] = e->ready[i];
+        else
+            conure_log_write(&e->log, CONURE_LOG_WARNING, "%s.plan is not used: it keeps a stream's caches in another way than other plans here (f16 or "
+                             "f32, columns or rows): build it again", e->ready[i].found.path);
+    }
+    e->n_ready = n;
+    for (uint32_t i = 0; i < n; i++)
+        e->caches_f16 = e->caches_f16 || (e->ready[i].found.side.streaming && f16);
+}
+
 static conure_status find_plans(conure_trt_engine *e, bool mask_exact, conure_error *err)
 {
     conure_plan_found *list;
@@ -76,6 +100,7 @@ static conure_status find_plans(conure_trt_engine *e, bool mask_exact, conure_er
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++)
         if (serves(e, &list[i].side, sha256, mask_exact, &why))
             e->ready[e->n_ready++].found = list[i];
+    choose_caches(e);
     if (status == CONURE_OK && e->n_ready == 0)
         status = none(e, &why, n, mask_exact, err);
     free(list);

@@ -27,7 +27,7 @@ typedef struct conure_trt_slot {
     bool has_run, no_graphs;
     float *features, *encoder; /* device: [B][mel][T], [B][d][T'] */
     void *integers;          /* device: length, cache length in, encoded length, cache length out, [4][B] */
-    float *channel[2], *time[2]; /* device: caches of a batch, in and out; NULL for B = 1 */
+    void *channel[2], *time[2]; /* device: caches of a batch, in and out; NULL for B = 1 */
     float *host_features, *host_encoder; /* pinned */
     void *host_integers;
 } conure_trt_slot;
@@ -43,6 +43,7 @@ typedef struct conure_trt_engine {
     uint32_t n_ready;
     conure_trt_slot slots[CONURE_TRT_SLOTS];
     uint64_t n_serials, n_used;
+    bool caches_f16, time_rows; /* how its plans keep caches: conure_plan_side */
     bool said_no_graphs; /* once is enough */
     double device_s;     /* that the GPU ran plans for in the last call */
     conure_part_fn part; /* while a step is profiled, else NULL */
@@ -55,8 +56,8 @@ typedef struct conure_trt_engine {
 /* A stream's caches on the GPU.  A step reads [current] and writes the other; committing swaps them. */
 struct conure_state {
     conure_cache_options options;
-    float *channel[2]; /* [n_layers][cache_rows][d_model] */
-    float *time[2];    /* [n_layers][d_model][conv_left] */
+    void *channel[2]; /* [n_layers][cache_rows][d_model], elements as the engine has them */
+    void *time[2];    /* [n_layers][d_model][conv_left], or with these two the other way round */
     uint32_t current;
     int64_t length, next_length;
     bool in_step;
@@ -72,8 +73,8 @@ void conure_trt_slots_close(conure_trt_engine *e);
 uint32_t conure_trt_offline_max(const conure_trt_engine *e);
 
 /* state.c: as engine.h has them */
-size_t conure_trt_channel_floats(const conure_trt_engine *e, const conure_cache_options *options);
-size_t conure_trt_time_floats(const conure_trt_engine *e);
+size_t conure_trt_channel_bytes(const conure_trt_engine *e, const conure_cache_options *options);
+size_t conure_trt_time_bytes(const conure_trt_engine *e);
 conure_status conure_trt_state_open(void *self, conure_state **out, const conure_cache_options *options, conure_error *err);
 void conure_trt_state_close(void *self, conure_state **state);
 void conure_trt_state_reset(void *self, conure_state *state);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define FORMAT 2
-#define GRAPHS 2 /* goes up when other graphs are written for plans: builds of before are not taken for the same */
+#define GRAPHS 3 /* goes up when other graphs are written for plans: builds of before are not taken for the same */
 enum { FRAMES_MAX = 1 << 24, ROWS_MAX = 1 << 20, BATCH_MAX = 4096 };
 
 conure_status conure_plan_folder(char out[PATH_MAX], conure_error *err)
@@ -91,10 +91,11 @@ conure_status conure_plan_side_dump(const conure_plan_side *s, char **out, conur
     for (uint32_t i = 0; i < CONURE_PLAN_TENSORS; i++)
         json_array_append_new(names, json_string(s->names[i]));
     json_t *json = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:I, s:s, s:o, s:s, s:b, s:b, s:b, s:I, s:I, s:I, s:b, s:b, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:f}",
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:I, s:s, s:o, s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:I, s:b, s:b, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:f}",
         "conure_plan", FORMAT, "gpu", s->gpu, "tensorrt", s->tensorrt, "model", s->model, "model_sha256", s->model_sha256, "contract_sha256",
         s->contract_sha256, "precision", s->precision, "flags", "tf32", s->tf32, "f16", s->f16, "bf16", s->bf16, "int8", s->int8, "audio_files", (json_int_t)s->n_audio, "audio_sha256", s->audio_sha256, "f32_parts", parts(s->wide), "mask",
-        s->mask_exact ? "exact" : "nemo", "streaming", s->streaming, "layer_first", s->layer_first, "by_layer", s->by_layer, "drop_first", (json_int_t)s->drop_first,
+        s->mask_exact ? "exact" : "nemo", "streaming", s->streaming, "layer_first", s->layer_first, "by_layer", s->by_layer, "caches_f16", s->caches_f16, "time_rows",
+        s->time_rows, "drop_first", (json_int_t)s->drop_first,
         "cache_rows", (json_int_t)s->caches.cache_rows, "cache_drop", (json_int_t)s->caches.drop_rows, "keep_negative", s->caches.keep_negative,
         "time_cache_aligned", s->caches.time_cache_aligned, "t", three(s->t), "b", three(s->b), "names", names, "plan_sha256", s->plan_sha256,
         "plan_bytes", (json_int_t)s->plan_bytes, "level", (json_int_t)s->level, "kept_f32", (json_int_t)s->n_kept_f32, "seconds", s->seconds);
@@ -141,6 +142,13 @@ static void get_flag(reader *r, const char *key, bool *out)
 {
     if (r->status == CONURE_OK)
         r->status = conure_json_bool(r->json, key, CONURE_REQUIRED, out, r->where, r->err);
+}
+
+/* Side files of before have none. */
+static void get_later_flag(reader *r, const char *key, bool *out)
+{
+    if (r->status == CONURE_OK)
+        r->status = conure_json_bool(r->json, key, CONURE_OPTIONAL, out, r->where, r->err);
 }
 
 static void get_three(reader *r, const char *key, uint32_t max, uint32_t out[3])
@@ -230,8 +238,9 @@ static void get_step(reader *r, conure_plan_side *out)
         r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: mask is \"%s\", expected nemo or exact", r->where, mask);
     get_flag(r, "streaming", &out->streaming);
     get_flag(r, "layer_first", &out->layer_first);
-    if (r->status == CONURE_OK) /* side files of before have none */
-        r->status = conure_json_bool(r->json, "by_layer", CONURE_OPTIONAL, &out->by_layer, r->where, r->err);
+    get_later_flag(r, "by_layer", &out->by_layer);
+    get_later_flag(r, "caches_f16", &out->caches_f16);
+    get_later_flag(r, "time_rows", &out->time_rows);
     get_number(r, "drop_first", ROWS_MAX, &out->drop_first);
     get_number(r, "cache_rows", ROWS_MAX, &out->caches.cache_rows);
     get_number(r, "cache_drop", ROWS_MAX, &out->caches.drop_rows);

@@ -371,6 +371,23 @@ conure_status set_precision(IBuilderConfig &config, INetworkDefinition &network,
     return CONURE_OK;
 }
 
+/* Inputs and outputs that are handed over in half precision. */
+void set_halves(INetworkDefinition &network, const conure_trt_build_options &o)
+{
+#if NV_TENSORRT_MAJOR < 11
+    const int32_t n_inputs = network.getNbInputs();
+    for (int32_t i = 0; i < n_inputs + network.getNbOutputs(); i++) {
+        ITensor *tensor = i < n_inputs ? network.getInput(i) : network.getOutput(i - n_inputs);
+        for (uint32_t j = 0; j < o.n_halves; j++)
+            if (strcmp(o.halves[j], tensor->getName()) == 0)
+                tensor->setType(DataType::kHALF);
+    }
+#else
+    (void)network;
+    (void)o;
+#endif
+}
+
 const conure_trt_range *range_of(const conure_trt_build_options *o, const char *name)
 {
     for (uint32_t i = 0; i < o->n_ranges; i++)
@@ -462,6 +479,7 @@ conure_status build(conure_trt *t, const conure_trt_build_options *o, conure_trt
     conure_status status = parse(t, *network, o->onnx, parser, err);
     if (status == CONURE_OK)
         status = set_precision(*config, *network, *o, &out->n_kept_f32, err);
+    set_halves(*network, *o);
     if (status == CONURE_OK)
         status = set_profile(*builder, *config, *network, o, err);
     if (status == CONURE_OK)

@@ -65,6 +65,8 @@ typedef struct conure_trt_build_options {
     void *wide_user;
     const conure_trt_range *ranges;
     uint32_t n_ranges;
+    const char *const *halves;     /* names of inputs and outputs whose elements are f16 whatever the graph says; until 11, which takes its word */
+    uint32_t n_halves;
     uint32_t level;                /* 0 .. 5: how long better kernels are looked for */
     uint32_t n_threads;            /* to compile with, 1 at least */
     const void *timing;            /* a timing cache of an earlier build, or NULL */

@@ -3,45 +3,51 @@
 
 #include "base/memory.h"
 #include "engine/snapshot.h"
+#include "model/halves.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { CACHE_ROWS_MAX = 1 << 20 };
 
-size_t conure_trt_channel_floats(const conure_trt_engine *e, const conure_cache_options *options)
+static size_t element_bytes(const conure_trt_engine *e)
+{
+    return e->caches_f16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+static size_t channel_elements(const conure_trt_engine *e, const conure_cache_options *options)
 {
     return (size_t)e->config->n_layers * options->cache_rows * e->config->d_model;
 }
 
-size_t conure_trt_time_floats(const conure_trt_engine *e)
+static size_t time_elements(const conure_trt_engine *e)
 {
     return (size_t)e->config->n_layers * e->config->d_model * e->config->conv_left;
 }
 
-static size_t channel_bytes(const conure_trt_engine *e, const conure_state *state)
+size_t conure_trt_channel_bytes(const conure_trt_engine *e, const conure_cache_options *options)
 {
-    return conure_trt_channel_floats(e, &state->options) * sizeof(float);
+    return channel_elements(e, options) * element_bytes(e);
 }
 
-static size_t time_bytes(const conure_trt_engine *e)
+size_t conure_trt_time_bytes(const conure_trt_engine *e)
 {
-    return conure_trt_time_floats(e) * sizeof(float);
+    return time_elements(e) * element_bytes(e);
 }
 
 static conure_status fill(conure_trt_engine *e, conure_state *state, conure_error *err)
 {
     for (int i = 0; i < 2; i++) {
         void *channel = NULL, *time = NULL;
-        conure_status status = conure_trt_alloc(e->trt, &channel, channel_bytes(e, state), err);
+        conure_status status = conure_trt_alloc(e->trt, &channel, conure_trt_channel_bytes(e, &state->options), err);
         state->channel[i] = channel;
         if (status == CONURE_OK)
-            status = conure_trt_alloc(e->trt, &time, time_bytes(e), err);
+            status = conure_trt_alloc(e->trt, &time, conure_trt_time_bytes(e), err);
         state->time[i] = time;
         if (status == CONURE_OK)
-            status = conure_trt_zero(e->trt, channel, channel_bytes(e, state), err);
+            status = conure_trt_zero(e->trt, channel, conure_trt_channel_bytes(e, &state->options), err);
         if (status == CONURE_OK)
-            status = conure_trt_zero(e->trt, time, time_bytes(e), err);
+            status = conure_trt_zero(e->trt, time, conure_trt_time_bytes(e), err);
         if (status != CONURE_OK)
             return status;
     }
@@ -86,8 +92,8 @@ void conure_trt_state_reset(void *self, conure_state *state)
     conure_trt_engine *e = self;
     state->length = 0;
     /* What fails here fails again, with a report, in the step that follows on the same stream. */
-    (void)conure_trt_zero(e->trt, state->channel[state->current], channel_bytes(e, state), NULL);
-    (void)conure_trt_zero(e->trt, state->time[state->current], time_bytes(e), NULL);
+    (void)conure_trt_zero(e->trt, state->channel[state->current], conure_trt_channel_bytes(e, &state->options), NULL);
+    (void)conure_trt_zero(e->trt, state->time[state->current], conure_trt_time_bytes(e), NULL);
 }
 
 int64_t conure_trt_state_length(const void *self, const conure_state *state)
@@ -98,20 +104,95 @@ int64_t conure_trt_state_length(const void *self, const conure_state *state)
 
 /* ---- out and in ------------------------------------------------------------------------------- */
 
-static conure_status get(conure_trt_engine *e, const conure_state *state, void *channel, void *time, conure_error *err)
+/* From there to the host come the contract's tensors, in f32, whatever the plans have. */
+
+static float element(const conure_trt_engine *e, const uint8_t *raw, size_t i)
 {
-    CONURE_TRY(conure_trt_copy(e->trt, channel, state->channel[state->current], channel_bytes(e, state), err));
-    CONURE_TRY(conure_trt_copy(e->trt, time, state->time[state->current], time_bytes(e), err));
-    return conure_trt_wait(e->trt, err);
+    uint16_t half;
+    float value;
+    if (!e->caches_f16) {
+        memcpy(&value, raw + i * sizeof value, sizeof value);
+        return value;
+    }
+    memcpy(&half, raw + i * sizeof half, sizeof half);
+    return widen_f16(half);
+}
+
+static void set_element(const conure_trt_engine *e, uint8_t *raw, size_t i, float value)
+{
+    const uint16_t half = narrow_f16(value);
+    if (e->caches_f16)
+        memcpy(raw + i * sizeof half, &half, sizeof half);
+    else
+        memcpy(raw + i * sizeof value, &value, sizeof value);
+}
+
+/* Where element i of a cache of matrices [rows][cols], one for each layer, is when these are turned. */
+static size_t turned(size_t i, size_t rows, size_t cols)
+{
+    const size_t in_layer = i % (rows * cols);
+    return i - in_layer + in_layer % cols * rows + in_layer / cols;
+}
+
+/* raw is as the GPU has it. */
+static void widen(const conure_trt_engine *e, const conure_state *state, const uint8_t *raw, float *channel, float *time)
+{
+    const size_t n = channel_elements(e, &state->options), n_time = time_elements(e);
+    for (size_t i = 0; i < n; i++)
+        channel[i] = element(e, raw, i);
+    for (size_t i = 0; i < n_time; i++)
+        time[i] = element(e, raw, n + (e->time_rows ? turned(i, e->config->d_model, e->config->conv_left) : i));
+}
+
+static void narrow(const conure_trt_engine *e, const conure_state *state, uint8_t *raw, const float *channel, const float *time)
+{
+    const size_t n = channel_elements(e, &state->options), n_time = time_elements(e);
+    for (size_t i = 0; i < n; i++)
+        set_element(e, raw, i, channel[i]);
+    for (size_t i = 0; i < n_time; i++)
+        set_element(e, raw, n + (e->time_rows ? turned(i, e->config->d_model, e->config->conv_left) : i), time[i]);
+}
+
+/* Both caches of a stream as they lie on the GPU, one behind the other.  Freed by free(). */
+static conure_status raw_open(const conure_trt_engine *e, const conure_state *state, uint8_t **out, conure_error *err)
+{
+    const size_t bytes = conure_trt_channel_bytes(e, &state->options) + conure_trt_time_bytes(e);
+    *out = conure_calloc(bytes + 1, 1);
+    return *out ? CONURE_OK : conure_fail_memory(err, "the caches of a stream", bytes);
+}
+
+static conure_status get(conure_trt_engine *e, const conure_state *state, float *channel, float *time, conure_error *err)
+{
+    const size_t channel_bytes = conure_trt_channel_bytes(e, &state->options);
+    uint8_t *raw;
+    CONURE_TRY(raw_open(e, state, &raw, err));
+    conure_status status = conure_trt_copy(e->trt, raw, state->channel[state->current], channel_bytes, err);
+    if (status == CONURE_OK)
+        status = conure_trt_copy(e->trt, raw + channel_bytes, state->time[state->current], conure_trt_time_bytes(e), err);
+    const conure_status waited = conure_trt_wait(e->trt, status == CONURE_OK ? err : NULL); /* for what is copied into this memory, also after a failure */
+    status = status == CONURE_OK ? waited : status;
+    if (status == CONURE_OK)
+        widen(e, state, raw, channel, time);
+    free(raw);
+    return status;
 }
 
 /* Into the other halves, which become the current ones when all is there. */
-static conure_status put(conure_trt_engine *e, conure_state *state, const void *channel, const void *time, int64_t length, conure_error *err)
+static conure_status put(conure_trt_engine *e, conure_state *state, const float *channel, const float *time, int64_t length, conure_error *err)
 {
+    const size_t channel_bytes = conure_trt_channel_bytes(e, &state->options);
     const uint32_t next = !state->current;
-    CONURE_TRY(conure_trt_copy(e->trt, state->channel[next], channel, channel_bytes(e, state), err));
-    CONURE_TRY(conure_trt_copy(e->trt, state->time[next], time, time_bytes(e), err));
-    CONURE_TRY(conure_trt_wait(e->trt, err));
+    uint8_t *raw;
+    CONURE_TRY(raw_open(e, state, &raw, err));
+    narrow(e, state, raw, channel, time);
+    conure_status status = conure_trt_copy(e->trt, state->channel[next], raw, channel_bytes, err);
+    if (status == CONURE_OK)
+        status = conure_trt_copy(e->trt, state->time[next], raw + channel_bytes, conure_trt_time_bytes(e), err);
+    const conure_status waited = conure_trt_wait(e->trt, status == CONURE_OK ? err : NULL);
+    status = status == CONURE_OK ? waited : status;
+    free(raw);
+    if (status != CONURE_OK)
+        return status;
     state->current = next;
     state->length = length;
     return CONURE_OK;
@@ -147,35 +228,52 @@ static conure_snapshot_head head_of(const conure_trt_engine *e, const conure_sta
     return conure_snapshot_head_of("cnrtrt32", e->config, &state->options);
 }
 
-void conure_trt_state_bytes(const void *self, const conure_state *state, size_t *snapshot, size_t *memory)
+/* Of a snapshot's tensors, one behind the other. */
+static size_t snapshot_floats(const conure_trt_engine *e, const conure_state *state)
 {
-    const size_t caches = channel_bytes(self, state) + time_bytes(self);
-    *snapshot = sizeof(conure_snapshot_head) + caches;
-    *memory = sizeof *state + 2 * caches;
+    return channel_elements(e, &state->options) + time_elements(e);
 }
 
+void conure_trt_state_bytes(const void *self, const conure_state *state, size_t *snapshot, size_t *memory)
+{
+    *snapshot = sizeof(conure_snapshot_head) + snapshot_floats(self, state) * sizeof(float);
+    *memory = sizeof *state + 2 * (conure_trt_channel_bytes(self, &state->options) + conure_trt_time_bytes(self));
+}
+
+/* A place in a snapshot is aligned to nothing. */
 conure_status conure_trt_state_save(void *self, const conure_state *state, void *dst, conure_error *err)
 {
     conure_trt_engine *e = self;
     conure_snapshot_head head = head_of(e, state);
-    uint8_t *to = dst;
+    const size_t n = snapshot_floats(e, state);
+    float *tensors = conure_calloc(n + 1, sizeof *tensors);
+    if (!tensors)
+        return conure_fail_memory(err, "a snapshot", n * sizeof *tensors);
+    const conure_status status = get(e, state, tensors, tensors + channel_elements(e, &state->options), err);
     head.length = state->length;
-    memcpy(to, &head, sizeof head);
-    return get(e, state, to + sizeof head, to + sizeof head + channel_bytes(e, state), err);
+    memcpy(dst, &head, sizeof head);
+    memcpy((uint8_t *)dst + sizeof head, tensors, n * sizeof *tensors);
+    free(tensors);
+    return status;
 }
 
 conure_status conure_trt_state_load(void *self, conure_state *state, const void *src, size_t bytes, conure_error *err)
 {
     conure_trt_engine *e = self;
     const conure_snapshot_head want = head_of(e, state);
-    const size_t channel = channel_bytes(e, state), time = time_bytes(e);
-    const uint8_t *at = src;
+    const size_t n = snapshot_floats(e, state);
     conure_snapshot_head head;
     if (bytes < sizeof head)
         return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: %zu bytes, its head alone has %zu", bytes, sizeof head);
-    memcpy(&head, at, sizeof head);
+    memcpy(&head, src, sizeof head);
     CONURE_TRY(conure_snapshot_head_check(&head, &want, err));
-    if (bytes != sizeof head + channel + time)
-        return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: %zu bytes, expected %zu", bytes, sizeof head + channel + time);
-    return put(e, state, at + sizeof head, at + sizeof head + channel, head.length, err);
+    if (bytes != sizeof head + n * sizeof(float))
+        return conure_fail(err, CONURE_BAD_FILE, "snapshot of a state: %zu bytes, expected %zu", bytes, sizeof head + n * sizeof(float));
+    float *tensors = conure_calloc(n + 1, sizeof *tensors);
+    if (!tensors)
+        return conure_fail_memory(err, "a snapshot", n * sizeof *tensors);
+    memcpy(tensors, (const uint8_t *)src + sizeof head, n * sizeof *tensors);
+    const conure_status status = put(e, state, tensors, tensors + channel_elements(e, &state->options), head.length, err);
+    free(tensors);
+    return status;
 }

@@ -100,6 +100,11 @@ uint32_t conure_trt_offline_max(const conure_trt_engine *e)
     return most;
 }
 
+static bool is_cache(conure_plan_tensor t)
+{
+    return t == CONURE_PLAN_CHANNEL_IN || t == CONURE_PLAN_TIME_IN || t == CONURE_PLAN_CHANNEL_OUT || t == CONURE_PLAN_TIME_OUT;
+}
+
 /* Names and element types of what a step binds. */
 static conure_status check_tensors(conure_trt_ready *r, conure_error *err)
 {
@@ -116,7 +121,7 @@ static conure_status check_tensors(conure_trt_ready *r, conure_error *err)
             return conure_fail(err, CONURE_BAD_FILE, "%s.plan has no tensor %s, which its side file names", r->found.path, s->names[t]);
         if (t == CONURE_PLAN_LENGTH)
             r->integer_bytes = bytes;
-        if (bytes != (integer ? r->integer_bytes : sizeof(float)))
+        if (bytes != (integer ? r->integer_bytes : is_cache(t) && s->caches_f16 ? sizeof(uint16_t) : sizeof(float)))
             return conure_fail(err, CONURE_UNSUPPORTED, "%s.plan: %s has elements of %u bytes", r->found.path, s->names[t], bytes);
     }
     return CONURE_OK;
@@ -174,11 +179,10 @@ void conure_trt_slots_close(conure_trt_engine *e)
             slot_close(e, &e->slots[i]);
 }
 
-static conure_status take(conure_trt_engine *e, bool host, void *out, size_t floats, conure_error *err)
+static conure_status take(conure_trt_engine *e, bool host, void *out, size_t bytes, conure_error *err)
 {
     void *memory = NULL;
-    const conure_status status = host ? conure_trt_alloc_host(e->trt, &memory, floats * sizeof(float), err)
-                                      : conure_trt_alloc(e->trt, &memory, floats * sizeof(float), err);
+    const conure_status status = host ? conure_trt_alloc_host(e->trt, &memory, bytes, err) : conure_trt_alloc(e->trt, &memory, bytes, err);
     memcpy(out, &memory, sizeof memory);
     return status;
 }
@@ -186,8 +190,8 @@ static conure_status take(conure_trt_engine *e, bool host, void *out, size_t flo
 static conure_status slot_fill(conure_trt_engine *e, conure_trt_slot *s, conure_error *err)
 {
     const conure_plan_side *side = &s->ready->found.side;
-    const size_t features = (size_t)s->batch * e->config->mel_bins * s->n_frames, encoder = (size_t)s->batch * e->config->d_model * s->n_rows;
-    const size_t integers = (size_t)INTEGERS * s->batch * (sizeof(int64_t) / sizeof(float));
+    const size_t features = (size_t)s->batch * e->config->mel_bins * s->n_frames * sizeof(float);
+    const size_t encoder = (size_t)s->batch * e->config->d_model * s->n_rows * sizeof(float), integers = (size_t)INTEGERS * s->batch * sizeof(int64_t);
     CONURE_TRY(bring(e, s->ready, err));
     CONURE_TRY(conure_trt_context_open(s->ready->plan, &s->context, err));
     CONURE_TRY(take(e, false, &s->features, features, err));
@@ -197,11 +201,11 @@ static conure_status slot_fill(conure_trt_engine *e, conure_trt_slot *s, conure_
     CONURE_TRY(take(e, true, &s->host_encoder, encoder, err));
     CONURE_TRY(take(e, true, &s->host_integers, integers, err));
     for (int i = 0; i < 2 && side->streaming && s->batch > 1; i++) {
-        const size_t channel = s->batch * conure_trt_channel_floats(e, &side->caches), time = s->batch * conure_trt_time_floats(e);
+        const size_t channel = s->batch * conure_trt_channel_bytes(e, &side->caches), time = s->batch * conure_trt_time_bytes(e);
         CONURE_TRY(take(e, false, &s->channel[i], channel, err));
         CONURE_TRY(take(e, false, &s->time[i], time, err));
-        CONURE_TRY(conure_trt_zero(e->trt, s->channel[i], channel * sizeof(float), err)); /* of rows that are made up */
-        CONURE_TRY(conure_trt_zero(e->trt, s->time[i], time * sizeof(float), err));
+        CONURE_TRY(conure_trt_zero(e->trt, s->channel[i], channel, err)); /* of rows that are made up */
+        CONURE_TRY(conure_trt_zero(e->trt, s->time[i], time, err));
     }
     return CONURE_OK;
 }
@@ -299,7 +303,7 @@ static conure_status move_caches(const group *g, bool in, conure_error *err)
 {
     const conure_plan_side *side = &g->slot->ready->found.side;
     const size_t n_layers = g->e->config->n_layers;
-    const size_t sizes[2] = {conure_trt_channel_floats(g->e, &side->caches) * sizeof(float), conure_trt_time_floats(g->e) * sizeof(float)};
+    const size_t sizes[2] = {conure_trt_channel_bytes(g->e, &side->caches), conure_trt_time_bytes(g->e)};
     for (uint32_t i = 0; i < g->n; i++) {
         conure_state *state = g->rows[CONURE_INJECTED(CACHES_CROSSED) && !in ? (i + 1) % g->n : i]->state;
         const uint32_t half = in ? state->current : !state->current;
@@ -330,11 +334,12 @@ static uint32_t bind(const group *g, conure_trt_tensor list[CONURE_PLAN_TENSORS]
     if (!side->streaming)
         return n;
     const conure_state *state = g->n == 1 && s->batch == 1 ? g->rows[0]->state : NULL;
-    float *const channel_in = state ? state->channel[state->current] : s->channel[0];
-    float *const channel_out = state ? state->channel[!state->current] : s->channel[1];
-    float *const time_in = state ? state->time[state->current] : s->time[0], *const time_out = state ? state->time[!state->current] : s->time[1];
+    void *const channel_in = state ? state->channel[state->current] : s->channel[0];
+    void *const channel_out = state ? state->channel[!state->current] : s->channel[1];
+    void *const time_in = state ? state->time[state->current] : s->time[0], *const time_out = state ? state->time[!state->current] : s->time[1];
+    const uint32_t first = side->time_rows ? c->conv_left : c->d_model, second = side->time_rows ? c->d_model : c->conv_left;
     list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_CHANNEL_IN], channel_in, 4, {l0, l1, side->caches.cache_rows, c->d_model}};
-    list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_TIME_IN], time_in, 4, {l0, l1, c->d_model, c->conv_left}};
+    list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_TIME_IN], time_in, 4, {l0, l1, first, second}};
     list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_CACHE_LENGTH_IN], integer_address(s, CACHE_LENGTH_IN), 1, {b}};
     list[n++] = (conure_trt_tensor){.name = side->names[CONURE_PLAN_CHANNEL_OUT], .data = channel_out};
     list[n++] = (conure_trt_tensor){.name = side->names[CONURE_PLAN_TIME_OUT], .data = time_out};
