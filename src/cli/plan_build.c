@@ -132,7 +132,7 @@ static conure_status write_graph(making *m)
         plan.fusible = !s->by_layer;
         plan.batch = s->b[0] == s->b[2] ? s->b[0] : 0;
         plan.halves = s->f16 || s->bf16;
-        plan.time_rows = s->time_rows;
+        plan.cache_matrices = s->cache_matrices;
         if (s->caches_f16)
             plan.caches = plan.type; /* or as TensorRT is told */
         conure_encoder_build(g, &plan);
@@ -155,17 +155,31 @@ static conure_trt_range range(const char *name, uint32_t rank, const uint32_t sh
     return r;
 }
 
+/* Of a cache with a matrix [rows][columns] of each layer and row of the batch. */
+static conure_trt_range cache_range(const conure_plan_side *s, const conure_config *c, conure_plan_tensor which, uint32_t rows, uint32_t columns)
+{
+    const int b_at = s->layer_first ? 1 : 0;
+    uint32_t shape[4] = {c->n_layers, c->n_layers, rows, columns};
+    if (!s->cache_matrices)
+        return range(s->names[which], 4, shape, -1, b_at, s);
+    conure_trt_range r = {.name = s->names[which], .rank = 2};
+    uint32_t *const parts[3] = {r.min, r.opt, r.max};
+    for (int i = 0; i < 3; i++) {
+        parts[i][0] = s->b[i] * c->n_layers * rows;
+        parts[i][1] = columns;
+    }
+    return r;
+}
+
 static uint32_t ranges_of(const conure_plan_side *s, const conure_config *c, conure_trt_range out[5])
 {
-    const int b_at = s->layer_first ? 1 : 0, l_at = !b_at;
-    uint32_t channel[4] = {0, 0, s->caches.cache_rows, c->d_model}, time[4] = {0, 0, s->time_rows ? c->conv_left : c->d_model, s->time_rows ? c->d_model : c->conv_left};
     uint32_t n = 0;
-    channel[l_at] = time[l_at] = c->n_layers;
     out[n++] = range(s->names[CONURE_PLAN_FEATURES], 3, (const uint32_t[4]){0, c->mel_bins, 0, 0}, 2, 0, s);
     out[n++] = range(s->names[CONURE_PLAN_LENGTH], 1, (const uint32_t[4]){0}, -1, 0, s);
     if (s->streaming) {
-        out[n++] = range(s->names[CONURE_PLAN_CHANNEL_IN], 4, channel, -1, b_at, s);
-        out[n++] = range(s->names[CONURE_PLAN_TIME_IN], 4, time, -1, b_at, s);
+        out[n++] = cache_range(s, c, CONURE_PLAN_CHANNEL_IN, s->caches.cache_rows, c->d_model);
+        out[n++] = s->cache_matrices ? cache_range(s, c, CONURE_PLAN_TIME_IN, c->conv_left, c->d_model)
+                                     : cache_range(s, c, CONURE_PLAN_TIME_IN, c->d_model, c->conv_left);
         out[n++] = range(s->names[CONURE_PLAN_CACHE_LENGTH_IN], 1, (const uint32_t[4]){0}, -1, 0, s);
     }
     return n;
@@ -257,14 +271,15 @@ static conure_status look(making *m)
 }
 
 /* Half of the memory of a stream, where f16 is what layers make of caches in any case: not where one is held in f32 since f16 does not hold
- * its values.  And columns as rows, as the graph multiplies them. */
+ * its values.  And matrices, which are
+ * taken and given as they lie. */
 static void choose_caches(making *m)
 {
     conure_plan_side *s = &m->made->side;
     bool any_wide = false;
     for (int i = 0; i < CONURE_PLAN_PARTS; i++)
         any_wide = any_wide || s->wide[i];
-    s->time_rows = s->streaming;
+    s->cache_matrices = s->streaming;
     s->caches_f16 = s->streaming && m->wish->precision == CONURE_PRECISION_F16 && !any_wide;
 }
 

@@ -70,10 +70,10 @@ typedef struct attention {
     double scale;
 } attention;
 
-static conure_value linear_of(const attention *a, const char *label, conure_value x, const char *part, uint32_t parts)
+static conure_value linear_of(const attention *a, const char *label, conure_value x, const char *part)
 {
     const uint32_t d = a->e->c->d_model;
-    const conure_linear_options plain = {.no_bias = !a->e->c->use_bias, .int8 = a->e->plan->int8, .parts = parts};
+    const conure_linear_options plain = {.no_bias = !a->e->c->use_bias, .int8 = a->e->plan->int8};
     char name[96];
     snprintf(name, sizeof name, "encoder.layers.%u.self_attn.%s", a->layer, part);
     return conure_linear(a->e->g, label, x, name, d, d, &plain);
@@ -97,7 +97,7 @@ static conure_value bias_of(const attention *a, const char *part, bool turned)
     return conure_weight_value(a->e->g, name, CONURE_TURN_NONE, 1, 3, dims[turned]);
 }
 
-/* Where B stands in a stream's cache, an axis of 1 beside it. */
+/* Where B stands in a stream's memory of four axes, an axis of 1 beside it. */
 static int one_axis(const conure_encoder_parts *e)
 {
     return e->plan->contract->layer_first ? 0 : 1;
@@ -110,10 +110,10 @@ static conure_value projected(const attention *a, const char *label, const char 
     char name[64];
     conure_value memory = a->memory;
     snprintf(name, sizeof name, "%s_memory", label);
-    if (e->cache_rows && !e->plan->int8)
+    if (e->cache_rows && !e->plan->int8 && e->memory_axis > 0)
         memory = conure_reshape(e->g, name, memory, conure_ints(e->g, -1, e->c->d_model));
     snprintf(name, sizeof name, "%s_rows", label);
-    return heads_of(e, label, linear_of(a, name, memory, part, 1), e->keys_shape, turned);
+    return heads_of(e, label, linear_of(a, name, memory, part), e->keys_shape, turned);
 }
 
 /* [H][B T'][n] -> [B][H][T'][n] by the shape H B T' n */
@@ -145,9 +145,11 @@ static conure_value content_scores(const attention *a)
     }
     const conure_value q = conure_op(g, "Add", "q_content", a->q, bias);
     const conure_value wide = by_row(e, "q_wide_rows", conure_op(g, "MatMul", "q_wide", q, matrix_of(a, "linear_k", false)), e->turned_shape);
-    const conure_value flat = conure_reshape(g, "q_flat", wide, conure_ints(g, 0, -1, d));
-    const conure_value all = conure_unsqueeze(g, "q_flat_4d", flat, one_axis(e));
-    const conure_value turned = conure_transpose(g, "memory_turned", a->memory, 0, 1, 3, 2);
+    const conure_value flat = conure_reshape(g, "q_flat", wide, e->memory_axis == 0 ? conure_ints(g, -1, d) : conure_ints(g, 0, -1, d));
+    const conure_value all = e->memory_axis == 2 ? conure_unsqueeze(g, "q_flat_4d", flat, one_axis(e)) : flat;
+    const conure_value turned = e->memory_axis == 2   ? conure_transpose(g, "memory_turned", a->memory, 0, 1, 3, 2)
+                                : e->memory_axis == 1 ? conure_transpose(g, "memory_turned", a->memory, 0, 2, 1)
+                                                      : conure_transpose(g, "memory_turned", a->memory, 1, 0);
     const conure_value content = conure_reshape(g, "content", conure_op(g, "MatMul", "content_flat", all, turned), e->queries_shape);
     if (!e->c->use_bias)
         return content;
@@ -167,7 +169,7 @@ static conure_value seen_values(const attention *a, conure_value weights)
         return conure_reshape(g, "rows", conure_transpose(g, "seen_turned", seen, 0, 2, 1, 3), e->trunk_shape);
     }
     const conure_value flat = conure_reshape(g, "weights_flat", weights, e->flat_shape);
-    const conure_value all = conure_unsqueeze(g, "weights_flat_4d", flat, one_axis(e));
+    const conure_value all = e->memory_axis == 2 ? conure_unsqueeze(g, "weights_flat_4d", flat, one_axis(e)) : flat;
     const conure_value wide = conure_reshape(g, "seen_wide", conure_op(g, "MatMul", "seen_flat", all, a->memory), e->wide_shape);
     conure_value seen = conure_op(g, "MatMul", "seen", by_head(e, "seen_by_head", wide, d), matrix_of(a, "linear_v", true));
     if (e->c->use_bias) { /* a bias counts as often as weights sum to, which masks can make less than 1 */
@@ -210,9 +212,10 @@ static conure_value weights_of(conure_encoder_parts *e, uint32_t layer, conure_v
 static conure_value remember(const attention *a, conure_value cache, conure_value fresh)
 {
     conure_encoder_parts *e = a->e;
-    const conure_value rows = conure_reshape(e->g, "norm_4d", fresh, e->fresh_shape);
-    const conure_value memory = conure_concat(e->g, "memory", 2, cache, rows);
-    e->channel_out[a->layer] = conure_slice(e->g, "cache", memory, 2, e->keep, e->keep_end, 1);
+    const int axis = e->memory_axis;
+    const conure_value rows = axis == 0 ? fresh : conure_reshape(e->g, "fresh", fresh, axis == 1 ? e->rows_shape : e->fresh_shape);
+    const conure_value memory = conure_concat(e->g, "memory", axis, cache, rows);
+    e->channel_out[a->layer] = conure_slice(e->g, "cache", memory, axis, e->keep, e->keep_end, 1);
     return memory;
 }
 
@@ -259,5 +262,5 @@ conure_value conure_encoder_attention(conure_encoder_parts *e, uint32_t layer, c
     conure_value rows = seen_values(&a, weights_of(e, layer, scores(&a)));
     if (e->plan->int8)
         rows = conure_quantised(g, "rows_quantised", rows, conure_encoder_seen(e, layer, "self_attn.linear_out"));
-    return conure_op(g, "Add", "sum", x, linear_of(&a, "out", rows, "linear_out", conure_encoder_parts_for(e, d, d)));
+    return conure_op(g, "Add", "sum", x, linear_of(&a, "out", rows, "linear_out"));
 }

@@ -109,91 +109,15 @@ static void make_lengths(conure_encoder_parts *e, const char *name)
         conure_op(g, "Min", whole, n, conure_ints(g, e->valid_out));
 }
 
-/* ---- caches ----------------------------------------------------------------------------------- */
-
-/* The attention caches go through as they are, one axis of layers cut and joined.  Those of the convolution lose that axis,
- * which a convolution does not have: a reshape and a split give every layer its own; as sums, they are turned to rows, all at once. */
-static void split_times(conure_encoder_parts *e, conure_value cache)
-{
-    conure_graph *g = e->g;
-    const bool layer_first = e->plan->contract->layer_first;
-    const bool sums = e->plan->fusible;
-    const int64_t n = e->c->n_layers, first = sums ? e->conv_left : e->c->d_model, second = sums ? e->c->d_model : e->conv_left;
-    if (sums != e->plan->time_rows)
-        cache = conure_transpose(g, "time_turned", cache, 0, 1, 3, 2);
-    cache = conure_reshape(g, "time_joined", cache, layer_first ? conure_ints(g, -1, first, second) : conure_ints(g, 0, n * first, second));
-    conure_split(g, "time", cache, layer_first ? 0 : 1, n, layer_first ? 0 : first, e->time_in);
-}
-
-static void join_times(conure_encoder_parts *e, const char *name)
-{
-    conure_graph *g = e->g;
-    const bool layer_first = e->plan->contract->layer_first;
-    const bool sums = e->plan->fusible, turns = sums != e->plan->time_rows;
-    const int64_t n = e->c->n_layers, first = sums ? e->conv_left : e->c->d_model, second = sums ? e->c->d_model : e->conv_left;
-    const conure_value x = conure_concat_(g, "time_out_joined", layer_first ? 0 : 1, (size_t)n, e->time_out);
-    const conure_value apart = conure_reshape(g, turns ? "time_out_rows" : name, x,
-                                              layer_first ? conure_ints(g, n, -1, first, second) : conure_ints(g, 0, n, first, second));
-    if (turns)
-        conure_transpose(g, name, apart, 0, 1, 3, 2);
-}
-
-static void cache_shape(const conure_encoder_parts *e, char *out, size_t cap, uint32_t rows, uint32_t columns)
-{
-    if (e->plan->contract->layer_first)
-        snprintf(out, cap, "%u,%s,%u,%u", e->c->n_layers, e->batch, rows, columns);
-    else
-        snprintf(out, cap, "%s,%u,%u,%u", e->batch, e->c->n_layers, rows, columns);
-}
-
-static void inputs_of_caches(conure_encoder_parts *e)
-{
-    conure_graph *g = e->g;
-    const conure_contract *k = e->plan->contract;
-    const uint32_t d = e->c->d_model;
-    char channel[64], time[64];
-    cache_shape(e, channel, sizeof channel, e->cache_rows, d);
-    cache_shape(e, time, sizeof time, e->plan->time_rows ? e->conv_left : d, e->plan->time_rows ? d : e->conv_left);
-    const conure_value channel_in = conure_graph_input(g, k->names[CONURE_ROLE_CHANNEL_IN], e->plan->caches, "%s", channel);
-    const conure_value time_in = conure_graph_input(g, k->names[CONURE_ROLE_TIME_IN], e->plan->caches, "%s", time);
-    e->cache_length = conure_graph_input(g, k->names[CONURE_ROLE_CACHE_LENGTH_IN], CONURE_ONNX_INT64, "%s", e->batch);
-    conure_graph_scope(g, "caches.");
-    conure_split(g, "channel", channel_in, k->layer_first ? 0 : 1, e->c->n_layers, 1, e->channel_in);
-    split_times(e, time_in);
-}
-
-static void outputs_of_caches(conure_encoder_parts *e)
-{
-    conure_graph *g = e->g;
-    const conure_contract *k = e->plan->contract;
-    const uint32_t d = e->c->d_model;
-    char channel[64], time[64], name[80];
-    cache_shape(e, channel, sizeof channel, e->cache_rows, d);
-    cache_shape(e, time, sizeof time, e->plan->time_rows ? e->conv_left : d, e->plan->time_rows ? d : e->conv_left);
-    conure_graph_scope(g, "caches.");
-    snprintf(name, sizeof name, ":%s", k->names[CONURE_ROLE_CHANNEL_OUT]);
-    conure_concat_(g, name, k->layer_first ? 0 : 1, e->c->n_layers, e->channel_out);
-    snprintf(name, sizeof name, ":%s", k->names[CONURE_ROLE_TIME_OUT]);
-    join_times(e, name);
-    snprintf(name, sizeof name, ":%s", k->names[CONURE_ROLE_CACHE_LENGTH_OUT]);
-    const conure_value grown = conure_op(g, "Add", "length_grown", e->cache_length, e->keep);
-    conure_op(g, "Min", name, grown, conure_ints(g, e->cache_rows));
-    conure_graph_output(g, k->names[CONURE_ROLE_CHANNEL_OUT], e->plan->caches, "%s", channel);
-    conure_graph_output(g, k->names[CONURE_ROLE_TIME_OUT], e->plan->caches, "%s", time);
-    conure_graph_output(g, k->names[CONURE_ROLE_CACHE_LENGTH_OUT], CONURE_ONNX_INT64, "%s", e->batch);
-}
-
 /* Few rows leave most of a GPU without work: a product with W [1024][1024] of 6 rows has 32 tiles for 132 processors, which walk through k
- * alone.  In parts of half the width there are more tiles with less to walk through, and adding them up costs little where the next kernel
- * begins anyhow.  Of two layers of d = 1024 on an H200 a step of f16 took 0.213 ms in place of 0.241; in quarters 0.220. */
+ * alone.  In parts there are more tiles with less to walk through, and adding them up costs little where the next kernel begins anyhow.  Of two
+ * layers of d = 1024 on an H200 a step of f16 took 0.213 ms in place of 0.241.  The nodes cost time when a plan is built. */
 uint32_t conure_encoder_parts_for(const conure_encoder_parts *e, uint32_t n, uint32_t k)
 {
-    enum { ROWS_FEW = 96 };
-    const uint32_t part = e->c->d_model / 2;
+    enum { ROWS_FEW = 32, PARTS_NARROW = 2, PARTS_DEEP = 4 };
+    const uint32_t parts = k > e->c->d_model ? PARTS_DEEP : PARTS_NARROW;
     const bool few = e->plan->fusible && e->rows_fixed && e->plan->batch && (uint64_t)e->plan->batch * e->rows_max <= ROWS_FEW;
-    if (!few || e->plan->int8 || n > 2 * k || k % part != 0 || k / part > CONURE_LINEAR_PARTS_MAX)
-        return 1;
-    return k / part;
+    return few && !e->plan->int8 && n <= 2 * k && k % parts == 0 ? parts : 1;
 }
 
 /* ---- the whole -------------------------------------------------------------------------------- */
@@ -208,7 +132,7 @@ static void build(conure_encoder_parts *e)
     char whole[80];
     e->length = conure_graph_input(g, k ? k->names[CONURE_ROLE_LENGTH] : "length", CONURE_ONNX_INT64, "%s", e->batch);
     if (k)
-        inputs_of_caches(e);
+        conure_encoder_caches_in(e);
     if (e->plan->drop_input) {
         e->drop = conure_graph_input(g, CONURE_ENCODER_DROP, CONURE_ONNX_INT64, "1");
         e->drop_frames = conure_op(g, "Mul", "drop_frames", e->drop, conure_ints(g, CONURE_FACTOR));
@@ -234,7 +158,7 @@ static void build(conure_encoder_parts *e)
     conure_graph_output(g, out, e->plan->io, "%s,%u,T_out", e->batch, e->c->d_model);
     conure_graph_output(g, lengths, CONURE_ONNX_INT64, "%s", e->batch);
     if (k)
-        outputs_of_caches(e);
+        conure_encoder_caches_out(e);
 }
 
 /* Products of a layer: N d^2 twice for keys and values, or T' d^2 and T' N d for each head, also twice.  Half is the least
@@ -258,6 +182,7 @@ void conure_encoder_build(conure_graph *g, const conure_encoder_plan *plan)
     snprintf(e.batch, sizeof e.batch, "B");
     if (plan->batch)
         snprintf(e.batch, sizeof e.batch, "%u", plan->batch);
+    e.memory_axis = !plan->fusible ? 2 : plan->batch == 1 ? 0 : 1;
     e.channel_in = parts;
     e.time_in = parts + c->n_layers;
     e.channel_out = parts + 2 * (size_t)c->n_layers;

@@ -25,7 +25,7 @@ typedef struct conure_encoder_plan {
     bool fusible;                    /* as TensorRT fuses it: the convolution over time as sums of products over rows, see layer.c, and the
                                       * rows of a batch as one matrix */
     uint32_t batch;                  /* rows of a call, where there are always as many; 0: any number */
-    bool time_rows;                  /* time caches are [conv_left][d], and not the contract's [d][conv_left] */
+    bool cache_matrices;             /* caches are [B layers rows][d] and [B layers columns][d], and not as the contract has them */
     bool halves;                     /* whoever runs it may compute in f16 or bf16 whatever the types say */
 } conure_encoder_plan;
 
@@ -48,13 +48,15 @@ void conure_encoder_build(conure_graph *graph, const conure_encoder_plan *plan);
 /* ---- parts, for the files of this folder ------------------------------------------------------ */
 
 /* An encoder under construction.  Rows are encoder frames; T' of this slice, N = cached rows + T'.  Sizes are [1] int64, and
- * constants where every slice has as many rows.  A stream's cache and what is put behind it are [B][1][N][d], or [1][B][N][d]
- * where layers come first.  Between layers rows are [B][T'][d], in fusible graphs [B T'][d]: TensorRT 8.6 makes B
+ * constants where every slice has as many rows.  A stream's cache and what is put behind it, its memory, are [B][1][N][d], or [1][B][N][d]
+ * where layers come first; in fusible graphs [B][N][d], and of a single stream [N][d], which TensorRT 8.6 copies when it is made from more
+ * axes.  Between layers rows are [B][T'][d], in fusible graphs [B T'][d]: TensorRT 8.6 makes B
  * products of the former, each padded to its tile. */
 typedef struct conure_encoder_parts {
     conure_graph *g;
     const conure_config *c;
     const conure_encoder_plan *plan;
+    int memory_axis;           /* of a memory's rows: 2, 1 or 0 */
     char batch[12];            /* of shapes: "B", or how many */
     uint32_t drop_first, cache_rows, cache_drop, valid_out; /* 0 offline */
     uint32_t conv_left;        /* columns of the time cache; 0 offline */
@@ -78,7 +80,7 @@ typedef struct conure_encoder_parts {
     conure_value trunk_shape;  /* of rows between layers */
     conure_value rows_shape, positions_shape, fresh_shape; /* -1 T' d; H -1 T' P; a stream's: -1 1 T' d, or 1 -1 T' d */
     conure_value heads_shape, keys_shape; /* not absorbed: -1 T' H h; -1 N H h */
-    conure_value flat_shape, queries_shape, wide_shape, turned_shape; /* absorbed: 0 -1 N; -1 H T' N; -1 H T' d; H -1 T' d */
+    conure_value flat_shape, queries_shape, wide_shape, turned_shape; /* absorbed: 0 -1 N, or -1 N; -1 H T' N; -1 H T' d; H -1 T' d */
     conure_value waves_wide;   /* [T' + N][d]: e(r) for r = N .. 1 - T', sines before cosines, in float32; NULL when bounded */
     conure_value waves;        /* in the plan's type; NULL until a layer asks */
     conure_value table_start, table_end; /* columns of a layer's table; NULL: all of them */
@@ -97,6 +99,9 @@ conure_value conure_encoder_waves(conure_encoder_parts *e); /* positions, where 
 float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const char *part);
 /* Into how many parts a product of all rows of a call with W [n][k] is cut. */
 uint32_t conure_encoder_parts_for(const conure_encoder_parts *e, uint32_t n, uint32_t k);
+/* caches.c: inputs and channel_in, time_in; channel_out, time_out and outputs */
+void conure_encoder_caches_in(conure_encoder_parts *e);
+void conure_encoder_caches_out(conure_encoder_parts *e);
 /* masks.c: everything that all layers share */
 void conure_encoder_shared(conure_encoder_parts *e, conure_value x);
 /* attention.c, layer.c: rows -> the same */

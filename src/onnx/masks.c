@@ -240,7 +240,7 @@ static void make_shapes(conure_encoder_parts *e)
         e->keys_shape = fusible || e->cache_rows ? shape_of(e, "keys_4d_shape", -1, KEYS, heads, d / heads) : e->heads_shape;
         return;
     }
-    e->flat_shape = shape_of(e, "flat_shape", 0, -1, KEYS);
+    e->flat_shape = e->memory_axis == 0 ? shape_of(e, "flat_shape", -1, KEYS) : shape_of(e, "flat_shape", 0, -1, KEYS);
     e->queries_shape = shape_of(e, "queries_shape", -1, heads, ROWS, KEYS);
     e->wide_shape = shape_of(e, "wide_shape", -1, heads, ROWS, d);
     e->turned_shape = shape_of(e, "turned_shape", heads, -1, ROWS, d);

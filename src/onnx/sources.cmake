@@ -21,6 +21,7 @@ if(CONURE_ONNX)
         ${onnx_c}
         ${onnx_h}
         ${CMAKE_CURRENT_LIST_DIR}/attention.c
+        ${CMAKE_CURRENT_LIST_DIR}/caches.c
         ${CMAKE_CURRENT_LIST_DIR}/constants.c
         ${CMAKE_CURRENT_LIST_DIR}/decoder.c
         ${CMAKE_CURRENT_LIST_DIR}/encoder.c

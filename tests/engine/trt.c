@@ -500,14 +500,14 @@ static void by_layer(void)
     unstore("0-apart");
 }
 
-static void all(bool layer_first, uint32_t integer_bytes, bool graphs, bool time_rows)
+static void all(bool layer_first, uint32_t integer_bytes, bool graphs, bool cache_matrices)
 {
     conure_plan_side s = side_of(true), whole = side_of(false);
     const conure_engine_options options = {.precision = CONURE_PRECISION_F32, .mask = model->config.mask, .n_threads = 1};
     void *self = NULL, *cpu = NULL;
     conure_error err = {""};
     s.layer_first = layer_first;
-    s.time_rows = time_rows;
+    s.cache_matrices = cache_matrices;
     s.caches_f16 = halved;
     store(&s, "a-step");
     store(&whole, "b-offline");
@@ -538,7 +538,7 @@ static void other_caches(void)
     conure_error err = {""};
     for (int i = 0; i < 4; i++) { /* the one that serves is the last; the others' bytes are not what they should be */
         const char *const names[4] = {"0-old", "1-old-f16", "2-f16", "3-new"};
-        s.time_rows = i >= 2;
+        s.cache_matrices = i >= 2;
         s.caches_f16 = i % 3 != 0;
         store(&s, names[i]);
         snprintf(path, sizeof path, "%s/%s.plan", folder, names[i]);

@@ -218,7 +218,7 @@ static conure_status one_row(const host_run *r, uint32_t row, conure_error *err)
             mel[(size_t)t * c->mel_bins + m] = features[(size_t)m * r->n_frames + t];
     if (r->side->streaming) {
         move(r, r->data[CONURE_PLAN_CHANNEL_IN], channels, r->side->caches.cache_rows, c->d_model, false, row, false);
-        move(r, r->data[CONURE_PLAN_TIME_IN], times, c->d_model, c->conv_left, r->side->time_rows, row, false);
+        move(r, r->data[CONURE_PLAN_TIME_IN], times, c->d_model, c->conv_left, r->side->cache_matrices, row, false);
         status = cpu->state_open(r->self, &step.state, &options, err);
         if (status == CONURE_OK)
             status = cpu->state_import(r->self, step.state, channels, times, get(r->data[CONURE_PLAN_CACHE_LENGTH_IN], row), err);
@@ -229,7 +229,7 @@ static conure_status one_row(const host_run *r, uint32_t row, conure_error *err)
         status = cpu->state_export(r->self, step.state, channels, times, &length, err);
     if (status == CONURE_OK && step.state) {
         move(r, r->data[CONURE_PLAN_CHANNEL_OUT], channels, r->side->caches.cache_rows, c->d_model, false, row, true);
-        move(r, r->data[CONURE_PLAN_TIME_OUT], times, c->d_model, c->conv_left, r->side->time_rows, row, true);
+        move(r, r->data[CONURE_PLAN_TIME_OUT], times, c->d_model, c->conv_left, r->side->cache_matrices, row, true);
         put(r->data[CONURE_PLAN_CACHE_LENGTH_OUT], row, length);
     }
     for (uint32_t t = 0; t < r->n_rows; t++)
@@ -242,6 +242,28 @@ static conure_status one_row(const host_run *r, uint32_t row, conure_error *err)
     free(channels);
     free(times);
     return status;
+}
+
+/* The shape of a cache that comes in is the one that this plan has. */
+static bool fits(const host_run *r, const conure_trt_tensor *t, uint32_t rows, uint32_t columns)
+{
+    const uint32_t n = r->config->n_layers, four[4] = {r->side->layer_first ? n : r->batch, r->side->layer_first ? r->batch : n, rows, columns};
+    if (r->side->cache_matrices)
+        return t->rank == 2 && t->dims[0] == r->batch * n * rows && t->dims[1] == columns;
+    return t->rank == 4 && memcmp(t->dims, four, sizeof four) == 0;
+}
+
+static bool caches_fit(const host_run *r, const conure_trt_tensor *tensors, uint32_t n)
+{
+    const uint32_t d = r->config->d_model, left = r->config->conv_left;
+    bool good = true;
+    for (uint32_t i = 0; i < n; i++) {
+        if (strcmp(tensors[i].name, r->side->names[CONURE_PLAN_CHANNEL_IN]) == 0)
+            good = good && fits(r, &tensors[i], r->side->caches.cache_rows, d);
+        if (strcmp(tensors[i].name, r->side->names[CONURE_PLAN_TIME_IN]) == 0)
+            good = good && fits(r, &tensors[i], r->side->cache_matrices ? left : d, r->side->cache_matrices ? d : left);
+    }
+    return good;
 }
 
 static conure_status run(const conure_trt_context *context, const conure_trt_tensor *tensors, uint32_t n, conure_error *err)
@@ -261,6 +283,8 @@ static conure_status run(const conure_trt_context *context, const conure_trt_ten
             }
     if (r.n_frames < side->t[0] || r.n_frames > side->t[2] || r.batch < side->b[0] || r.batch > side->b[2])
         return conure_fail(err, CONURE_BACKEND, "%u frames, batch %u: outside of the plan's ranges", r.n_frames, r.batch);
+    if (side->streaming && !caches_fit(&r, tensors, n))
+        return conure_fail(err, CONURE_BACKEND, "a cache of another shape than the plan's");
     r.n_rows = (r.n_frames + 7) / 8 - side->drop_first;
     trt_host_machine.last_batch = r.batch;
     for (uint32_t i = 0; i < r.batch; i++) {

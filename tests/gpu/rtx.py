@@ -1,7 +1,7 @@
-"""Does today's TensorRT take our graphs?  rtx.py CONURE SOURCE_DIR
+"""Does today's TensorRT take our graphs?  rtx.py CONURE SOURCE_DIR [PLAN_GRAPH]
 
 TensorRT-RTX (the Python package tensorrt-rtx) parses ONNX as TensorRT does and builds engines ahead of time where there is no GPU, with
-batch and frames fixed and with ranges.  Nothing is run.  Needs that package in this Python, or in the one that CONURE_RTX_PYTHON names.
+batch and frames fixed and with ranges.  Nothing is run.  PLAN_GRAPH is ../onnx/plan_graph.c, built, and writes graphs as plans are built from.  Needs that package in this Python, or in the one that CONURE_RTX_PYTHON names.
 """
 import os
 import pathlib
@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 CONURE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
+PLAN_GRAPH = sys.argv[3] if len(sys.argv) > 3 else None
 try:
     import tensorrt_rtx as trt
 except ImportError as why:
@@ -70,3 +71,7 @@ with tempfile.TemporaryDirectory() as room:
             build(step, (121, 121, 121), (1, 1, 1))
             build(step, (121, 121, 121), (1, 4, 8))
             build(whole, (64, 320, 640), (1, 1, 4))
+        for precision, batch in (("f32", 1), ("f16", 1), ("f16", 4)) if PLAN_GRAPH else ():
+            path = room / f"plan-{name}-{precision}-{batch}.onnx"
+            subprocess.run([PLAN_GRAPH, model, contract, path, "fusible", str(batch), precision], check=True)
+            build(path, (121, 121, 121), (batch, batch, batch))

@@ -1,7 +1,8 @@
-"""Exported graphs in ONNX Runtime, held to NeMo's tensors and to our own engines.  runtime.py CONURE SOURCE_DIR [long]
+"""Exported graphs in ONNX Runtime, held to NeMo's tensors and to our own engines.  runtime.py CONURE SOURCE_DIR [PLAN_GRAPH] [long]
 
 Needs the Python packages onnx, onnxruntime and numpy, in this Python or in the one that CONURE_ORT_PYTHON names; onnx-asr and
-soundfile for one test more.  `scripts/packages.sh python FOLDER` makes such a Python.  `long` takes as many chunks as a clearance.
+soundfile for one test more.  `scripts/packages.sh python FOLDER` makes such a Python.  PLAN_GRAPH is plan_graph.c beside this, built.  `long` takes as many chunks as
+a clearance.
 """
 import gzip
 import json
@@ -14,6 +15,7 @@ import tempfile
 import unittest
 
 CONURE, SOURCE, LONG = sys.argv[1], pathlib.Path(sys.argv[2]), "long" in sys.argv[3:]
+PLAN_GRAPH = next((name for name in sys.argv[3:] if name != "long"), None)
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("CONURE_")}
 try:
     import numpy as np
@@ -327,9 +329,10 @@ class Exported(unittest.TestCase):
                  ("tiny-v3", "f32", (*step, "--cache", 24, "--time-cache", "aligned", "--profiles", "all=17..57"), (), NOISE["tiny-v3"]),
                  ("tiny-v3", "f16", (*step, "--cache", 24), ("--caches", "narrow"), 0.01),
                  ("tiny-v3", "int8", (*step, "--cache", 24), ("--caches", "narrow"), 0.05),
-                 # in three rows always, few enough for products in parts: six of each layer
+                 # in three rows always, few enough for products in parts: five of each layer
                  ("tiny-v3", "f32", (*step, "--cache", 24), ("--batch", 3), NOISE["tiny-v3"]),
                  ("tiny-alt", "f32", (*step, "--cache", 90, "--layout", "layer-first"), ("--batch", 3), NOISE["tiny-alt"]),
+                 ("tiny-v3", "f32", ("--chunk", 2, "--shift", 1, "--batch-max", 3, "--cache", 90), ("--batch", 3), NOISE["tiny-v3"]),
                  ("tiny-v3", "f16", (*step, "--cache", 24), ("--batch", 3), 0.01)]
         for model, precision, derive, options, limit in cases:
             outs, feeds = [], None
@@ -344,20 +347,59 @@ class Exported(unittest.TestCase):
                 self.assertEqual(len(depth) > 0, form == "any", (model, precision))
                 apart = [node for node in onnx.load(str(path)).graph.node if node.name.endswith("_parts")]
                 layers = len({node.name.split(".")[1] for node in onnx.load(str(path)).graph.node if node.name.startswith("layers.")})
-                self.assertEqual(len(apart), 6 * layers if form == "tensorrt" and "--batch" in options else 0, (model, options))
+                self.assertEqual(len(apart), 5 * layers if form == "tensorrt" and "--batch" in options else 0, (model, options))
                 runner = session(path)
-                feeds = feeds or self.feeds_of(runner, rng)
+                feeds = feeds or self.feeds_of(runner, rng, folder)
                 outs.append(runner.run(None, feeds))
             for i, (a, b) in enumerate(zip(*outs)):
                 self.near(b.astype(np.float32), a.astype(np.float32), limit if a.dtype != np.int8 else 3, (model, precision, derive, i))
 
-    def feeds_of(self, runner, rng):
-        """Three rows of 57, 40 and 0 valid frames, with caches where there are any."""
+    @unittest.skipUnless(PLAN_GRAPH, "no plan_graph was named")
+    def test_for_plans(self):
+        """The same step with caches as matrices, in both forms, for one stream, three and any number."""
+        rng = np.random.default_rng(8)
+        cases = [("tiny-v3", ("--chunk", 6, "--shift", 3, "--cache", 24), "f32", NOISE["tiny-v3"]),
+                 ("tiny-v3", ("--chunk", 2, "--shift", 1, "--cache", 90), "f32", NOISE["tiny-v3"]),  # absorbed
+                 ("tiny-alt", ("--chunk", 2, "--shift", 2, "--cache", 90), "f32", NOISE["tiny-alt"]),
+                 ("tiny-alt", ("--chunk", 6, "--shift", 3, "--cache", 24), "f32", NOISE["tiny-alt"]),
+                 ("tiny-v3", ("--chunk", 6, "--shift", 3, "--cache", 24), "f16", 0.01)]
+        for model, derive, precision, limit in cases:
+            for layout in ("batch-first", "layer-first"):
+                contract = ("--chunk", *derive[1:], "--layout", layout, "--batch-max", 3)
+                folder, _ = self.streaming(model, *contract)
+                path, plans = next(folder.glob("*.onnx")), folder / "plan.onnx"
+                runner, axis = session(path), 0 if layout == "batch-first" else 1
+                feeds = self.feeds_of(runner, rng, folder)
+                wanted = dict(zip((o.name for o in runner.get_outputs()), runner.run(None, feeds)))
+                for form in ("fusible", "plain"):
+                    for batch in (0, 1, 3):
+                        subprocess.run([PLAN_GRAPH, MODELS / f"{model}.nemo", folder / "encoder_streaming.contract.json", plans, form, str(batch),
+                                        precision], check=True)
+                        planned = session(plans)
+                        rows = slice(0, 1) if batch == 1 else slice(None)
+                        of = lambda name, x: self.matrices(name, np.take(x, range(x.shape[axis if x.ndim == 4 else 0])[rows], axis if x.ndim == 4 else 0))
+                        kinds = {i.name: {"tensor(float16)": np.float16}.get(i.type) for i in planned.get_inputs()}
+                        outs = planned.run(None, {name: of(name, x).astype(kinds[name] or x.dtype) for name, x in feeds.items()})
+                        for o, out in zip(planned.get_outputs(), outs):
+                            want = of(o.name, wanted[o.name])
+                            self.assertEqual(out.shape, want.shape, (model, derive, layout, form, batch, o.name))
+                            self.near(out.astype(np.float32), want.astype(np.float32), limit, (model, derive, layout, form, batch, o.name))
+
+    def matrices(self, name, x):
+        """A cache of four axes as plans have it."""
+        if "time" in name:
+            x = x.swapaxes(2, 3)
+        return x.reshape(-1, x.shape[3]) if x.ndim == 4 else x
+
+    def feeds_of(self, runner, rng, folder):
+        """Three rows, whole, cut short and of no valid frame, with caches where there are any."""
+        contract = next(folder.glob("*.contract.json"), None)
+        frames = json.loads(contract.read_text())["profiles"][0]["T"]["max"] if contract else 57
         feeds, kinds = {}, {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int8)": np.int8}
         for i in runner.get_inputs():
-            shape = [{"B": 3, "T": 57}.get(d, d) for d in i.shape]
+            shape = [{"B": 3, "T": frames}.get(d, d) for d in i.shape]
             if i.type == "tensor(int64)":
-                feeds[i.name] = np.int64([57, 40, 0] if i.name == "length" or "audio" in i.name else [24, 0, 7])
+                feeds[i.name] = np.int64([frames, frames * 2 // 3, 0] if i.name == "length" or "audio" in i.name else [24, 0, 7])
             else:
                 feeds[i.name] = (rng.normal(size=shape) * (20 if i.type == "tensor(int8)" else 1)).astype(kinds[i.type])
         return feeds

@@ -68,14 +68,14 @@ static void choose_caches(conure_trt_engine *e)
     uint32_t n = 0;
     bool f16 = true;
     for (uint32_t i = 0; i < e->n_ready; i++)
-        e->time_rows = e->time_rows || (e->ready[i].found.side.streaming && e->ready[i].found.side.time_rows);
+        e->cache_matrices = e->cache_matrices || (e->ready[i].found.side.streaming && e->ready[i].found.side.cache_matrices);
     for (uint32_t i = 0; i < e->n_ready; i++) {
         const conure_plan_side *s = &e->ready[i].found.side;
-        f16 = f16 && (!s->streaming || s->time_rows != e->time_rows || s->caches_f16);
+        f16 = f16 && (!s->streaming || s->cache_matrices != e->cache_matrices || s->caches_f16);
     }
     for (uint32_t i = 0; i < e->n_ready; i++) {
         const conure_plan_side *s = &e->ready[i].found.side;
-        if (!s->streaming || (s->time_rows == e->time_rows && s->caches_f16 == f16))
+        if (!s->streaming || (s->cache_matrices == e->cache_matrices && s->caches_f16 == f16))
             e->ready[n++] = e->ready[i];
         else
             conure_log_write(&e->log, CONURE_LOG_WARNING, "%s.plan is not used: it keeps a stream's caches in another way than other plans here (f16 or "

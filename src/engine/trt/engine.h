@@ -43,7 +43,7 @@ typedef struct conure_trt_engine {
     uint32_t n_ready;
     conure_trt_slot slots[CONURE_TRT_SLOTS];
     uint64_t n_serials, n_used;
-    bool caches_f16, time_rows; /* how its plans keep caches: conure_plan_side */
+    bool caches_f16, cache_matrices; /* how its plans keep caches: conure_plan_side */
     bool said_no_graphs; /* once is enough */
     double device_s;     /* that the GPU ran plans for in the last call */
     conure_part_fn part; /* while a step is profiled, else NULL */

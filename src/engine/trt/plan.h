@@ -45,7 +45,8 @@ typedef struct conure_plan_side {
     bool streaming, layer_first;     /* a step with caches; their layout */
     bool by_layer;                   /* the encoder is not one fused part: slower, for the times of its layers */
     uint32_t drop_first;             /* encoder frames dropped in front of every slice */
-    bool caches_f16, time_rows;      /* how caches lie on the GPU: their elements, and the time cache's columns as rows, [conv_left][d_model] */
+    bool caches_f16, cache_matrices; /* how the plan has caches: their elements, and as matrices [B layers rows][d_model], the
+                                     * columns of the convolution as rows too */
     conure_cache_options caches;     /* cache_rows, drop_rows, keep_negative, time_cache_aligned count */
     uint32_t t[3], b[3];             /* mel frames and rows of the batch: least, what it was tuned for, most */
     char names[CONURE_PLAN_TENSORS][CONURE_PLAN_TEXT_CAP];

@@ -141,7 +141,7 @@ static void widen(const conure_trt_engine *e, const conure_state *state, const u
     for (size_t i = 0; i < n; i++)
         channel[i] = element(e, raw, i);
     for (size_t i = 0; i < n_time; i++)
-        time[i] = element(e, raw, n + (e->time_rows ? turned(i, e->config->d_model, e->config->conv_left) : i));
+        time[i] = element(e, raw, n + (e->cache_matrices ? turned(i, e->config->d_model, e->config->conv_left) : i));
 }
 
 static void narrow(const conure_trt_engine *e, const conure_state *state, uint8_t *raw, const float *channel, const float *time)
@@ -150,7 +150,7 @@ static void narrow(const conure_trt_engine *e, const conure_state *state, uint8_
     for (size_t i = 0; i < n; i++)
         set_element(e, raw, i, channel[i]);
     for (size_t i = 0; i < n_time; i++)
-        set_element(e, raw, n + (e->time_rows ? turned(i, e->config->d_model, e->config->conv_left) : i), time[i]);
+        set_element(e, raw, n + (e->cache_matrices ? turned(i, e->config->d_model, e->config->conv_left) : i), time[i]);
 }
 
 /* Both caches of a stream as they lie on the GPU, one behind the other.  Freed by free(). */

@@ -319,13 +319,22 @@ static conure_status move_caches(const group *g, bool in, conure_error *err)
     return CONURE_OK;
 }
 
+/* A cache that comes in: matrices [rows][columns], one of each layer and row of the batch. */
+static conure_trt_tensor cache_of(const group *g, conure_plan_tensor which, void *data, uint32_t rows, uint32_t columns)
+{
+    const conure_plan_side *side = &g->slot->ready->found.side;
+    const uint32_t b = g->slot->batch, l = g->e->config->n_layers;
+    if (side->cache_matrices)
+        return (conure_trt_tensor){side->names[which], data, 2, {b * l * rows, columns}};
+    return (conure_trt_tensor){side->names[which], data, 4, {side->layer_first ? l : b, side->layer_first ? b : l, rows, columns}};
+}
+
 static uint32_t bind(const group *g, conure_trt_tensor list[CONURE_PLAN_TENSORS])
 {
     const conure_trt_slot *s = g->slot;
     const conure_plan_side *side = &s->ready->found.side;
     const conure_config *c = g->e->config;
-    const uint32_t b = s->batch, l = c->n_layers;
-    const uint32_t l0 = side->layer_first ? l : b, l1 = side->layer_first ? b : l;
+    const uint32_t b = s->batch;
     uint32_t n = 0;
     list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_FEATURES], s->features, 3, {b, c->mel_bins, s->n_frames}};
     list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_LENGTH], integer_address(s, LENGTH), 1, {b}};
@@ -337,9 +346,9 @@ static uint32_t bind(const group *g, conure_trt_tensor list[CONURE_PLAN_TENSORS]
     void *const channel_in = state ? state->channel[state->current] : s->channel[0];
     void *const channel_out = state ? state->channel[!state->current] : s->channel[1];
     void *const time_in = state ? state->time[state->current] : s->time[0], *const time_out = state ? state->time[!state->current] : s->time[1];
-    const uint32_t first = side->time_rows ? c->conv_left : c->d_model, second = side->time_rows ? c->d_model : c->conv_left;
-    list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_CHANNEL_IN], channel_in, 4, {l0, l1, side->caches.cache_rows, c->d_model}};
-    list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_TIME_IN], time_in, 4, {l0, l1, first, second}};
+    list[n++] = cache_of(g, CONURE_PLAN_CHANNEL_IN, channel_in, side->caches.cache_rows, c->d_model);
+    list[n++] = side->cache_matrices ? cache_of(g, CONURE_PLAN_TIME_IN, time_in, c->conv_left, c->d_model)
+                                     : cache_of(g, CONURE_PLAN_TIME_IN, time_in, c->d_model, c->conv_left);
     list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_CACHE_LENGTH_IN], integer_address(s, CACHE_LENGTH_IN), 1, {b}};
     list[n++] = (conure_trt_tensor){.name = side->names[CONURE_PLAN_CHANNEL_OUT], .data = channel_out};
     list[n++] = (conure_trt_tensor){.name = side->names[CONURE_PLAN_TIME_OUT], .data = time_out};

@@ -1,0 +1,49 @@
+/* plan_graph.c - the graph of a step as plans are built from it, whose caches are matrices: written to a file, for runtime.py to run.
+ *
+ *     plan_graph MODEL CONTRACT OUT.onnx fusible|plain BATCH [f32|f16]      BATCH 0: any number */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "contract/contract.h"
+#include "model/load.h"
+#include "onnx/encoder.h"
+
+static conure_status write_graph(char **argv, conure_error *err)
+{
+    conure_model *model = NULL;
+    conure_contract contract;
+    conure_graph *g = NULL;
+    conure_graph_facts facts;
+    conure_encoder_plan plan;
+    conure_status status = conure_model_open(&model, argv[1], NULL, err);
+    if (status == CONURE_OK)
+        status = conure_contract_read(&contract, argv[2], NULL, err);
+    if (status == CONURE_OK)
+        status = conure_encoder_plan_make(&plan, &model->config, &contract, CONURE_MASK_DEFAULT, 0, err);
+    if (status == CONURE_OK)
+        status = conure_graph_open(&g, model, "encoder_streaming", CONURE_OPSET_MIN, CONURE_ONNX_FLOAT, err);
+    if (status == CONURE_OK) {
+        plan.fusible = strcmp(argv[4], "fusible") == 0;
+        plan.batch = (uint32_t)strtoul(argv[5], NULL, 10);
+        plan.cache_matrices = true;
+        if (argv[6] && strcmp(argv[6], "f16") == 0)
+            plan.type = plan.caches = CONURE_ONNX_FLOAT16;
+        conure_encoder_build(g, &plan);
+        status = conure_graph_write(g, argv[3], CONURE_EXTERNAL_NEVER, &facts, NULL, NULL, err);
+    }
+    conure_graph_close(&g);
+    conure_model_close(&model);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    conure_error err = {""};
+    if (argc != 6 && argc != 7)
+        return 2;
+    const conure_status status = write_graph(argv, &err);
+    if (status != CONURE_OK)
+        fprintf(stderr, "plan_graph: %s\n", err.text);
+    return status != CONURE_OK;
+}
