@@ -161,6 +161,10 @@ void conure_judge_parity(conure_judging *j, conure_stage stage)
     }
     if (stage == CONURE_STAGE_FUNCTIONAL && !conure_judge_stage(j, CONURE_STAGE_SPEECH))
         conure_judge_risk(j, "functional: the features were made up; random features are not speech");
+    const json_t *tolerances = json_object_get(r.stage, "tolerances"), *of_speech = json_object_get(tolerances, "speech_chunks");
+    if (stage == CONURE_STAGE_SPEECH && json_is_integer(of_speech) && json_integer_value(of_speech) == 0)
+        conure_judge_risk(j, "speech was judged by tolerances that were measured on made-up features alone, and its noise is larger where rows nearly "
+                          "vanish: measure them on recordings too (conure noise-floor CONTRACT AUDIO)");
     if (stage == CONURE_STAGE_SPEECH)
         return;
     double at;
@@ -173,7 +177,6 @@ void conure_judge_parity(conure_judging *j, conure_stage stage)
     const char *precision = json_string_value(json_object_get(json_object_get(r.stage, "candidate"), "precision"));
     if (stage == CONURE_STAGE_FUNCTIONAL && contract && precision && strcmp(contract, precision) != 0)
         conure_judge_risk(j, "the contract is for %s, and the candidate computes in %s", contract, precision);
-    const json_t *tolerances = json_object_get(r.stage, "tolerances");
     const char *file = json_string_value(json_object_get(tolerances, "file"));
     if (stage == CONURE_STAGE_FUNCTIONAL && file && strcmp(file, "note-2026-01") == 0)
         conure_judge_risk(j, "the tolerances are a published table, not derived from this model's noise floor (conure noise-floor)");

@@ -145,6 +145,7 @@ static conure_status one_step(measuring *m, uint64_t chunk, uint32_t n_frames)
     add(&m->report->tensors[CONURE_NOISE_TIME], m->time[0], m->time[1], m->time_floats);
     m->report->length = length[0];
     m->report->n_chunks++;
+    m->report->n_speech += m->o->mel != NULL;
     return CONURE_OK;
 }
 
@@ -275,7 +276,8 @@ conure_status conure_noise_floor_dump(const conure_noise_report *r, const char *
                          r->flows ? "flows" : "reset", precision);
     if (model_sha256)
         conure_buffer_format(&text, "      \"model_sha256\": \"%s\",\n", model_sha256);
-    conure_buffer_format(&text, "      \"source\": %s,\n      \"tensors\": {\n", source);
+    conure_buffer_format(&text, "      \"source\": %s,\n      \"speech_chunks\": %llu,\n      \"tensors\": {\n", source,
+                         (unsigned long long)r->n_speech);
     for (int i = 0; i < CONURE_NOISE_OFFLINE; i++) {
         const conure_noise *t = &r->tensors[i];
         const double least = (double)FLT_EPSILON * t->largest;

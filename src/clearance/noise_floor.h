@@ -43,6 +43,7 @@ typedef struct conure_noise_options {
 typedef struct conure_noise_report {
     conure_noise tensors[CONURE_NOISE_TENSORS];
     uint64_t n_chunks;    /* done: less than asked for where the audio ends */
+    uint64_t n_speech;    /* of these, of real audio */
     int64_t length;       /* of the cache after the last */
     bool flows;           /* by the contract's rule */
     double reference_s, candidate_s; /* spent in steps */

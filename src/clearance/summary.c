@@ -96,6 +96,8 @@ json_t *conure_parity_summary(const conure_parity_report *r, const conure_source
     char switches[32];
     json_t *tolerance = json_pack("{s:s, s:s, s:s, s:s, s:s?}", "file", t->file, "entry", t->name, "why", t->why, "source", t->source, "sha256",
                                   tolerance_sha256);
+    if (tolerance && t->speech_chunks >= 0)
+        json_object_set_new(tolerance, "speech_chunks", json_integer(t->speech_chunks));
     json_t *reference = json_pack("{s:s, s:s?, s:o}", "what", source->what, "sha256", source->sha256[0] ? source->sha256 : NULL, "chunks",
                                   count(source->n_chunks));
     json_t *who = json_pack("{s:s?, s:s?}", "what", candidate ? candidate->description : NULL, "precision",

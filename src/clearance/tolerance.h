@@ -22,6 +22,7 @@ typedef struct conure_tolerance {
     char model_sha256[65];    /* of the weights that it was measured with; "": of any */
     conure_limits limits[CONURE_MEASURED];
     double slope_per_chunk;   /* of the per-chunk maximum of encoder_output */
+    int64_t speech_chunks;    /* of real audio that it was measured on; -1: the file does not say */
     double token_agreement;   /* audio: share of tokens that agree, at least */
 } conure_tolerance;
 

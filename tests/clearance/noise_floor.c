@@ -55,6 +55,7 @@ static void file_says(const conure_noise_report *r, bool flows, double factor)
         test_true(n->max == 0 || (p95 > 0 && p95 < n->max)); /* of valid rows alone: zeros around them would make it 0 */
     }
     test_near(t.slope_per_chunk, t.limits[0].absolute_max / 100, 1e-5 * t.slope_per_chunk);
+    test_int(t.speech_chunks, (int64_t)r->n_speech);
     test_contains(t.source, "chunks of made-up \"features\", seed 42");
     /* It is for the other kind of contract, or another precision, as little as any file. */
     test_int(conure_tolerance_parse(&t, text, strlen(text), !flows, "f32", "test", &err), CONURE_UNSUPPORTED);
@@ -103,6 +104,8 @@ int main(void)
         test_near(both.tensors[i].max, fmax(f32.tensors[i].max, audio.tensors[i].max), 0);
         test_int((long long)both.tensors[i].n, (long long)(f32.tensors[i].n + audio.tensors[i].n));
     }
+    test_true(f32.n_speech == 0 && audio.n_speech == audio.n_chunks && both.n_speech == audio.n_chunks);
+    file_says(&both, true, 4);
     free(mel);
     golden_close(&g);
     f32.tensors[0].max = INFINITY;

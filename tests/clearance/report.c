@@ -389,6 +389,22 @@ static void parts_of_a_step(void)
     json_decref(evidence);
 }
 
+/* Speech by tolerances that are of made-up features alone; by others nothing is said of it. */
+static void limits_of_speech(void)
+{
+    static const char risk[] = "measured on made-up features alone";
+    for (int chunks = -1; chunks < 2; chunks++) {
+        json_t *evidence = sample(), *speech = json_deep_copy(stage_of(evidence, "functional"));
+        if (chunks >= 0)
+            json_object_set_new(json_object_get(speech, "tolerances"), "speech_chunks", json_integer(chunks));
+        json_object_set_new(json_object_get(evidence, "stages"), "speech", speech);
+        conure_buffer page = render(conure_report_markdown, evidence);
+        test_true((strstr(page.data, risk) != NULL) == (chunks == 0));
+        conure_buffer_free(&page);
+        json_decref(evidence);
+    }
+}
+
 /* ---- for readers ------------------------------------------------------------------------------ */
 
 static void write_file(const char *folder, const char *name, const char *ending, conure_buffer *content)
@@ -453,5 +469,6 @@ int main(int argc, char **argv)
     cut_within_a_character();
     large();
     parts_of_a_step();
+    limits_of_speech();
     return test_end();
 }
