@@ -1,17 +1,19 @@
 """A model of full size on a GPU: plans, parity, clearances and times, in an order of importance, within so many seconds.
 
     full.py CONURE SOURCE_DIR [--model MODEL] [--seconds 1500] [--reserve 200] [--builders 3] [--devices 0] [--folder FOLDER]
-            [--precisions f32,f16,tf32,int8] [--only PLAN,..] [--manifest said.tsv]
+            [--precisions f32,f16,tf32,int8] [--only PLAN,..] [--manifest said.tsv --whole 592]
 
-MODEL is random weights of parakeet-tdt-0.6b-v3's shapes when none is given.  Plans are built a few at a time on each GPU (a build is a
-thread and keeps the GPU busy; more than four gain nothing), cleared as soon as they are there, and timed at the end with nothing beside
+MODEL is random weights of parakeet-tdt-0.6b-v3's shapes when none is given.  Plans are built --builders at a time on each GPU (a build is one
+thread of the host for minutes, and needs the GPU now and then), cleared as soon as they are there, and timed at the end with nothing beside
 them, for which --reserve seconds are kept.  What the time did not reach is listed.  FOLDER keeps everything: model, plans, timing caches
 (the next run of the same model and GPU is quicker for them), logs, results.json; without it a temporary one.  With a manifest of
-recordings and what is said in them, clearances hear them; without, the gate audio is left out, as random weights say nothing.  Exits with
+recordings and what is said in them (a table with columns file and text), limits are measured on them and clearances hear them, for which
+--whole must be as many mel frames as the longest has; without, the gate audio is left out, as random weights say nothing.  Exits with
 77 where there is no GPU or no TensorRT.
 """
 import argparse
 import concurrent.futures
+import csv
 import json
 import os
 import pathlib
@@ -34,11 +36,16 @@ options.add_argument("--folder", type=pathlib.Path)
 options.add_argument("--model", type=pathlib.Path)
 options.add_argument("--only", default="")
 options.add_argument("--manifest", type=pathlib.Path)
+options.add_argument("--whole", type=int, default=592)
 chosen = options.parse_args()
 START = time.monotonic()
 HELD = tempfile.TemporaryDirectory() if not chosen.folder else None
 ROOM = chosen.folder or pathlib.Path(HELD.name)
 MODEL, PLANS = chosen.model or ROOM / "full.conure", ROOM / "plans"
+HEARD = []
+if chosen.manifest:
+    with open(chosen.manifest, newline="") as table:
+        HEARD = [chosen.manifest.parent / row["file"] for row in csv.DictReader(table, delimiter="\t")]
 CLIPS = sorted(str(p) for p in (chosen.source / "tests/data/audio").glob("*.flac"))
 DEVICES = chosen.devices.split(",")
 FREE = queue.Queue() # places to build at: the number of a GPU, as often as there are builders on it
@@ -50,14 +57,15 @@ LOCK, LEFT, RESULTS = threading.Lock(), [], {"plans": [], "parity": [], "clearan
 
 # (what, contract, options): a step of a contract's profile, or whole utterances; B = 1 where nothing else is said.
 STEP = ("step", "step57", ["--profile", "all"])
-WHOLE = ("offline592", None, ["--profile", "offline", "--max-frames", "592"])
-WIDE = ("offline592x32", None, [*WHOLE[2], "--batch", "32"])
-PLANNED = [("f16", *STEP), ("f32", *STEP), ("f16", *WHOLE), ("f32", *WHOLE), ("f16", *WIDE), ("f16", "step57x32", "step57", ["--profile", "all", "--batch", "32"]),
-           ("int8", *STEP), ("int8", *WHOLE), ("f16", "offline1001", None, ["--profile", "offline", "--max-frames", "1001"]),
+OFFLINE = ["--profile", "offline", "--max-frames"]
+WHOLE = (f"offline{chosen.whole}", None, [*OFFLINE, chosen.whole]) # whose plan a clearance hears whole recordings with
+WIDE = ("offline592x32", None, [*OFFLINE, 592, "--batch", "32"])
+PLANNED = [("f16", *STEP), ("f16", *WIDE), ("f16", *WHOLE), ("f32", *STEP), ("f32", *WHOLE), ("int8", *STEP), ("int8", *WHOLE),
+           ("f16", "step57x32", "step57", ["--profile", "all", "--batch", "32"]), ("f16", "offline1001", None, ["--profile", "offline", "--max-frames", "1001"]),
            ("f16", "step592", "reset", ["--profile", "first"]), ("f16", "step584", "reset", ["--profile", "later"]), ("tf32", *STEP), ("tf32", *WHOLE),
-           ("f16", "offline592x8", None, [*WHOLE[2], "--batch", "8"]), ("f16", "step57x8", "step57", ["--profile", "all", "--batch", "8"]),
+           ("f16", "offline592x8", None, [*OFFLINE, 592, "--batch", "8"]), ("f16", "step57x8", "step57", ["--profile", "all", "--batch", "8"]),
            ("f32", "step592", "reset", ["--profile", "first"]), ("f32", *WIDE)]
-TIMED = {"step": ["--contract", "step57"], "offline592": ["--frames", "592"], "offline592x32": ["--frames", "592", "--batch", "32"],
+TIMED = {"step": ["--contract", "step57"], WHOLE[0]: ["--frames", chosen.whole], "offline592x32": ["--frames", "592", "--batch", "32"],
          "offline592x8": ["--frames", "592", "--batch", "8"], "step57x32": ["--contract", "step57", "--batch", "32"],
          "step57x8": ["--contract", "step57", "--batch", "8"], "offline1001": ["--frames", "1001"],
          "step592": ["--contract", "reset", "--frames", "592"], "step584": ["--contract", "reset", "--frames", "584"]}
@@ -118,7 +126,7 @@ def noise():
     for ours, theirs in (("f32", ("f32",)), ("bf16", ("f16", "tf32")), ("int8", ("int8",))):
         out = ROOM / f"noise-{ours}.json"
         conure(f"noise-{ours}", "noise-floor", contract("step57"), "-m", MODEL, "--candidate", f"cpu:{ours}", "--chunks", 12, "--name", ours,
-               "-o", out, limit=300)
+               "-o", out, *HEARD, limit=300)
         for other in theirs:
             (ROOM / f"limits-{other}.json").write_text(out.read_text().replace(f'["{ours}"]', f'["{other}"]'))
     say("tolerances are there")
@@ -204,7 +212,7 @@ def main():
             job, good = future.result()
             built += [job] if good else []
             ready = {what for precision, what, _, _ in built if precision == job[0]}
-            if {"step", "offline592"} <= ready and job[0] not in clearing:
+            if {"step", WHOLE[0]} <= ready and job[0] not in clearing:
                 clearing.append(job[0])
                 clearers.submit(clear_when, limits, job[0])
     times(built)
