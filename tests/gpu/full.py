@@ -112,7 +112,7 @@ def contract(name):
 
 
 def prepare():
-    if not MODEL.exists():
+    if not chosen.model and not MODEL.exists():
         assert conure("model", "model", "random", "--seed", 1, "-o", MODEL, limit=300) is not None
     derive = ["contract", "derive", "-m", MODEL, "--cache", 256]
     one = [] if chosen.manifest else ["--schedule", "export", "--profiles", 57]  # who is heard has a first step of his own
