@@ -253,7 +253,7 @@ static conure_status one_case(json_t *out, const conure_stored_steps *steps, con
     conure_source *source = NULL;
     conure_candidate *reference = NULL;
     conure_parity_report *r = malloc(sizeof *r);
-    conure_tolerance none = {.slope_per_chunk = INFINITY};
+    conure_tolerance none = {.slope_per_chunk = INFINITY, .speech_chunks = -1};
     char what[320];
     for (conure_measured m = 0; m < CONURE_MEASURED; m++)
         none.limits[m] = (conure_limits){INFINITY, INFINITY, INFINITY};

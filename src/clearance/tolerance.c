@@ -149,7 +149,7 @@ static conure_status one_entry(const json_t *entry, conure_tolerance *out, bool 
 {
     static const char *const known[] = {"name", "state", "precision", "source", "tensors", "slope_per_chunk", "token_agreement", "model_sha256", "speech_chunks",
                                         NULL};
-    double speech_chunks = -1;
+    const json_t *speech = json_object_get(entry, "speech_chunks");
     char state[16];
     if (!json_is_object(entry))
         return conure_fail(p->err, CONURE_BAD_FILE, "%s is no object", p->at);
@@ -173,9 +173,9 @@ static conure_status one_entry(const json_t *entry, conure_tolerance *out, bool 
         status = number(entry, "slope_per_chunk", true, 1e6, &out->slope_per_chunk, p);
     if (status == CONURE_OK)
         status = number(entry, "token_agreement", true, 1, &out->token_agreement, p);
-    if (status == CONURE_OK)
-        status = number(entry, "speech_chunks", false, 1e12, &speech_chunks, p);
-    out->speech_chunks = (int64_t)speech_chunks;
+    if (status == CONURE_OK && speech && (!json_is_integer(speech) || json_integer_value(speech) < 0))
+        status = conure_fail(p->err, CONURE_BAD_FILE, "%s/speech_chunks is no whole number from 0 on", p->at);
+    out->speech_chunks = json_is_integer(speech) ? (int64_t)json_integer_value(speech) : -1;
     *mine = *mine && (strcmp(state, "any") == 0 || (strcmp(state, "flows") == 0) == flows);
     snprintf(out->why, sizeof out->why, "the first entry for precision %s where %s", precision,
              flows ? "state flows" : "no state flows (the cache's length stays 0)");

@@ -199,7 +199,8 @@ static const conure_option onnx_options[] = {
     {.kind = CONURE_OPTION_COUNT, .name = "max-frames", .value = "N", .min = 1, .max = 1 << 20, AT(frames_max),
      .help = "the offline encoder takes at most so many mel frames (10 ms each): relative positions are then constants (default: any number)"},
     {.kind = CONURE_OPTION_COUNT, .name = "batch", .value = "N", .min = 1, .max = 4096, AT(batch),
-     .help = "encoders for N rows always, whose few rows in a form for TensorRT are multiplied in parts, as in plans (default: any number)"},
+     .help = "the streaming encoder takes N rows always; in a form for TensorRT few rows are then multiplied in parts, as in plans (default: any "
+             "number)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "external", .value = "WHEN", AT(external), .choices = externals,
      .help = "weights in a file GRAPH.data: auto above 2 GB, always or never (default: auto)"},
     {.kind = CONURE_OPTION_FLAG, .name = "force", AT(force), .help = "replace files that are there"},
@@ -218,7 +219,7 @@ static const conure_command onnx_command = {
     .name = "onnx",
     .summary = "Write a checkpoint as ONNX graphs",
     .arguments = "[OPTION]... -o FOLDER [AUDIO]...",
-    .details = "AUDIO is files, and folders of them. Time is dynamic, and the batch without --batch. The mask convention, the checkpoint's hash and the contract are in each graph's metadata. The same "
+    .details = "AUDIO is files, and folders of them. Time is dynamic, and the batch but for --batch. The mask convention, the checkpoint's hash and the contract are in each graph's metadata. The same "
                "checkpoint and options give the same bytes. docs/export.md describes the layouts.",
     .options = onnx_options,
     .examples = onnx_examples,

@@ -271,8 +271,7 @@ static conure_status look(making *m)
 }
 
 /* Half of the memory of a stream, where f16 is what layers make of caches in any case: not where one is held in f32 since f16 does not hold
- * its values.  And matrices, which are
- * taken and given as they lie. */
+ * its values.  And matrices, which are taken and given as they lie. */
 static void choose_caches(making *m)
 {
     conure_plan_side *s = &m->made->side;

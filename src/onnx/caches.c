@@ -19,7 +19,7 @@ static bool layer_first(const conure_encoder_parts *e)
 static void shape_outside(const conure_encoder_parts *e, char *out, size_t cap, uint32_t rows, uint32_t columns)
 {
     if (e->plan->cache_matrices && e->plan->batch)
-        snprintf(out, cap, "%u,%u", e->plan->batch * e->c->n_layers * rows, columns);
+        snprintf(out, cap, "%llu,%u", (unsigned long long)e->plan->batch * e->c->n_layers * rows, columns);
     else if (e->plan->cache_matrices)
         snprintf(out, cap, "BLR%u,%u", rows, columns);
     else if (layer_first(e))

@@ -213,6 +213,8 @@ static conure_status put_metadata(export *e, conure_graph *g, const item *it, co
         conure_graph_metadata(g, "conure.mask", plan->mask_exact ? "exact" : "nemo");
         if (plan->frames_max)
             put_number(g, "conure.frames_max", plan->frames_max);
+        if (plan->batch)
+            put_number(g, "conure.batch", plan->batch);
     }
     if (it->graph == CONURE_EXPORT_STREAMING) {
         const conure_status status = conure_contract_dump(&e->contract, &contract, e->err);
@@ -252,7 +254,7 @@ static void set_precision(const export *e, conure_encoder_plan *plan)
     if (e->o->float_weights && plan->int8 != CONURE_INT8_NONE)
         plan->int8 = CONURE_INT8_FLOAT;
     plan->fusible = e->o->fusible;
-    plan->batch = e->o->batch;
+    plan->batch = plan->contract ? e->o->batch : 0;
     e->report->n_wide = conure_encoder_n_wide(plan, e->model->config.n_layers);
 }
 
@@ -391,11 +393,19 @@ static conure_status check_options(const export *e)
     if (o->narrow_caches && (o->precision == CONURE_EXPORT_F32 || !(o->graphs & CONURE_EXPORT_STREAMING)))
         return conure_fail(e->err, CONURE_BAD_ARG, "--caches narrow: %s", o->precision == CONURE_EXPORT_F32
                            ? "caches of an f32 graph are float32 in any case" : "only a streaming encoder has caches");
+    if (o->batch && !(o->graphs & CONURE_EXPORT_STREAMING))
+        return conure_fail(e->err, CONURE_BAD_ARG, "--batch %u is of the steps of a streaming encoder: name a contract with --contract", o->batch);
     if (!(o->graphs & CONURE_EXPORT_STREAMING))
         return CONURE_OK;
     if (!o->contract)
         return conure_fail(e->err, CONURE_BAD_ARG, "a streaming encoder needs a contract: conure contract derive writes one, --contract names it");
     const conure_status status = conure_contract_matches(o->contract, e->model, e->err);
+    for (uint32_t i = 0; i < o->contract->n_profiles && o->batch && status == CONURE_OK; i++) {
+        const conure_profile *p = &o->contract->profiles[i];
+        if (o->batch < p->b_min || o->batch > p->b_max)
+            return conure_fail(e->err, CONURE_BAD_ARG, "--batch %u: the contract's profile %s is for %u to %u rows: derive one with --batch-max %u",
+                               o->batch, p->name, p->b_min, p->b_max, o->batch);
+    }
     if (status == CONURE_OK && strcmp(conure_contract_precision(o->contract, precision), precisions[o->precision]) != 0)
         return conure_fail(e->err, CONURE_BAD_ARG, "the contract is for precision %s, and the graph would be %s: derive one with --precision %s",
                            precision, precisions[o->precision], precisions[o->precision]);
@@ -453,6 +463,8 @@ conure_status conure_export_onnx(const conure_model *model, const char *folder, 
         e.contract = *options->contract;
         e.contract.io = options->narrow_io ? (conure_contract_type)options->precision : CONURE_CONTRACT_F32; /* the same order */
         e.contract.caches = options->narrow_caches ? (conure_contract_type)options->precision : CONURE_CONTRACT_F32;
+        for (uint32_t i = 0; i < e.contract.n_profiles && options->batch; i++)
+            e.contract.profiles[i].b_min = e.contract.profiles[i].b_opt = e.contract.profiles[i].b_max = options->batch;
     }
     conure_status status = check_options(&e);
     if (status == CONURE_OK)

@@ -48,7 +48,7 @@ typedef struct conure_export_options {
     conure_export_precision precision;
     bool float_weights;              /* INT8: CONURE_INT8_FLOAT and not _WHOLE */
     bool fusible;                    /* encoders as TensorRT fuses them, conure_encoder_plan */
-    uint32_t batch;                  /* rows of every call of an encoder; 0: any number */
+    uint32_t batch;                  /* STREAMING: rows of every step, within the contract's profiles; 0: any number */
     bool narrow_io;                  /* features and encoder output in f16 or bf16 too; false: float32 */
     bool narrow_caches;              /* caches in f16, bf16 or int8 too */
     const conure_utterance *utterances; /* speech that shows how large values become; INT8 needs it, F16 should have it */

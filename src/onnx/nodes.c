@@ -187,7 +187,8 @@ static conure_value int8_weight(conure_graph *g, const char *label, const char *
     return kind == CONURE_INT8_FLOAT ? conure_transpose(g, turned, weight, 1, 0) : weight;
 }
 
-/* x [rows][k] -> sum over p of x[:, part p] W[part p, :] */
+/* x [rows][k] -> sum over p of x[:, part p] W[part p, :].  A part can be larger than the whole: that half precision holds it is left to the
+ * distance that CONURE_F16_MOST keeps. */
 static conure_value in_parts(conure_graph *g, const char *label, conure_value x, const char *weight, double scale, uint32_t n, uint32_t k,
                              uint32_t parts)
 {

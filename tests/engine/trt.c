@@ -386,6 +386,47 @@ static void refusals(void)
     store(&s, "a-step");
 }
 
+/* Plans for other caches are another matter: each stream has what its own plans have. */
+static void caches_of_others(void)
+{
+    conure_plan_side s = side_of(true), other = s;
+    const conure_cache_options other_caches = {.cache_rows = CACHE / 2, .drop_rows = 3, .keep_rows = true};
+    void *self = NULL;
+    size_t snapshot, memory[2];
+    conure_error err = {""};
+    s.caches_f16 = s.cache_matrices = true;
+    other.caches.cache_rows = CACHE / 2;
+    store(&s, "a-step");
+    store(&other, "a-other");
+    test_int(open_trt(&self, CONURE_PRECISION_F32, &err), CONURE_OK);
+    if (!self)
+        return;
+    stream a = begin(&conure_engine_trt, self), b = {.engine = &conure_engine_trt, .self = self};
+    test_int(conure_engine_trt.state_open(self, &b.state, &other_caches, &err), CONURE_OK);
+    test_int(step(&a, mel[0], &err), CONURE_OK);
+    test_int(step(&b, mel[1], &err), CONURE_OK);
+    conure_engine_trt.state_bytes(self, a.state, &snapshot, &memory[0]);
+    conure_engine_trt.state_bytes(self, b.state, &snapshot, &memory[1]);
+    test_true(memory[0] < memory[1] + memory[1] / 4); /* twice the rows in half of the bytes each, and some columns */
+
+    /* What f16 does not hold is not taken in, and the state stays as it was. */
+    const conure_config *c = &model->config;
+    const size_t channel = (size_t)c->n_layers * CACHE * c->d_model, time = (size_t)c->n_layers * c->d_model * c->conv_left;
+    float *x = calloc(channel + time, sizeof *x);
+    x[channel + 7] = 70000;
+    test_int(conure_engine_trt.state_import(self, a.state, x, x + channel, 3, &err), CONURE_UNSUPPORTED);
+    test_contains(err.text, "beyond 65504");
+    test_int(conure_engine_trt.state_length(self, a.state), 3);
+    x[channel + 7] = 65504;
+    test_int(conure_engine_trt.state_import(self, a.state, x, x + channel, 9, &err), CONURE_OK);
+    test_int(conure_engine_trt.state_length(self, a.state), 9);
+    free(x);
+    conure_engine_trt.state_close(self, &a.state);
+    conure_engine_trt.state_close(self, &b.state);
+    conure_engine_trt.close(&self);
+    unstore("a-other");
+}
+
 /* A stream ends with a slice that no plan has: it is padded, and comes out as it does by itself. */
 static void ends(void *self, void *cpu)
 {
@@ -580,11 +621,14 @@ int main(void)
     all(false, 4, true, false);
     all(true, 8, true, true);
     all(false, 8, false, false);
+    all(false, 8, true, true);
     halved = true;
     all(true, 4, true, true);
+    all(false, 8, true, true);
     all(false, 8, false, false);
     halved = false;
     other_caches();
+    caches_of_others();
     refusals();
     fixed();
     by_layer();

@@ -16,7 +16,7 @@
 
 /* Why plans of the folder are of no use, counted, with an example. */
 typedef struct refusals {
-    uint32_t model, precision, mask, gpu, version;
+    uint32_t model, precision, mask, gpu, version, size;
     char other_gpu[CONURE_PLAN_TEXT_CAP], other_version[CONURE_PLAN_TEXT_CAP];
 } refusals;
 
@@ -33,6 +33,8 @@ static bool serves(const conure_trt_engine *e, const conure_plan_side *s, const 
         snprintf(why->other_gpu, sizeof why->other_gpu, "%s", s->gpu);
     else if (strcmp(s->tensorrt, facts->version) != 0 && ++why->version)
         snprintf(why->other_version, sizeof why->other_version, "%s", s->tensorrt);
+    else if (s->streaming && (uint64_t)s->b[2] * e->config->n_layers * (s->caches.cache_rows + (uint64_t)e->config->conv_left) > INT32_MAX)
+        why->size++; /* no plan of ours has as many rows */
     else
         return true;
     return false;
@@ -56,34 +58,57 @@ static conure_status none(const conure_trt_engine *e, const refusals *why, uint3
         conure_buffer_format(&text, ", %u for another GPU (%.40s)", why->gpu, why->other_gpu);
     if (why->version)
         conure_buffer_format(&text, ", %u of another TensorRT (%.20s)", why->version, why->other_version);
+    if (why->size)
+        conure_buffer_format(&text, ", %u say that their caches have more than 2^31 rows", why->size);
     conure_buffer_format(&text, ": conure engine build --precision %s makes one", e->precision);
     const conure_status status = text.failed ? conure_fail_memory(err, "a text", 512) : conure_fail(err, CONURE_BACKEND, "%s", text.data);
     conure_buffer_free(&text);
     return status;
 }
 
-/* A stream goes from plan to plan, so that all must keep its caches alike.  Of two ways the newer is taken, and of elements the wider. */
-static void choose_caches(conure_trt_engine *e)
+static bool same_caches(const conure_cache_options *a, const conure_cache_options *b)
 {
+    return a->cache_rows == b->cache_rows && a->drop_rows == b->drop_rows && a->keep_negative == b->keep_negative &&
+           a->time_cache_aligned == b->time_cache_aligned;
+}
+
+conure_trt_form conure_trt_form_of(const conure_trt_engine *e, const conure_cache_options *options)
+{
+    conure_trt_form form = {0};
     uint32_t n = 0;
-    bool f16 = true;
-    for (uint32_t i = 0; i < e->n_ready; i++)
-        e->cache_matrices = e->cache_matrices || (e->ready[i].found.side.streaming && e->ready[i].found.side.cache_matrices);
     for (uint32_t i = 0; i < e->n_ready; i++) {
         const conure_plan_side *s = &e->ready[i].found.side;
-        f16 = f16 && (!s->streaming || s->cache_matrices != e->cache_matrices || s->caches_f16);
+        form.matrices = form.matrices || (s->streaming && s->cache_matrices && same_caches(&s->caches, options));
     }
+    form.f16 = true;
     for (uint32_t i = 0; i < e->n_ready; i++) {
         const conure_plan_side *s = &e->ready[i].found.side;
-        if (!s->streaming || (s->cache_matrices == e->cache_matrices && s->caches_f16 == f16))
-            e->ready[n++] = e->ready[i];
-        else
-            conure_log_write(&e->log, CONURE_LOG_WARNING, "%s.plan is not used: it keeps a stream's caches in another way than other plans here (f16 or "
-                             "f32, columns or rows): build it again", e->ready[i].found.path);
+        if (!s->streaming || s->cache_matrices != form.matrices || !same_caches(&s->caches, options))
+            continue;
+        form.f16 = form.f16 && s->caches_f16;
+        n++;
     }
-    e->n_ready = n;
-    for (uint32_t i = 0; i < n; i++)
-        e->caches_f16 = e->caches_f16 || (e->ready[i].found.side.streaming && f16);
+    form.f16 = form.f16 && n > 0;
+    return form;
+}
+
+bool conure_trt_takes_state(const conure_plan_side *s, const conure_state *state)
+{
+    return s->cache_matrices == state->form.matrices && s->caches_f16 == state->form.f16 && same_caches(&s->caches, &state->options);
+}
+
+/* Plans that no stream will come to. */
+static void say_unused(const conure_trt_engine *e)
+{
+    for (uint32_t i = 0; i < e->n_ready; i++) {
+        const conure_plan_side *s = &e->ready[i].found.side;
+        const conure_trt_form form = conure_trt_form_of(e, &s->caches);
+        if (s->streaming && (s->cache_matrices != form.matrices || s->caches_f16 != form.f16))
+            conure_log_write(&e->log, CONURE_LOG_WARNING, "%s.plan is not used: it keeps caches in %s, %s, and another plan for the same caches in %s, %s, "
+                             "which streams have then: remove it and its .json, or build all plans of one model and precision by the same program with the "
+                             "same --audio", e->ready[i].found.path, s->caches_f16 ? "f16" : "f32", s->cache_matrices ? "as matrices" : "as columns",
+                             form.f16 ? "f16" : "f32", form.matrices ? "as matrices" : "as columns");
+    }
 }
 
 static conure_status find_plans(conure_trt_engine *e, bool mask_exact, conure_error *err)
@@ -100,7 +125,7 @@ static conure_status find_plans(conure_trt_engine *e, bool mask_exact, conure_er
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++)
         if (serves(e, &list[i].side, sha256, mask_exact, &why))
             e->ready[e->n_ready++].found = list[i];
-    choose_caches(e);
+    say_unused(e);
     if (status == CONURE_OK && e->n_ready == 0)
         status = none(e, &why, n, mask_exact, err);
     free(list);

@@ -43,7 +43,6 @@ typedef struct conure_trt_engine {
     uint32_t n_ready;
     conure_trt_slot slots[CONURE_TRT_SLOTS];
     uint64_t n_serials, n_used;
-    bool caches_f16, cache_matrices; /* how its plans keep caches: conure_plan_side */
     bool said_no_graphs; /* once is enough */
     double device_s;     /* that the GPU ran plans for in the last call */
     conure_part_fn part; /* while a step is profiled, else NULL */
@@ -53,9 +52,15 @@ typedef struct conure_trt_engine {
     char description[1024];
 } conure_trt_engine;
 
+/* How caches lie on the GPU, as conure_plan_side has it. */
+typedef struct conure_trt_form {
+    bool f16, matrices;
+} conure_trt_form;
+
 /* A stream's caches on the GPU.  A step reads [current] and writes the other; committing swaps them. */
 struct conure_state {
     conure_cache_options options;
+    conure_trt_form form;
     void *channel[2]; /* [n_layers][cache_rows][d_model], elements as the engine has them */
     void *time[2];    /* [n_layers][d_model][conv_left], or with these two the other way round */
     uint32_t current;
@@ -72,9 +77,14 @@ void conure_trt_slots_close(conure_trt_engine *e);
 /* The longest offline slice that a plan takes; 0: there is no offline plan. */
 uint32_t conure_trt_offline_max(const conure_trt_engine *e);
 
+/* engine.c: a stream's caches are such as the plan has */
+bool conure_trt_takes_state(const conure_plan_side *side, const conure_state *state);
+
 /* state.c: as engine.h has them */
-size_t conure_trt_channel_bytes(const conure_trt_engine *e, const conure_cache_options *options);
-size_t conure_trt_time_bytes(const conure_trt_engine *e);
+size_t conure_trt_channel_bytes(const conure_trt_engine *e, const conure_cache_options *options, bool f16);
+size_t conure_trt_time_bytes(const conure_trt_engine *e, bool f16);
+/* Of a stream with such caches, which goes from plan to plan: of two forms that its plans have matrices are taken, and of elements the wider. */
+conure_trt_form conure_trt_form_of(const conure_trt_engine *e, const conure_cache_options *options);
 conure_status conure_trt_state_open(void *self, conure_state **out, const conure_cache_options *options, conure_error *err);
 void conure_trt_state_close(void *self, conure_state **state);
 void conure_trt_state_reset(void *self, conure_state *state);

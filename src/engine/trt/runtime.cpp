@@ -479,7 +479,8 @@ conure_status build(conure_trt *t, const conure_trt_build_options *o, conure_trt
     conure_status status = parse(t, *network, o->onnx, parser, err);
     if (status == CONURE_OK)
         status = set_precision(*config, *network, *o, &out->n_kept_f32, err);
-    set_halves(*network, *o);
+    if (status == CONURE_OK)
+        set_halves(*network, *o);
     if (status == CONURE_OK)
         status = set_profile(*builder, *config, *network, o, err);
     if (status == CONURE_OK)

@@ -5,14 +5,15 @@
 #include "engine/snapshot.h"
 #include "model/halves.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { CACHE_ROWS_MAX = 1 << 20 };
 
-static size_t element_bytes(const conure_trt_engine *e)
+static size_t element_bytes(bool f16)
 {
-    return e->caches_f16 ? sizeof(uint16_t) : sizeof(float);
+    return f16 ? sizeof(uint16_t) : sizeof(float);
 }
 
 static size_t channel_elements(const conure_trt_engine *e, const conure_cache_options *options)
@@ -25,29 +26,39 @@ static size_t time_elements(const conure_trt_engine *e)
     return (size_t)e->config->n_layers * e->config->d_model * e->config->conv_left;
 }
 
-size_t conure_trt_channel_bytes(const conure_trt_engine *e, const conure_cache_options *options)
+size_t conure_trt_channel_bytes(const conure_trt_engine *e, const conure_cache_options *options, bool f16)
 {
-    return channel_elements(e, options) * element_bytes(e);
+    return channel_elements(e, options) * element_bytes(f16);
 }
 
-size_t conure_trt_time_bytes(const conure_trt_engine *e)
+size_t conure_trt_time_bytes(const conure_trt_engine *e, bool f16)
 {
-    return time_elements(e) * element_bytes(e);
+    return time_elements(e) * element_bytes(f16);
+}
+
+static size_t channel_bytes(const conure_trt_engine *e, const conure_state *state)
+{
+    return conure_trt_channel_bytes(e, &state->options, state->form.f16);
+}
+
+static size_t time_bytes(const conure_trt_engine *e, const conure_state *state)
+{
+    return conure_trt_time_bytes(e, state->form.f16);
 }
 
 static conure_status fill(conure_trt_engine *e, conure_state *state, conure_error *err)
 {
     for (int i = 0; i < 2; i++) {
         void *channel = NULL, *time = NULL;
-        conure_status status = conure_trt_alloc(e->trt, &channel, conure_trt_channel_bytes(e, &state->options), err);
+        conure_status status = conure_trt_alloc(e->trt, &channel, channel_bytes(e, state), err);
         state->channel[i] = channel;
         if (status == CONURE_OK)
-            status = conure_trt_alloc(e->trt, &time, conure_trt_time_bytes(e), err);
+            status = conure_trt_alloc(e->trt, &time, time_bytes(e, state), err);
         state->time[i] = time;
         if (status == CONURE_OK)
-            status = conure_trt_zero(e->trt, channel, conure_trt_channel_bytes(e, &state->options), err);
+            status = conure_trt_zero(e->trt, channel, channel_bytes(e, state), err);
         if (status == CONURE_OK)
-            status = conure_trt_zero(e->trt, time, conure_trt_time_bytes(e), err);
+            status = conure_trt_zero(e->trt, time, time_bytes(e, state), err);
         if (status != CONURE_OK)
             return status;
     }
@@ -66,6 +77,7 @@ conure_status conure_trt_state_open(void *self, conure_state **out, const conure
     if (!state)
         return conure_fail_memory(err, "a stream's state", sizeof *state);
     state->options = *options;
+    state->form = conure_trt_form_of(e, options);
     const conure_status status = fill(e, state, err);
     if (status != CONURE_OK)
         conure_trt_state_close(self, &state);
@@ -92,8 +104,8 @@ void conure_trt_state_reset(void *self, conure_state *state)
     conure_trt_engine *e = self;
     state->length = 0;
     /* What fails here fails again, with a report, in the step that follows on the same stream. */
-    (void)conure_trt_zero(e->trt, state->channel[state->current], conure_trt_channel_bytes(e, &state->options), NULL);
-    (void)conure_trt_zero(e->trt, state->time[state->current], conure_trt_time_bytes(e), NULL);
+    (void)conure_trt_zero(e->trt, state->channel[state->current], channel_bytes(e, state), NULL);
+    (void)conure_trt_zero(e->trt, state->time[state->current], time_bytes(e, state), NULL);
 }
 
 int64_t conure_trt_state_length(const void *self, const conure_state *state)
@@ -106,11 +118,11 @@ int64_t conure_trt_state_length(const void *self, const conure_state *state)
 
 /* From there to the host come the contract's tensors, in f32, whatever the plans have. */
 
-static float element(const conure_trt_engine *e, const uint8_t *raw, size_t i)
+static float element(bool f16, const uint8_t *raw, size_t i)
 {
     uint16_t half;
     float value;
-    if (!e->caches_f16) {
+    if (!f16) {
         memcpy(&value, raw + i * sizeof value, sizeof value);
         return value;
     }
@@ -118,13 +130,15 @@ static float element(const conure_trt_engine *e, const uint8_t *raw, size_t i)
     return widen_f16(half);
 }
 
-static void set_element(const conure_trt_engine *e, uint8_t *raw, size_t i, float value)
+/* False where a finite value becomes infinite. */
+static bool set_element(bool f16, uint8_t *raw, size_t i, float value)
 {
     const uint16_t half = narrow_f16(value);
-    if (e->caches_f16)
+    if (f16)
         memcpy(raw + i * sizeof half, &half, sizeof half);
     else
         memcpy(raw + i * sizeof value, &value, sizeof value);
+    return !f16 || !isfinite(value) || isfinite(widen_f16(half));
 }
 
 /* Where element i of a cache of matrices [rows][cols], one for each layer, is when these are turned. */
@@ -139,36 +153,38 @@ static void widen(const conure_trt_engine *e, const conure_state *state, const u
 {
     const size_t n = channel_elements(e, &state->options), n_time = time_elements(e);
     for (size_t i = 0; i < n; i++)
-        channel[i] = element(e, raw, i);
+        channel[i] = element(state->form.f16, raw, i);
     for (size_t i = 0; i < n_time; i++)
-        time[i] = element(e, raw, n + (e->cache_matrices ? turned(i, e->config->d_model, e->config->conv_left) : i));
+        time[i] = element(state->form.f16, raw, n + (state->form.matrices ? turned(i, e->config->d_model, e->config->conv_left) : i));
 }
 
-static void narrow(const conure_trt_engine *e, const conure_state *state, uint8_t *raw, const float *channel, const float *time)
+static bool narrow(const conure_trt_engine *e, const conure_state *state, uint8_t *raw, const float *channel, const float *time)
 {
     const size_t n = channel_elements(e, &state->options), n_time = time_elements(e);
+    bool fits = true;
     for (size_t i = 0; i < n; i++)
-        set_element(e, raw, i, channel[i]);
+        fits = set_element(state->form.f16, raw, i, channel[i]) && fits;
     for (size_t i = 0; i < n_time; i++)
-        set_element(e, raw, n + (e->cache_matrices ? turned(i, e->config->d_model, e->config->conv_left) : i), time[i]);
+        fits = set_element(state->form.f16, raw, n + (state->form.matrices ? turned(i, e->config->d_model, e->config->conv_left) : i), time[i]) && fits;
+    return fits;
 }
 
 /* Both caches of a stream as they lie on the GPU, one behind the other.  Freed by free(). */
 static conure_status raw_open(const conure_trt_engine *e, const conure_state *state, uint8_t **out, conure_error *err)
 {
-    const size_t bytes = conure_trt_channel_bytes(e, &state->options) + conure_trt_time_bytes(e);
+    const size_t bytes = channel_bytes(e, state) + time_bytes(e, state);
     *out = conure_calloc(bytes + 1, 1);
     return *out ? CONURE_OK : conure_fail_memory(err, "the caches of a stream", bytes);
 }
 
 static conure_status get(conure_trt_engine *e, const conure_state *state, float *channel, float *time, conure_error *err)
 {
-    const size_t channel_bytes = conure_trt_channel_bytes(e, &state->options);
+    const size_t n_channel = channel_bytes(e, state);
     uint8_t *raw;
     CONURE_TRY(raw_open(e, state, &raw, err));
-    conure_status status = conure_trt_copy(e->trt, raw, state->channel[state->current], channel_bytes, err);
+    conure_status status = conure_trt_copy(e->trt, raw, state->channel[state->current], n_channel, err);
     if (status == CONURE_OK)
-        status = conure_trt_copy(e->trt, raw + channel_bytes, state->time[state->current], conure_trt_time_bytes(e), err);
+        status = conure_trt_copy(e->trt, raw + n_channel, state->time[state->current], time_bytes(e, state), err);
     const conure_status waited = conure_trt_wait(e->trt, status == CONURE_OK ? err : NULL); /* for what is copied into this memory, also after a failure */
     status = status == CONURE_OK ? waited : status;
     if (status == CONURE_OK)
@@ -180,14 +196,18 @@ static conure_status get(conure_trt_engine *e, const conure_state *state, float 
 /* Into the other halves, which become the current ones when all is there. */
 static conure_status put(conure_trt_engine *e, conure_state *state, const float *channel, const float *time, int64_t length, conure_error *err)
 {
-    const size_t channel_bytes = conure_trt_channel_bytes(e, &state->options);
+    const size_t n_channel = channel_bytes(e, state);
     const uint32_t next = !state->current;
     uint8_t *raw;
     CONURE_TRY(raw_open(e, state, &raw, err));
-    narrow(e, state, raw, channel, time);
-    conure_status status = conure_trt_copy(e->trt, state->channel[next], raw, channel_bytes, err);
+    conure_status status = CONURE_OK;
+    if (!narrow(e, state, raw, channel, time))
+        status = conure_fail(err, CONURE_UNSUPPORTED, "the caches hold values beyond 65504, and plans of this engine keep them in f16: go on with an engine "
+                             "of f32, or with plans that were built with --audio, which leaves layers of such values in f32");
     if (status == CONURE_OK)
-        status = conure_trt_copy(e->trt, state->time[next], raw + channel_bytes, conure_trt_time_bytes(e), err);
+        status = conure_trt_copy(e->trt, state->channel[next], raw, n_channel, err);
+    if (status == CONURE_OK)
+        status = conure_trt_copy(e->trt, state->time[next], raw + n_channel, time_bytes(e, state), err);
     const conure_status waited = conure_trt_wait(e->trt, status == CONURE_OK ? err : NULL);
     status = status == CONURE_OK ? waited : status;
     free(raw);
@@ -237,7 +257,7 @@ static size_t snapshot_floats(const conure_trt_engine *e, const conure_state *st
 void conure_trt_state_bytes(const void *self, const conure_state *state, size_t *snapshot, size_t *memory)
 {
     *snapshot = sizeof(conure_snapshot_head) + snapshot_floats(self, state) * sizeof(float);
-    *memory = sizeof *state + 2 * (conure_trt_channel_bytes(self, &state->options) + conure_trt_time_bytes(self));
+    *memory = sizeof *state + 2 * (channel_bytes(self, state) + time_bytes(self, state));
 }
 
 /* A place in a snapshot is aligned to nothing. */

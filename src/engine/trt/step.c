@@ -29,18 +29,12 @@ static uint32_t frames_of(uint32_t mel_frames, uint32_t drop)
 
 /* ---- plans ------------------------------------------------------------------------------------ */
 
-static bool same_caches(const conure_cache_options *a, const conure_cache_options *b)
-{
-    return a->cache_rows == b->cache_rows && a->drop_rows == b->drop_rows && a->keep_negative == b->keep_negative &&
-           a->time_cache_aligned == b->time_cache_aligned;
-}
-
 /* Could be run by this plan, whatever its length. */
 static bool of_kind(const conure_plan_side *s, const conure_encode_row *row)
 {
     if (s->streaming != (row->state != NULL) || s->drop_first != row->drop_first)
         return false;
-    return !row->state || same_caches(&s->caches, &row->state->options);
+    return !row->state || conure_trt_takes_state(s, row->state);
 }
 
 /* Of two plans that take a row of a call with n of them: the narrower range of frames, then the batch that n fit into with the least left
@@ -201,7 +195,8 @@ static conure_status slot_fill(conure_trt_engine *e, conure_trt_slot *s, conure_
     CONURE_TRY(take(e, true, &s->host_encoder, encoder, err));
     CONURE_TRY(take(e, true, &s->host_integers, integers, err));
     for (int i = 0; i < 2 && side->streaming && s->batch > 1; i++) {
-        const size_t channel = s->batch * conure_trt_channel_bytes(e, &side->caches), time = s->batch * conure_trt_time_bytes(e);
+        const size_t channel = s->batch * conure_trt_channel_bytes(e, &side->caches, side->caches_f16);
+        const size_t time = s->batch * conure_trt_time_bytes(e, side->caches_f16);
         CONURE_TRY(take(e, false, &s->channel[i], channel, err));
         CONURE_TRY(take(e, false, &s->time[i], time, err));
         CONURE_TRY(conure_trt_zero(e->trt, s->channel[i], channel, err)); /* of rows that are made up */
@@ -303,7 +298,7 @@ static conure_status move_caches(const group *g, bool in, conure_error *err)
 {
     const conure_plan_side *side = &g->slot->ready->found.side;
     const size_t n_layers = g->e->config->n_layers;
-    const size_t sizes[2] = {conure_trt_channel_bytes(g->e, &side->caches), conure_trt_time_bytes(g->e)};
+    const size_t sizes[2] = {conure_trt_channel_bytes(g->e, &side->caches, side->caches_f16), conure_trt_time_bytes(g->e, side->caches_f16)};
     for (uint32_t i = 0; i < g->n; i++) {
         conure_state *state = g->rows[CONURE_INJECTED(CACHES_CROSSED) && !in ? (i + 1) % g->n : i]->state;
         const uint32_t half = in ? state->current : !state->current;
