@@ -11,14 +11,13 @@
 #include "cli/models.h"
 #include "cli/terminal.h"
 #include "engine/trt/plan.h"
+#include "model/quote.h"
 #ifdef CONURE_HAVE_PLANS
 #include "cli/plan_build.h"
 #include "cli/speech.h"
 #endif
 
 /* ---- build ------------------------------------------------------------------------------------ */
-
-#ifdef CONURE_HAVE_PLANS
 
 typedef struct build_settings {
     const char *model, *contract, *profile, *timing, *plans, *audio, *library;
@@ -28,8 +27,6 @@ typedef struct build_settings {
 } build_settings;
 
 static const char *const precision_names[] = {"f32", "tf32", "f16", "bf16", "int8", NULL};
-static const conure_precision precisions[] = {CONURE_PRECISION_F32, CONURE_PRECISION_TF32, CONURE_PRECISION_F16, CONURE_PRECISION_BF16,
-                                              CONURE_PRECISION_INT8};
 static const char *const besides[] = {"f32", "f16", NULL};
 static const char *const masks[] = {"default", "nemo", "exact", NULL};
 
@@ -40,6 +37,11 @@ static void build_defaults(void *settings)
     s->frames_max = 2000;
     s->level = 3;
 }
+
+#ifdef CONURE_HAVE_PLANS
+
+static const conure_precision precisions[] = {CONURE_PRECISION_F32, CONURE_PRECISION_TF32, CONURE_PRECISION_F16, CONURE_PRECISION_BF16,
+                                              CONURE_PRECISION_INT8};
 
 static void print_made(const conure_plan_made *m)
 {
@@ -127,6 +129,9 @@ static int run_build(const void *settings, int n, char *const *arguments)
     if (status == CONURE_OK && !offline && !s->contract)
         status = conure_fail(&err, CONURE_BAD_ARG, "conure engine build: a plan of steps needs --contract, which conure contract derive writes; "
                              "--profile offline builds one of whole utterances");
+    if (status == CONURE_OK && offline && s->contract)
+        status = conure_fail(&err, CONURE_BAD_ARG, "--profile offline is of whole utterances, which --contract %s has none of: leave one of them out",
+                             s->contract);
     if (status == CONURE_OK && !offline) {
         status = conure_contract_read(&contract, s->contract, NULL, &err);
         wish.contract = &contract;
@@ -142,6 +147,20 @@ static int run_build(const void *settings, int n, char *const *arguments)
     free(made);
     return status == CONURE_OK ? CONURE_EXIT_GOOD : conure_command_fail(status, &err);
 }
+
+#else
+
+static int run_build(const void *settings, int n, char *const *arguments)
+{
+    conure_error err = {""};
+    (void)settings;
+    (void)n;
+    (void)arguments;
+    return conure_command_fail(conure_fail(&err, CONURE_UNSUPPORTED, "conure engine build: this program was made without TensorRT's headers: configure "
+                                           "with -DCONURE_TENSORRT_INCLUDE=FOLDER, which holds NvInfer.h and NvOnnxParser.h (docs/tensorrt.md)"), &err);
+}
+
+#endif
 
 #define AT(member) .offset = offsetof(build_settings, member)
 
@@ -207,13 +226,11 @@ static const conure_command build_command = {
     .run = run_build,
 };
 
-#endif
-
 /* ---- list ------------------------------------------------------------------------------------- */
 
 static int run_list(const void *settings, int n, char *const *arguments)
 {
-    char folder[PATH_MAX], bytes[32];
+    char folder[PATH_MAX], bytes[32], quoted[4 * PATH_MAX];
     conure_plan_found *list = NULL;
     uint32_t n_plans = 0;
     conure_error err = {""};
@@ -230,7 +247,11 @@ static int run_list(const void *settings, int n, char *const *arguments)
         return conure_command_fail(status, &err);
     for (uint32_t i = 0; i < n_plans; i++) {
         const conure_plan_side *s = &list[i].side;
-        printf("%s.plan\n  %s (%.12s), %s, mask %s, %s T %u..%u B %u..%u", list[i].path, s->model, s->model_sha256, s->precision,
+        const char *path = list[i].path; /* of a folder that anybody may have filled; what side files say holds no control characters */
+        for (const char *c = path; *c && path != quoted; c++)
+            if ((unsigned char)*c < 0x20 || *c == 0x7f)
+                path = conure_quote(quoted, sizeof quoted, list[i].path, strlen(list[i].path));
+        printf("%s.plan\n  %s (%.12s), %s, mask %s, %s T %u..%u B %u..%u", path, s->model, s->model_sha256, s->precision,
                s->mask_exact ? "exact" : "nemo", s->streaming ? "step" : "offline", s->t[0], s->t[2], s->b[0], s->b[2]);
         if (s->streaming)
             printf(" drop %u cache %u", s->drop_first, s->caches.cache_rows);
@@ -461,10 +482,7 @@ static const conure_command time_command = {
 };
 
 static const conure_command *const children[] = {
-#ifdef CONURE_HAVE_PLANS
-    &build_command,
-#endif
-    &list_command, &time_command, NULL};
+    &build_command, &list_command, &time_command, NULL};
 
 const conure_command conure_command_engine = {
     .name = "engine",

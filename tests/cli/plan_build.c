@@ -239,6 +239,16 @@ static void names(void)
     test_text(again->path, first->path);
     test_text(again->side.audio_sha256, speech.sha256);
     test_int(seen.n_built, before + 1);
+    /* One that was cut short, or changed in the same length, is built again. */
+    for (int i = 0; i < 2; i++) {
+        char path[PATH_MAX + 8];
+        snprintf(path, sizeof path, "%s.plan", first->path);
+        test_int(conure_file_write(path, "plax", i ? 4 : 1, &err), CONURE_OK);
+        test_int(build(again, &w, "8.6.0", timing, &err), CONURE_OK);
+        test_true(!again->was_there);
+        test_int(build(again, &w, "8.6.0", timing, &err), CONURE_OK);
+        test_true(again->was_there);
+    }
     memset(other_sha256, 'e', 64);
     other_sha256[64] = '\0';
     w.audio_sha256 = other_sha256;

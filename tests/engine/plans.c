@@ -168,6 +168,13 @@ int main(void)
     damaged("aaaa", "aaaA", "model_sha256");
     damaged("\"mask\": \"exact\"", "\"mask\": \"maybe\"", "mask");
     damaged("\"tf32\": true", "\"tf32\": 1", "tf32");
+    damaged("\"tf32\": true", "\"tf32\": false", "no plan is such"); /* flags are those of the precision */
+    damaged("\"f16\": false", "\"f16\": true", "no plan is such");
+    damaged("\"precision\": \"tf32\"", "\"precision\": \"fp4\"", "no plan is such");
+    damaged("NVIDIA H200", "NVIDIA\\u001b[2J", "gpu holds a control character");
+    damaged("\"seconds\": 1.5", "\"seconds\": -1e300", "seconds");
+    damaged("5000000000", "9223372036854775807", "plan_bytes");
+    damaged("\"layers.255\"", "\"layers.+3\"", "f32_parts");
     damaged("121", "1121", "t is not three rising numbers");
     damaged("\"cache_rows\": 64", "\"cache_rows\": 0", "streaming is true with 0 cached rows");
     damaged("\"cache_rows\": 64", "\"cache_rows\": 64000000", "cache_rows");

@@ -184,7 +184,7 @@ static conure_status open_parts(conure_trt_engine *e, const conure_engine_option
     CONURE_TRY(find_plans(e, exact, err));
     CONURE_TRY(conure_engine_native_cpu.open(&e->native, e->model, &decoder, err));
     const conure_trt_facts *facts = conure_trt_get_facts(e->trt);
-    const conure_plan_side *first = &e->ready[0].found.side;
+    const conure_plan_side *first = &e->ready[0].found.side; /* flags are those of the precision, in all of them */
     conure_buffer text = {0};
     conure_buffer_format(&text, "trt %s, %s, TensorRT %s, TF32 %s", e->precision, facts->gpu, facts->version, first->tf32 ? "on" : "off");
     describe_plans(e, &text);

@@ -119,6 +119,9 @@ static void get_text(reader *r, const char *key, char *out, size_t cap)
         r->status = conure_json_text(r->json, key, CONURE_REQUIRED, &text, r->where, r->err);
     if (r->status == CONURE_OK && strlen(text) >= cap)
         r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: %s has %zu bytes, at most %zu are possible", r->where, key, strlen(text), cap - 1);
+    for (const char *c = text; r->status == CONURE_OK && *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: %s holds a control character", r->where, key);
     if (r->status == CONURE_OK)
         memcpy(out, text, strlen(text) + 1);
 }
@@ -173,7 +176,7 @@ static void get_names(reader *r, conure_plan_side *out)
     bool good = json_is_array(list) && json_array_size(list) == CONURE_PLAN_TENSORS;
     for (size_t i = 0; good && i < CONURE_PLAN_TENSORS; i++) {
         const char *name = json_string_value(json_array_get(list, i));
-        good = name && strlen(name) < CONURE_PLAN_TEXT_CAP;
+        good = name && strlen(name) < CONURE_PLAN_TEXT_CAP && !strpbrk(name, "\n\r\t\x1b\x7f");
         if (good)
             memcpy(out->names[i], name, strlen(name) + 1);
     }
@@ -189,7 +192,8 @@ static void get_parts(reader *r, conure_plan_side *out)
         const char *name = json_string_value(json_array_get(list, i));
         unsigned part = 0;
         int end = 0;
-        good = name && (strcmp(name, "pre_encode") == 0 || (sscanf(name, "layers.%3u%n", &part, &end) == 1 && !name[end] && ++part)) &&
+        good = name && (strcmp(name, "pre_encode") == 0 ||
+                        (strspn(name, "layers.0123456789") == strlen(name) && sscanf(name, "layers.%3u%n", &part, &end) == 1 && !name[end] && ++part)) &&
                part < CONURE_PLAN_PARTS;
         if (good)
             out->wide[part] = true;
@@ -206,10 +210,21 @@ static void get_made(reader *r, conure_plan_side *out)
     get_number(r, "kept_f32", UINT32_MAX, &out->n_kept_f32);
     if (r->status == CONURE_OK)
         r->status = conure_json_real(r->json, "seconds", CONURE_REQUIRED, &out->seconds, r->where, r->err);
-    if (r->status == CONURE_OK && (!json_is_integer(bytes) || json_integer_value(bytes) < 1))
+    if (r->status == CONURE_OK && !(out->seconds >= 0 && out->seconds < 1e9))
+        r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: seconds is no time that a build takes", r->where);
+    if (r->status == CONURE_OK && (!json_is_integer(bytes) || json_integer_value(bytes) < 1 || json_integer_value(bytes) >> 50))
         r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: plan_bytes is no number of bytes", r->where);
     if (r->status == CONURE_OK)
         out->plan_bytes = (uint64_t)json_integer_value(bytes);
+}
+
+/* What TensorRT was allowed is what the precision says; f16 beside int8, or not. */
+static bool flags_fit(const conure_plan_side *s)
+{
+    const bool tf32 = strcmp(s->precision, "tf32") == 0, f16 = strcmp(s->precision, "f16") == 0, bf16 = strcmp(s->precision, "bf16") == 0,
+               int8 = strcmp(s->precision, "int8") == 0;
+    return (tf32 || f16 || bf16 || int8 || strcmp(s->precision, "f32") == 0) && s->tf32 == tf32 && s->bf16 == bf16 && s->int8 == int8 &&
+           (s->f16 == f16 || (int8 && s->f16));
 }
 
 static void get_precision(reader *r, conure_plan_side *out)
@@ -227,6 +242,9 @@ static void get_precision(reader *r, conure_plan_side *out)
     get_flag(&inner, "bf16", &out->bf16);
     get_flag(&inner, "int8", &out->int8);
     r->status = inner.status;
+    if (r->status == CONURE_OK && !flags_fit(out))
+        r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: precision \"%s\" with flags tf32 %d, f16 %d, bf16 %d, int8 %d: no plan is such", r->where,
+                                out->precision, out->tf32, out->f16, out->bf16, out->int8);
 }
 
 static void get_step(reader *r, conure_plan_side *out)

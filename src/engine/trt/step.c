@@ -37,12 +37,23 @@ static bool of_kind(const conure_plan_side *s, const conure_encode_row *row)
     return !row->state || conure_trt_takes_state(s, row->state);
 }
 
-/* Of two plans that take a row of a call with n of them: the narrower range of frames, then the batch that n fit into with the least left
- * over, or the largest; and of equal ones the fused. */
-static bool suits_better(const conure_plan_side *a, const conure_plan_side *b, uint32_t n)
+/* Mel frames that a plan is run with for so many: of a stream those, but for its end, which may be shorter than any plan. */
+static uint32_t padded(const conure_plan_side *s, uint32_t n_frames)
 {
-    const uint32_t range_a = a->t[2] - a->t[0], range_b = b->t[2] - b->t[0];
+    if (s->streaming)
+        return n_frames < s->t[0] ? s->t[0] : n_frames;
+    const uint32_t up = (n_frames + OFFLINE_STEP - 1) / OFFLINE_STEP * OFFLINE_STEP;
+    return up > s->t[2] ? s->t[2] : up < s->t[0] ? s->t[0] : up;
+}
+
+/* Of two plans that take a row of so many frames of a call with n: the one that is run with fewer frames; then the narrower range of them,
+ * then the batch that n fit into with the least left over, or the largest; and of equal ones the fused. */
+static bool suits_better(const conure_plan_side *a, const conure_plan_side *b, uint32_t n_frames, uint32_t n)
+{
+    const uint32_t run_a = padded(a, n_frames), run_b = padded(b, n_frames), range_a = a->t[2] - a->t[0], range_b = b->t[2] - b->t[0];
     const bool fits_a = a->b[2] >= n, fits_b = b->b[2] >= n;
+    if (run_a != run_b)
+        return run_a < run_b;
     if (range_a != range_b)
         return range_a < range_b;
     if (fits_a != fits_b)
@@ -59,7 +70,7 @@ static conure_trt_ready *plan_for(conure_trt_engine *e, const conure_encode_row 
         const conure_plan_side *s = &e->ready[i].found.side;
         if (!of_kind(s, row) || row->n_frames > s->t[2] || (s->streaming && !row->last && row->n_frames < s->t[0]))
             continue;
-        if (!best || suits_better(s, &best->found.side, n))
+        if (!best || suits_better(s, &best->found.side, row->n_frames, n))
             best = &e->ready[i];
     }
     return best;
@@ -444,15 +455,6 @@ static conure_status check_row(const conure_encode_row *row, uint32_t i, conure_
         return conure_fail(err, CONURE_BAD_ARG, "row %u: room for %u encoder frames, %u come out", i, row->n_out_cap,
                            frames_of(row->n_frames, row->drop_first));
     return CONURE_OK;
-}
-
-/* Mel frames that the plan is run with for this row: of a stream those it has, but for its end, which may be shorter than any plan. */
-static uint32_t padded(const conure_plan_side *s, uint32_t n_frames)
-{
-    if (s->streaming)
-        return n_frames < s->t[0] ? s->t[0] : n_frames;
-    const uint32_t up = (n_frames + OFFLINE_STEP - 1) / OFFLINE_STEP * OFFLINE_STEP;
-    return up > s->t[2] ? s->t[2] : up < s->t[0] ? s->t[0] : up;
 }
 
 /* From row `first` on, those that can go with it; done[] says which went before. */
