@@ -132,6 +132,7 @@ static conure_status write_graph(making *m)
         plan.fusible = !s->by_layer;
         plan.batch = s->b[0] == s->b[2] ? s->b[0] : 0;
         plan.halves = s->f16 || s->bf16;
+        plan.io_rows = s->io_rows;
         plan.cache_matrices = s->cache_matrices;
         if (s->caches_f16)
             plan.caches = plan.type; /* or as TensorRT is told */
@@ -174,7 +175,8 @@ static conure_trt_range cache_range(const conure_plan_side *s, const conure_conf
 static uint32_t ranges_of(const conure_plan_side *s, const conure_config *c, conure_trt_range out[5])
 {
     uint32_t n = 0;
-    out[n++] = range(s->names[CONURE_PLAN_FEATURES], 3, (const uint32_t[4]){0, c->mel_bins, 0, 0}, 2, 0, s);
+    out[n++] = s->io_rows ? range(s->names[CONURE_PLAN_FEATURES], 3, (const uint32_t[4]){0, 0, c->mel_bins}, 1, 0, s)
+                          : range(s->names[CONURE_PLAN_FEATURES], 3, (const uint32_t[4]){0, c->mel_bins}, 2, 0, s);
     out[n++] = range(s->names[CONURE_PLAN_LENGTH], 1, (const uint32_t[4]){0}, -1, 0, s);
     if (s->streaming) {
         out[n++] = cache_range(s, c, CONURE_PLAN_CHANNEL_IN, s->caches.cache_rows, c->d_model);
@@ -270,14 +272,16 @@ static conure_status look(making *m)
     return status;
 }
 
-/* Half of the memory of a stream, where f16 is what layers make of caches in any case: not where one is held in f32 since f16 does not hold
+/* How memory of the engine lies, which nobody else sees.  Features and output as rows, which the host need not turn.  Caches in f16, half of the
+ * memory of a stream, where f16 is what layers make of caches in any case: not where one is held in f32 since f16 does not hold
  * its values.  And matrices, which are taken and given as they lie. */
-static void choose_caches(making *m)
+static void choose_forms(making *m)
 {
     conure_plan_side *s = &m->made->side;
     bool any_wide = false;
     for (int i = 0; i < CONURE_PLAN_PARTS; i++)
         any_wide = any_wide || s->wide[i];
+    s->io_rows = true;
     s->cache_matrices = s->streaming;
     s->caches_f16 = s->streaming && m->wish->precision == CONURE_PRECISION_F16 && !any_wide;
 }
@@ -287,7 +291,7 @@ static conure_status build(making *m)
     conure_trt_built built = {0};
     conure_plan_side *s = &m->made->side;
     conure_status status = look(m);
-    choose_caches(m);
+    choose_forms(m);
     if (status == CONURE_OK)
         status = write_graph(m);
     if (status == CONURE_OK)

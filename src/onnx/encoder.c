@@ -127,8 +127,11 @@ static void build(conure_encoder_parts *e)
     conure_graph *g = e->g;
     const conure_contract *k = e->plan->contract;
     const char *out = k ? k->names[CONURE_ROLE_ENCODER] : "outputs", *lengths = k ? k->names[CONURE_ROLE_ENCODED_LENGTH] : "encoded_lengths";
-    const conure_value audio = conure_graph_input(g, k ? k->names[CONURE_ROLE_FEATURES] : "audio_signal", e->plan->io, "%s,%u,T",
-                                                  e->batch, e->c->mel_bins);
+    const char *features = k ? k->names[CONURE_ROLE_FEATURES] : "audio_signal";
+    conure_value audio = e->plan->io_rows ? conure_graph_input(g, features, e->plan->io, "%s,T,%u", e->batch, e->c->mel_bins)
+                                          : conure_graph_input(g, features, e->plan->io, "%s,%u,T", e->batch, e->c->mel_bins);
+    if (e->plan->io_rows)
+        audio = conure_transpose(g, ":columns", audio, 0, 2, 1);
     char whole[80];
     e->length = conure_graph_input(g, k ? k->names[CONURE_ROLE_LENGTH] : "length", CONURE_ONNX_INT64, "%s", e->batch);
     if (k)
@@ -153,9 +156,14 @@ static void build(conure_encoder_parts *e)
         x = conure_slice(g, "valid", x, 1, conure_ints(g, 0), conure_ints(g, e->valid_out), 1);
     x = conure_as(g, "wide", x, e->x_type, e->plan->io);
     snprintf(whole, sizeof whole, ":%s", out);
-    conure_transpose(g, whole, x, 0, 2, 1);
+    if (e->plan->io_rows) {
+        conure_op(g, "Identity", whole, x);
+        conure_graph_output(g, out, e->plan->io, "%s,T_out,%u", e->batch, e->c->d_model);
+    } else {
+        conure_transpose(g, whole, x, 0, 2, 1);
+        conure_graph_output(g, out, e->plan->io, "%s,%u,T_out", e->batch, e->c->d_model);
+    }
     make_lengths(e, lengths);
-    conure_graph_output(g, out, e->plan->io, "%s,%u,T_out", e->batch, e->c->d_model);
     conure_graph_output(g, lengths, CONURE_ONNX_INT64, "%s", e->batch);
     if (k)
         conure_encoder_caches_out(e);

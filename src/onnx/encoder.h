@@ -26,6 +26,7 @@ typedef struct conure_encoder_plan {
                                       * rows of a batch as one matrix */
     uint32_t batch;                  /* rows of a call, where there are always as many; 0: any number */
     bool cache_matrices;             /* caches are [B layers rows][d] and [B layers columns][d], and not as the contract has them */
+    bool io_rows;                    /* features and output are rows, [B][T][mel] and [B][T'][d], and not columns */
     bool halves;                     /* whoever runs it may compute in f16 or bf16 whatever the types say */
 } conure_encoder_plan;
 

@@ -573,6 +573,7 @@ static void all(bool layer_first, uint32_t integer_bytes, bool graphs, bool cach
     s.layer_first = layer_first;
     s.cache_matrices = cache_matrices;
     s.caches_f16 = halved;
+    s.io_rows = whole.io_rows = cache_matrices; /* as plans of today have both */
     store(&s, "a-step");
     store(&whole, "b-offline");
     trt_host_machine.integer_bytes = integer_bytes;

@@ -215,7 +215,7 @@ static conure_status one_row(const host_run *r, uint32_t row, conure_error *err)
     options.keep_rows = true;
     for (uint32_t t = 0; t < r->n_frames; t++)
         for (uint32_t m = 0; m < c->mel_bins; m++)
-            mel[(size_t)t * c->mel_bins + m] = features[(size_t)m * r->n_frames + t];
+            mel[(size_t)t * c->mel_bins + m] = features[r->side->io_rows ? (size_t)t * c->mel_bins + m : (size_t)m * r->n_frames + t];
     if (r->side->streaming) {
         move(r, r->data[CONURE_PLAN_CHANNEL_IN], channels, r->side->caches.cache_rows, c->d_model, false, row, false);
         move(r, r->data[CONURE_PLAN_TIME_IN], times, c->d_model, c->conv_left, r->side->cache_matrices, row, false);
@@ -234,7 +234,7 @@ static conure_status one_row(const host_run *r, uint32_t row, conure_error *err)
     }
     for (uint32_t t = 0; t < r->n_rows; t++)
         for (uint32_t j = 0; j < c->d_model; j++)
-            encoder[(size_t)j * r->n_rows + t] = out[(size_t)t * c->d_model + j];
+            encoder[r->side->io_rows ? (size_t)t * c->d_model + j : (size_t)j * r->n_rows + t] = out[(size_t)t * c->d_model + j];
     put(r->data[CONURE_PLAN_ENCODED_LENGTH], row, step.n_out_valid);
     cpu->state_close(r->self, &step.state);
     free(mel);
@@ -278,7 +278,9 @@ static conure_status run(const conure_trt_context *context, const conure_trt_ten
                 r.data[t] = tensors[i].data;
                 if (t == CONURE_PLAN_FEATURES) {
                     r.batch = tensors[i].dims[0];
-                    r.n_frames = tensors[i].dims[2];
+                    r.n_frames = tensors[i].dims[side->io_rows ? 1 : 2];
+                    if (tensors[i].dims[side->io_rows ? 2 : 1] != r.config->mel_bins)
+                        return conure_fail(err, CONURE_BACKEND, "features of %u bins", tensors[i].dims[side->io_rows ? 2 : 1]);
                 }
             }
     if (r.n_frames < side->t[0] || r.n_frames > side->t[2] || r.batch < side->b[0] || r.batch > side->b[2])

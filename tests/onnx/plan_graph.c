@@ -1,4 +1,4 @@
-/* plan_graph.c - the graph of a step as plans are built from it, whose caches are matrices: written to a file, for runtime.py to run.
+/* plan_graph.c - the graph of a step as plans are built from it, whose caches are matrices, and features and output rows: written to a file, for runtime.py to run.
  *
  *     plan_graph MODEL CONTRACT OUT.onnx fusible|plain BATCH [f32|f16]      BATCH 0: any number */
 #include <stdio.h>
@@ -26,7 +26,7 @@ static conure_status write_graph(char **argv, conure_error *err)
     if (status == CONURE_OK) {
         plan.fusible = strcmp(argv[4], "fusible") == 0;
         plan.batch = (uint32_t)strtoul(argv[5], NULL, 10);
-        plan.cache_matrices = true;
+        plan.cache_matrices = plan.io_rows = true;
         if (argv[6] && strcmp(argv[6], "f16") == 0)
             plan.type = plan.caches = CONURE_ONNX_FLOAT16;
         conure_encoder_build(g, &plan);

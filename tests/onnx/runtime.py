@@ -356,7 +356,7 @@ class Exported(unittest.TestCase):
 
     @unittest.skipUnless(PLAN_GRAPH, "no plan_graph was named")
     def test_for_plans(self):
-        """The same step with caches as matrices, in both forms, for one stream, three and any number."""
+        """The same step with rows and caches as matrices, in both forms, for one stream, three and any number."""
         rng = np.random.default_rng(8)
         cases = [("tiny-v3", ("--chunk", 6, "--shift", 3, "--cache", 24), "f32", NOISE["tiny-v3"]),
                  ("tiny-v3", ("--chunk", 2, "--shift", 1, "--cache", 90), "f32", NOISE["tiny-v3"]),  # absorbed
@@ -386,7 +386,9 @@ class Exported(unittest.TestCase):
                             self.near(out.astype(np.float32), want.astype(np.float32), limit, (model, derive, layout, form, batch, o.name))
 
     def matrices(self, name, x):
-        """A cache of four axes as plans have it."""
+        """A cache of four axes, and columns of features and output, as plans have them."""
+        if x.ndim == 3:
+            return x.swapaxes(1, 2)
         if "time" in name:
             x = x.swapaxes(2, 3)
         return x.reshape(-1, x.shape[3]) if x.ndim == 4 else x

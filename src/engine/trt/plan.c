@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define FORMAT 2
-#define GRAPHS 4 /* goes up with every change of the graphs that plans are built from: builds of before are not taken for the same */
+#define GRAPHS 5 /* goes up with every change of the graphs that plans are built from: builds of before are not taken for the same */
 enum { FRAMES_MAX = 1 << 24, ROWS_MAX = 1 << 20, BATCH_MAX = 4096 };
 
 conure_status conure_plan_folder(char out[PATH_MAX], conure_error *err)
@@ -91,10 +91,10 @@ conure_status conure_plan_side_dump(const conure_plan_side *s, char **out, conur
     for (uint32_t i = 0; i < CONURE_PLAN_TENSORS; i++)
         json_array_append_new(names, json_string(s->names[i]));
     json_t *json = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:I, s:s, s:o, s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:I, s:b, s:b, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:f}",
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:b, s:b, s:b, s:b}, s:I, s:s, s:o, s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:I, s:I, s:I, s:b, s:b, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:f}",
         "conure_plan", FORMAT, "gpu", s->gpu, "tensorrt", s->tensorrt, "model", s->model, "model_sha256", s->model_sha256, "contract_sha256",
         s->contract_sha256, "precision", s->precision, "flags", "tf32", s->tf32, "f16", s->f16, "bf16", s->bf16, "int8", s->int8, "audio_files", (json_int_t)s->n_audio, "audio_sha256", s->audio_sha256, "f32_parts", parts(s->wide), "mask",
-        s->mask_exact ? "exact" : "nemo", "streaming", s->streaming, "layer_first", s->layer_first, "by_layer", s->by_layer, "caches_f16", s->caches_f16, "cache_matrices",
+        s->mask_exact ? "exact" : "nemo", "streaming", s->streaming, "layer_first", s->layer_first, "by_layer", s->by_layer, "io_rows", s->io_rows, "caches_f16", s->caches_f16, "cache_matrices",
         s->cache_matrices, "drop_first", (json_int_t)s->drop_first,
         "cache_rows", (json_int_t)s->caches.cache_rows, "cache_drop", (json_int_t)s->caches.drop_rows, "keep_negative", s->caches.keep_negative,
         "time_cache_aligned", s->caches.time_cache_aligned, "t", three(s->t), "b", three(s->b), "names", names, "plan_sha256", s->plan_sha256,
@@ -257,6 +257,7 @@ static void get_step(reader *r, conure_plan_side *out)
     get_flag(r, "streaming", &out->streaming);
     get_flag(r, "layer_first", &out->layer_first);
     get_later_flag(r, "by_layer", &out->by_layer);
+    get_later_flag(r, "io_rows", &out->io_rows);
     get_later_flag(r, "caches_f16", &out->caches_f16);
     get_later_flag(r, "cache_matrices", &out->cache_matrices);
     get_number(r, "drop_first", ROWS_MAX, &out->drop_first);

@@ -45,6 +45,7 @@ typedef struct conure_plan_side {
     bool streaming, layer_first;     /* a step with caches; their layout */
     bool by_layer;                   /* the encoder is not one fused part: slower, for the times of its layers */
     uint32_t drop_first;             /* encoder frames dropped in front of every slice */
+    bool io_rows;                    /* features are [B][T][mel] and the output [B][T'][d_model], as they lie on the host; else columns */
     bool caches_f16, cache_matrices; /* how the plan has caches: their elements, and as matrices [B layers rows][d_model], the
                                      * columns of the convolution as rows too */
     conure_cache_options caches;     /* cache_rows, drop_rows, keep_negative, time_cache_aligned count */

@@ -285,13 +285,25 @@ static void turn(float *to, size_t rows_to, const float *from, size_t rows, size
                     to[j * rows_to + i] = i < rows ? from[i * stride + j] : 0;
 }
 
+/* to [rows_to][cols] of from [rows][cols]; rows beyond are zeros. */
+static void put_rows(float *to, size_t rows_to, const float *from, size_t rows, size_t cols)
+{
+    if (rows)
+        memcpy(to, from, rows * cols * sizeof *to);
+    memset(to + rows * cols, 0, (rows_to - rows) * cols * sizeof *to);
+}
+
 static conure_status send(const group *g, conure_error *err)
 {
     const conure_trt_slot *s = g->slot;
     const size_t image = (size_t)g->e->config->mel_bins * s->n_frames;
     for (uint32_t i = 0; i < g->n; i++) {
         const conure_encode_row *row = g->rows[i];
-        turn(s->host_features + i * image, s->n_frames, row->mel, row->n_valid, g->e->config->mel_bins, g->e->config->mel_bins);
+        float *to = s->host_features + i * image;
+        if (s->ready->found.side.io_rows)
+            put_rows(to, s->n_frames, row->mel, row->n_valid, g->e->config->mel_bins);
+        else
+            turn(to, s->n_frames, row->mel, row->n_valid, g->e->config->mel_bins, g->e->config->mel_bins);
         put_integer(s, LENGTH, i, row->n_valid);
         put_integer(s, CACHE_LENGTH_IN, i, row->state ? row->state->length : 0);
     }
@@ -342,7 +354,8 @@ static uint32_t bind(const group *g, conure_trt_tensor list[CONURE_PLAN_TENSORS]
     const conure_config *c = g->e->config;
     const uint32_t b = s->batch;
     uint32_t n = 0;
-    list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_FEATURES], s->features, 3, {b, c->mel_bins, s->n_frames}};
+    list[n++] = side->io_rows ? (conure_trt_tensor){side->names[CONURE_PLAN_FEATURES], s->features, 3, {b, s->n_frames, c->mel_bins}}
+                              : (conure_trt_tensor){side->names[CONURE_PLAN_FEATURES], s->features, 3, {b, c->mel_bins, s->n_frames}};
     list[n++] = (conure_trt_tensor){side->names[CONURE_PLAN_LENGTH], integer_address(s, LENGTH), 1, {b}};
     list[n++] = (conure_trt_tensor){.name = side->names[CONURE_PLAN_ENCODER], .data = s->encoder};
     list[n++] = (conure_trt_tensor){.name = side->names[CONURE_PLAN_ENCODED_LENGTH], .data = integer_address(s, ENCODED_LENGTH)};
@@ -413,7 +426,9 @@ static void receive(const group *g)
         const int64_t valid = get_integer(s, ENCODED_LENGTH, i);
         row->n_out = frames_of(row->n_frames, drop);
         row->n_out_valid = valid < 0 ? 0 : valid > row->n_out ? row->n_out : (uint32_t)valid;
-        if (row->out)
+        if (row->out && s->ready->found.side.io_rows)
+            put_rows(row->out, row->n_out, image, row->n_out, d);
+        else if (row->out)
             turn(row->out, d, image, d, row->n_out, s->n_rows);
         if (row->state)
             row->state->next_length = s->n_frames == row->n_frames ? get_integer(s, CACHE_LENGTH_OUT, i) : length_of_shorter(row);
