@@ -197,7 +197,8 @@ def times(built):
             parts = sorted(row.pop("parts", []), key=lambda part: -part["seconds"])
             RESULTS["times"].append({"plan": f"{precision}-{what}", **row, "n_parts": len(parts), "longest": parts[:5]})
             say(f"{precision}-{what}: T {row['frames']} B {row['batch']}: GPU {1e3 * row['device_p50_s']:.3f} ms; clock {1e3 * row['p50_s']:.3f}, "
-                f"{1e3 * row['p95_s']:.3f}, {1e3 * row['p99_s']:.3f}; {row.get('device_bytes', 0) / 2**30:.1f} GiB; {len(parts)} parts")
+                f"{1e3 * row['p95_s']:.3f}, {1e3 * row['p99_s']:.3f}; {row.get('device_bytes', 0) / 2**30:.1f} GiB; {len(parts)} parts; "
+                f"{row['batch'] * row['frames'] * 0.01 / row['p50_s']:.0f} s of slices a second")
 
 
 def main():
