@@ -162,11 +162,12 @@ void conure_judge_parity(conure_judging *j, conure_stage stage)
     if (stage == CONURE_STAGE_FUNCTIONAL && !conure_judge_stage(j, CONURE_STAGE_SPEECH))
         conure_judge_risk(j, "functional: the features were made up; random features are not speech");
     const json_t *tolerances = json_object_get(r.stage, "tolerances"), *of_speech = json_object_get(tolerances, "speech_chunks");
-    if (stage == CONURE_STAGE_SPEECH && json_is_integer(of_speech) && json_integer_value(of_speech) == 0)
-        conure_judge_risk(j, "speech was judged by tolerances that were measured on made-up features alone, and its noise is larger where rows nearly "
-                          "vanish: measure them on recordings too (conure noise-floor CONTRACT AUDIO)");
-    if (stage == CONURE_STAGE_SPEECH)
+    if (stage == CONURE_STAGE_SPEECH) {
+        if (json_is_integer(of_speech) && json_integer_value(of_speech) == 0)
+            conure_judge_risk(j, "speech was judged by tolerances that were measured on made-up features alone, and its noise is larger where rows "
+                              "nearly vanish: measure them on recordings too (conure noise-floor CONTRACT AUDIO)");
         return;
+    }
     double at;
     if (closed && largest(&r, "encoder_output", &at) == 0)
         conure_judge_risk(j, "not one bit differs from the reference: it may be the same code, which a common fault would not show; reference and "

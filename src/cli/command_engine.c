@@ -248,9 +248,8 @@ static int run_list(const void *settings, int n, char *const *arguments)
     for (uint32_t i = 0; i < n_plans; i++) {
         const conure_plan_side *s = &list[i].side;
         const char *path = list[i].path; /* of a folder that anybody may have filled; what side files say holds no control characters */
-        for (const char *c = path; *c && path != quoted; c++)
-            if ((unsigned char)*c < 0x20 || *c == 0x7f)
-                path = conure_quote(quoted, sizeof quoted, list[i].path, strlen(list[i].path));
+        if (conure_has_controls(path))
+            path = conure_quote(quoted, sizeof quoted, path, strlen(path));
         printf("%s.plan\n  %s (%.12s), %s, mask %s, %s T %u..%u B %u..%u", path, s->model, s->model_sha256, s->precision,
                s->mask_exact ? "exact" : "nemo", s->streaming ? "step" : "offline", s->t[0], s->t[2], s->b[0], s->b[2]);
         if (s->streaming)

@@ -309,29 +309,10 @@ static conure_status build(making *m)
     return status;
 }
 
-/* The plan's bytes are those that its side file names. */
-static bool is_whole(const conure_plan_side *s, const char *path)
-{
-    conure_map map;
-    conure_sha256 sha;
-    char hex[65];
-    if (conure_map_open(&map, path, NULL) != CONURE_OK)
-        return false;
-    bool whole = map.bytes == s->plan_bytes;
-    if (whole) {
-        conure_sha256_init(&sha);
-        conure_sha256_add(&sha, map.data, map.bytes);
-        conure_sha256_hex(&sha, hex);
-        whole = strcmp(hex, s->plan_sha256) == 0;
-    }
-    conure_map_close(&map);
-    return whole;
-}
-
 /* A side file that says the same as what would be built, of a plan that is whole. */
 static bool is_there(conure_plan_made *made)
 {
-    char path[PATH_MAX + 8], key[48], wanted[48], *text = NULL;
+    char path[PATH_MAX + 8], key[48], wanted[48], sha256[65], *text = NULL;
     size_t bytes;
     conure_plan_side found;
     snprintf(path, sizeof path, "%s.json", made->path);
@@ -343,7 +324,7 @@ static bool is_there(conure_plan_made *made)
     conure_plan_key(&found, key);
     conure_plan_key(&made->side, wanted);
     snprintf(path, sizeof path, "%s.plan", made->path);
-    there = strcmp(key, wanted) == 0 && is_whole(&found, path);
+    there = strcmp(key, wanted) == 0 && conure_file_sha256(sha256, path, NULL) == CONURE_OK && strcmp(sha256, found.plan_sha256) == 0;
     if (there)
         made->side = found;
     return there;

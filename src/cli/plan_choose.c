@@ -139,16 +139,6 @@ static conure_status check(const conure_plan_wish *w, conure_error *err)
     return CONURE_OK;
 }
 
-/* TensorRT counts the rows of a cache's matrix in 31 bits. */
-static conure_status check_rows(const conure_plan_side *s, const conure_config *c, conure_error *err)
-{
-    const uint32_t most = s->caches.cache_rows > c->conv_left ? s->caches.cache_rows : c->conv_left;
-    if (!s->streaming || (uint64_t)s->b[2] * c->n_layers * most <= INT32_MAX)
-        return CONURE_OK;
-    return conure_fail(err, CONURE_LIMIT, "a batch of %u with caches of %u rows in %u layers: more than 2^31 rows in all, ask for a smaller batch",
-                       s->b[2], most, c->n_layers);
-}
-
 conure_status conure_plans_choose(conure_plan_side out[CONURE_PLANS_OF_CONTRACT], uint32_t *n, const conure_model *model, const conure_plan_wish *w,
                                   conure_error *err)
 {
@@ -189,6 +179,8 @@ conure_status conure_plans_choose(conure_plan_side out[CONURE_PLANS_OF_CONTRACT]
             out[i].t[0] = out[i].t[2];
     }
     for (uint32_t i = 0; i < *n && status == CONURE_OK; i++)
-        status = check_rows(&out[i], &model->config, err);
+        if (!conure_plan_rows_fit(&out[i], &model->config))
+            status = conure_fail(err, CONURE_LIMIT, "a batch of %u with caches of %u rows in %u layers: more than 2^31 rows in all, ask for a smaller "
+                                 "batch", out[i].b[2], out[i].caches.cache_rows, model->config.n_layers);
     return status;
 }

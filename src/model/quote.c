@@ -27,3 +27,11 @@ const char *conure_quote(char *out, size_t cap, const void *text, size_t bytes)
     out[used] = '\0';
     return out;
 }
+
+bool conure_has_controls(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            return true;
+    return false;
+}

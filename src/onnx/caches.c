@@ -47,7 +47,7 @@ static void apart(conure_encoder_parts *e, const char *label, conure_value x, in
     conure_split(e->g, label, x, first ? 0 : 1, n, first ? e->plan->batch : rows, parts);
 }
 
-/* And back, still without the axis of layers. */
+/* And back: behind each other along the axis of layers, or of a layer's rows where there is none. */
 static conure_value together(conure_encoder_parts *e, const char *label, const conure_value *parts)
 {
     return conure_concat_(e->g, label, layer_first(e) ? 0 : 1, e->c->n_layers, parts);
@@ -106,13 +106,7 @@ static void channels_out(conure_encoder_parts *e, const char *name)
     const int64_t rows = e->cache_rows, d = e->c->d_model;
     const bool matrices = e->plan->cache_matrices, same = e->memory_axis == (matrices ? 0 : 2);
     const char *label = same ? name : "channel_out";
-    conure_value x = NULL;
-    if (e->memory_axis == 0)
-        x = conure_concat_(g, label, 0, e->c->n_layers, e->channel_out);
-    else if (e->memory_axis == 1)
-        x = together(e, label, e->channel_out);
-    else
-        x = conure_concat_(g, label, layer_first(e) ? 0 : 1, e->c->n_layers, e->channel_out);
+    const conure_value x = e->memory_axis == 0 ? conure_concat_(g, label, 0, e->c->n_layers, e->channel_out) : together(e, label, e->channel_out);
     if (!same && matrices)
         conure_reshape(g, name, x, conure_ints(g, -1, d));
     else if (!same)

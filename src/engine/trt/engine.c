@@ -33,7 +33,7 @@ static bool serves(const conure_trt_engine *e, const conure_plan_side *s, const 
         snprintf(why->other_gpu, sizeof why->other_gpu, "%s", s->gpu);
     else if (strcmp(s->tensorrt, facts->version) != 0 && ++why->version)
         snprintf(why->other_version, sizeof why->other_version, "%s", s->tensorrt);
-    else if (s->streaming && (uint64_t)s->b[2] * e->config->n_layers * (s->caches.cache_rows + (uint64_t)e->config->conv_left) > INT32_MAX)
+    else if (!conure_plan_rows_fit(s, e->config))
         why->size++; /* no plan of ours has as many rows */
     else
         return true;
@@ -75,20 +75,15 @@ static bool same_caches(const conure_cache_options *a, const conure_cache_option
 conure_trt_form conure_trt_form_of(const conure_trt_engine *e, const conure_cache_options *options)
 {
     conure_trt_form form = {0};
-    uint32_t n = 0;
+    bool any = false;
     for (uint32_t i = 0; i < e->n_ready; i++) {
         const conure_plan_side *s = &e->ready[i].found.side;
-        form.matrices = form.matrices || (s->streaming && s->cache_matrices && same_caches(&s->caches, options));
-    }
-    form.f16 = true;
-    for (uint32_t i = 0; i < e->n_ready; i++) {
-        const conure_plan_side *s = &e->ready[i].found.side;
-        if (!s->streaming || s->cache_matrices != form.matrices || !same_caches(&s->caches, options))
+        if (!s->streaming || !same_caches(&s->caches, options) || (any && form.matrices && !s->cache_matrices))
             continue;
-        form.f16 = form.f16 && s->caches_f16;
-        n++;
+        const bool same = any && form.matrices == s->cache_matrices;
+        form = (conure_trt_form){s->caches_f16 && (!same || form.f16), s->cache_matrices};
+        any = true;
     }
-    form.f16 = form.f16 && n > 0;
     return form;
 }
 

@@ -25,7 +25,7 @@ typedef struct conure_trt_slot {
     conure_trt_context *context;
     conure_trt_graph *graph;
     bool has_run, no_graphs;
-    float *features, *encoder; /* device: [B][mel][T], [B][d][T'] */
+    float *features, *encoder; /* device: [B][mel][T], [B][d][T'], or as rows, [B][T][mel], [B][T'][d] */
     void *integers;          /* device: length, cache length in, encoded length, cache length out, [4][B] */
     void *channel[2], *time[2]; /* device: caches of a batch, in and out; NULL for B = 1 */
     float *host_features, *host_encoder; /* pinned */
@@ -61,8 +61,8 @@ typedef struct conure_trt_form {
 struct conure_state {
     conure_cache_options options;
     conure_trt_form form;
-    void *channel[2]; /* [n_layers][cache_rows][d_model], elements as the engine has them */
-    void *time[2];    /* [n_layers][d_model][conv_left], or with these two the other way round */
+    void *channel[2]; /* [n_layers][cache_rows][d_model], elements as form says */
+    void *time[2];    /* [n_layers][d_model][conv_left], or as matrices [conv_left][d_model] */
     uint32_t current;
     int64_t length, next_length;
     bool in_step;
@@ -77,14 +77,14 @@ void conure_trt_slots_close(conure_trt_engine *e);
 /* The longest offline slice that a plan takes; 0: there is no offline plan. */
 uint32_t conure_trt_offline_max(const conure_trt_engine *e);
 
-/* engine.c: a stream's caches are such as the plan has */
-bool conure_trt_takes_state(const conure_plan_side *side, const conure_state *state);
+/* engine.c */
+/* Of a stream with such caches, which goes from plan to plan: of two forms that its plans have matrices are taken, and of elements the wider. */
+conure_trt_form conure_trt_form_of(const conure_trt_engine *e, const conure_cache_options *options);
+bool conure_trt_takes_state(const conure_plan_side *side, const conure_state *state); /* its caches are such as the plan has */
 
 /* state.c: as engine.h has them */
 size_t conure_trt_channel_bytes(const conure_trt_engine *e, const conure_cache_options *options, bool f16);
 size_t conure_trt_time_bytes(const conure_trt_engine *e, bool f16);
-/* Of a stream with such caches, which goes from plan to plan: of two forms that its plans have matrices are taken, and of elements the wider. */
-conure_trt_form conure_trt_form_of(const conure_trt_engine *e, const conure_cache_options *options);
 conure_status conure_trt_state_open(void *self, conure_state **out, const conure_cache_options *options, conure_error *err);
 void conure_trt_state_close(void *self, conure_state **state);
 void conure_trt_state_reset(void *self, conure_state *state);

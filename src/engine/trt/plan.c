@@ -4,6 +4,7 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "model/json.h"
+#include "model/quote.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -48,6 +49,11 @@ void conure_plan_key(const conure_plan_side *s, char out[48])
     conure_sha256_hex(&sha, hex);
     conure_buffer_free(&text);
     snprintf(out, 48, "%.12s-%s-%.16s", s->model_sha256, s->precision, hex);
+}
+
+bool conure_plan_rows_fit(const conure_plan_side *s, const conure_config *c)
+{
+    return !s->streaming || (uint64_t)s->b[2] * c->n_layers * (s->caches.cache_rows + (uint64_t)c->conv_left) <= INT32_MAX;
 }
 
 /* ---- text ------------------------------------------------------------------------------------- */
@@ -119,9 +125,8 @@ static void get_text(reader *r, const char *key, char *out, size_t cap)
         r->status = conure_json_text(r->json, key, CONURE_REQUIRED, &text, r->where, r->err);
     if (r->status == CONURE_OK && strlen(text) >= cap)
         r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: %s has %zu bytes, at most %zu are possible", r->where, key, strlen(text), cap - 1);
-    for (const char *c = text; r->status == CONURE_OK && *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: %s holds a control character", r->where, key);
+    if (r->status == CONURE_OK && conure_has_controls(text))
+        r->status = conure_fail(r->err, CONURE_BAD_FILE, "%s: %s holds a control character", r->where, key);
     if (r->status == CONURE_OK)
         memcpy(out, text, strlen(text) + 1);
 }
@@ -176,7 +181,7 @@ static void get_names(reader *r, conure_plan_side *out)
     bool good = json_is_array(list) && json_array_size(list) == CONURE_PLAN_TENSORS;
     for (size_t i = 0; good && i < CONURE_PLAN_TENSORS; i++) {
         const char *name = json_string_value(json_array_get(list, i));
-        good = name && strlen(name) < CONURE_PLAN_TEXT_CAP && !strpbrk(name, "\n\r\t\x1b\x7f");
+        good = name && strlen(name) < CONURE_PLAN_TEXT_CAP && !conure_has_controls(name);
         if (good)
             memcpy(out->names[i], name, strlen(name) + 1);
     }

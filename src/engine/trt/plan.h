@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "encoder/step.h"
+#include "model/model.h"
 
 #include <limits.h>
 
@@ -60,6 +61,9 @@ typedef struct conure_plan_side {
 
 /* $CONURE_PLANS, or $XDG_CACHE_HOME/conure/plans, or ~/.cache/conure/plans.  IO when none is set. */
 conure_status conure_plan_folder(char out[PATH_MAX], conure_error *err);
+
+/* A step's caches have so few rows in all that TensorRT counts them, as a matrix of each, in 31 bits. */
+bool conure_plan_rows_fit(const conure_plan_side *side, const conure_config *config);
 
 /* "subsampling, layers 0-3 7", "" for none: which parts are held in f32. */
 void conure_plan_wide_text(const bool wide[CONURE_PLAN_PARTS], char out[CONURE_PLAN_PARTS_CAP]);
