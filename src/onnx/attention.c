@@ -199,9 +199,7 @@ static conure_value scores(const attention *a)
 static conure_value weights_of(conure_encoder_parts *e, uint32_t layer, conure_value s)
 {
     conure_graph *g = e->g;
-    const bool held_wide = e->plan->seen && conure_encoder_overflows(e->plan->seen, (int32_t)layer);
-    const bool half = conure_graph_type(g) == CONURE_ONNX_FLOAT16 || (e->plan->halves && !held_wide);
-    const double lowest = half ? -65504 : -3e38;
+    const double lowest = conure_encoder_is_half(e, (int32_t)layer) ? -65504 : -3e38;
     const conure_value masked = conure_op(g, "Where", "masked", e->pairs_bool, s, conure_number(g, e->plan->mask_exact ? lowest : -10000));
     const conure_value soft = conure_op(g, "Softmax", "softmax", masked);
     conure_op_int(g, "axis", -1);
@@ -255,7 +253,7 @@ conure_value conure_encoder_attention(conure_encoder_parts *e, uint32_t layer, c
     char name[96];
     conure_graph_scope(g, "layers.%u.self_attn.", layer);
     snprintf(name, sizeof name, "encoder.layers.%u.norm_self_att", layer);
-    const conure_value source = make_memory(&a, conure_layer_norm(g, "norm", x, name, d));
+    const conure_value source = make_memory(&a, conure_encoder_norm(e, layer, x, name));
     snprintf(name, sizeof name, "encoder.layers.%u.self_attn.linear_q", layer);
     a.q_rows = conure_linear(g, "q_rows", source, name, d, d, &query);
     a.q = conure_transpose(g, "q", conure_reshape(g, "q_split", a.q_rows, conure_ints(g, -1, heads, d / heads)), 1, 0, 2);

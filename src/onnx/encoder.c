@@ -120,6 +120,19 @@ uint32_t conure_encoder_parts_for(const conure_encoder_parts *e, uint32_t n, uin
     return few && !e->plan->int8 && n <= 2 * k && k % parts == 0 ? parts : 1;
 }
 
+bool conure_encoder_is_half(const conure_encoder_parts *e, int32_t layer)
+{
+    const bool held_wide = e->plan->seen && conure_encoder_overflows(e->plan->seen, layer);
+    return e->plan->type == CONURE_ONNX_FLOAT16 ? !held_wide : e->plan->type == CONURE_ONNX_FLOAT && e->plan->halves && !held_wide;
+}
+
+/* Where x is float16, its rounding has cost 2^-12 of each value, (mean / deviation) 2^-12 of what the norm makes of it: more than the variance
+ * loses when it is summed at once, however far x is from 0. */
+conure_value conure_encoder_norm(conure_encoder_parts *e, uint32_t layer, conure_value x, const char *name)
+{
+    return conure_layer_norm(e->g, "norm", x, name, e->c->d_model, e->plan->fusible && conure_encoder_is_half(e, (int32_t)layer));
+}
+
 /* ---- the whole -------------------------------------------------------------------------------- */
 
 static void build(conure_encoder_parts *e)

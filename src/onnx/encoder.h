@@ -98,6 +98,10 @@ conure_value conure_encoder_conv_mask(conure_encoder_parts *e);
 conure_value conure_encoder_waves(conure_encoder_parts *e); /* positions, where T is not bounded */
 /* How large the input of a layer's product becomes, by the end of its name: "self_attn.linear_q". */
 float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const char *part);
+/* What the layer computes is rounded to float16, or may be; -1: the subsampling. */
+bool conure_encoder_is_half(const conure_encoder_parts *e, int32_t layer);
+/* The layer's norm of that name, as "norm". */
+conure_value conure_encoder_norm(conure_encoder_parts *e, uint32_t layer, conure_value x, const char *name);
 /* Into how many parts a product of all rows of a call with W [n][k] is cut. */
 uint32_t conure_encoder_parts_for(const conure_encoder_parts *e, uint32_t n, uint32_t k);
 /* caches.c: inputs and channel_in, time_in; channel_out, time_out and outputs */

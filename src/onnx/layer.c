@@ -25,7 +25,7 @@ static conure_value feed_forward(conure_encoder_parts *e, uint32_t layer, int wh
     snprintf(linear1, sizeof linear1, "encoder.layers.%u.feed_forward%d.linear1", layer, which);
     snprintf(linear2, sizeof linear2, "encoder.layers.%u.feed_forward%d.linear2", layer, which);
     conure_graph_scope(g, "layers.%u.feed_forward%d.", layer, which);
-    conure_value normed = conure_layer_norm(g, "norm", x, norm, d);
+    conure_value normed = conure_encoder_norm(e, layer, x, norm);
     if (int8)
         normed = conure_quantised(g, "norm_quantised", normed, conure_encoder_seen(e, layer, linear1 + strlen(prefix)));
     conure_value hidden = conure_silu(g, "silu", conure_linear(g, "wide", normed, linear1, ff, d, &wide));
@@ -176,7 +176,7 @@ static conure_value convolution(conure_encoder_parts *e, uint32_t layer, conure_
     snprintf(point1, sizeof point1, "encoder.layers.%u.conv.pointwise_conv1", layer);
     snprintf(point2, sizeof point2, "encoder.layers.%u.conv.pointwise_conv2", layer);
     conure_graph_scope(g, "layers.%u.conv.", layer);
-    conure_value normed = conure_layer_norm(g, "norm", x, norm, d);
+    conure_value normed = conure_encoder_norm(e, layer, x, norm);
     if (int8)
         normed = conure_quantised(g, "norm_quantised", normed, conure_encoder_seen(e, layer, "conv.pointwise_conv1"));
     conure_split(g, "half", conure_linear(g, "wide", normed, point1, 2 * d, d, &first), -1, 2, d, halves);
@@ -205,5 +205,5 @@ conure_value conure_encoder_layer(conure_encoder_parts *e, uint32_t layer, conur
     x = feed_forward(e, layer, 2, x);
     snprintf(norm, sizeof norm, "encoder.layers.%u.norm_out", layer);
     conure_graph_scope(e->g, "layers.%u.", layer);
-    return conure_layer_norm(e->g, "norm", x, norm, e->c->d_model);
+    return conure_encoder_norm(e, layer, x, norm);
 }

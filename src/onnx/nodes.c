@@ -124,22 +124,34 @@ conure_value conure_silu(conure_graph *g, const char *label, conure_value x)
     return conure_op(g, "Mul", label, x, conure_op(g, "Sigmoid", name, x));
 }
 
+/* The mean of squares less the square of the mean, which can come out below 0 where all values are alike. */
+static conure_value variance_at_once(conure_graph *g, const char *label, conure_value x, conure_value mean)
+{
+    static const char *const parts[] = {"square", "squares_mean", "mean_square", "variance_signed", "variance"};
+    char names[5][64];
+    for (int i = 0; i < 5; i++)
+        snprintf(names[i], sizeof names[i], "%s_%s", label, parts[i]);
+    const conure_value squares = conure_reduce_last(g, "ReduceMean", names[1], conure_op(g, "Mul", names[0], x, x));
+    const conure_value variance = conure_op(g, "Sub", names[3], squares, conure_op(g, "Mul", names[2], mean, mean));
+    return conure_op(g, "Max", names[4], variance, conure_number(g, 0));
+}
+
 /* Squares of what float16 holds do not fit into it: computed in float32. */
-static conure_value norm_in_parts(conure_graph *g, const char *label, conure_value x, conure_value weight, conure_value bias)
+static conure_value norm_in_parts(conure_graph *g, const char *label, conure_value x, conure_value weight, conure_value bias, bool at_once)
 {
     static const char *const parts[] = {"mean", "centred", "square", "variance", "guarded", "deviation", "unit", "gained"};
     char names[8][64];
     for (int i = 0; i < 8; i++)
         snprintf(names[i], sizeof names[i], "%s_%s", label, parts[i]);
-    const conure_value centred = conure_op(g, "Sub", names[1], x, conure_reduce_last(g, "ReduceMean", names[0], x));
-    const conure_value square = conure_op(g, "Mul", names[2], centred, centred);
-    const conure_value variance = conure_reduce_last(g, "ReduceMean", names[3], square);
+    const conure_value mean = conure_reduce_last(g, "ReduceMean", names[0], x), centred = conure_op(g, "Sub", names[1], x, mean);
+    const conure_value variance = at_once ? variance_at_once(g, label, x, mean)
+                                          : conure_reduce_last(g, "ReduceMean", names[3], conure_op(g, "Mul", names[2], centred, centred));
     const conure_value guarded = conure_op(g, "Add", names[4], variance, conure_number(g, 1e-5));
     const conure_value unit = conure_op(g, "Div", names[6], centred, conure_op(g, "Sqrt", names[5], guarded));
     return conure_op(g, "Add", label, conure_op(g, "Mul", names[7], unit, weight), bias);
 }
 
-conure_value conure_layer_norm(conure_graph *g, const char *label, conure_value x, const char *name, uint32_t d)
+conure_value conure_layer_norm(conure_graph *g, const char *label, conure_value x, const char *name, uint32_t d, bool at_once)
 {
     char full[128], wide[64];
     const int64_t dims[1] = {d};
@@ -152,11 +164,11 @@ conure_value conure_layer_norm(conure_graph *g, const char *label, conure_value 
     snprintf(full, sizeof full, "%s.bias", name);
     const conure_value bias = conure_weight_value(g, full, CONURE_TURN_NONE, 1, 1, dims);
     if (in_parts && type == CONURE_ONNX_FLOAT)
-        return norm_in_parts(g, label, x, weight, bias);
+        return norm_in_parts(g, label, x, weight, bias, at_once);
     if (in_parts) {
         snprintf(wide, sizeof wide, "%s_wide", label);
         snprintf(full, sizeof full, "%s_in", label);
-        const conure_value y = norm_in_parts(g, wide, conure_cast(g, full, x, CONURE_ONNX_FLOAT), weight, bias);
+        const conure_value y = norm_in_parts(g, wide, conure_cast(g, full, x, CONURE_ONNX_FLOAT), weight, bias, at_once);
         conure_graph_set_type(g, type);
         return conure_cast(g, label, y, type);
     }

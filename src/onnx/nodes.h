@@ -31,8 +31,9 @@ conure_value conure_quantised(conure_graph *g, const char *label, conure_value x
 conure_value conure_as(conure_graph *g, const char *label, conure_value x, conure_onnx_type from, conure_onnx_type to);
 
 conure_value conure_silu(conure_graph *g, const char *label, conure_value x); /* label_sigmoid, label */
-/* Of name.weight and name.bias [d], over the last axis: one operator from opset 17 on, nine before. */
-conure_value conure_layer_norm(conure_graph *g, const char *label, conure_value x, const char *name, uint32_t d);
+/* Of name.weight and name.bias [d], over the last axis: one operator from opset 17 on, nine before, in which at_once sums squares beside values
+ * and not after them: one walk through a row in place of two.  The variance is then wrong by some 1e-7 (mean / deviation)^2 of itself. */
+conure_value conure_layer_norm(conure_graph *g, const char *label, conure_value x, const char *name, uint32_t d, bool at_once);
 
 #define CONURE_LINEAR_PARTS_MAX 16
 
