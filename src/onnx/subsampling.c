@@ -4,10 +4,12 @@
  * taps of the convolutions are exchanged to match. */
 #include "onnx/encoder.h"
 
+#include "base/memory.h"
 #include "onnx/nodes.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* 1 where a column is within the length. */
 static void make_columns_mask(conure_encoder_parts *e, conure_value audio)
@@ -45,6 +47,36 @@ static conure_value convolution(conure_encoder_parts *e, const char *label, conu
     return y;
 }
 
+/* The first convolution, its relu and the mask behind it at once: a second channel, 1 beyond the length, has a weight of -LARGE at the tap where a
+ * column of the result stands, so that relu makes 0 of it; within the length it adds 0.  The result is the largest tensor of all, and TensorRT
+ * 8.6 masks it by a kernel of its own: 0.31 of 11 ms for 32 rows of 592 frames. */
+static conure_value first_masked(conure_encoder_parts *e, conure_value x)
+{
+    enum { TAPS = 9, CENTRE = 4, SIDE = 3 };
+    conure_graph *g = e->g;
+    const double large = conure_encoder_is_half(e, -1) ? 60000 : 1e30; /* half precision holds less than 65520 */
+    const size_t n = e->c->subsampling_channels;
+    const int64_t dims[4] = {(int64_t)n, 2, SIDE, SIDE}, bias_dims[1] = {(int64_t)n};
+    float *own = conure_graph_read(g, "encoder.pre_encode.conv.0.weight", n * TAPS), *w = own ? conure_calloc(n * 2 * TAPS, sizeof *w) : NULL;
+    if (own && !w)
+        conure_graph_fail(g, CONURE_NO_MEMORY, "out of memory for the weights of a convolution");
+    for (size_t i = 0; w && i < n; i++) {
+        for (size_t tap = 0; tap < TAPS; tap++) /* [time][mel] -> [mel][time] */
+            w[i * 2 * TAPS + tap] = own[i * TAPS + tap % SIDE * SIDE + tap / SIDE];
+        w[i * 2 * TAPS + TAPS + CENTRE] = (float)-large;
+    }
+    const conure_value weights = w ? conure_floats(g, "encoder.pre_encode.conv.0.weight.masked", w, 4, dims) : NULL;
+    free(own);
+    free(w);
+    const conure_value beyond = conure_op(g, "Sub", "columns_beyond", conure_number(g, 1), e->columns_mask);
+    const conure_value plane = conure_op(g, "Expand", "image_beyond", beyond, conure_ints(g, 1, 1, e->c->mel_bins, 1));
+    const conure_value bias = conure_weight_value(g, "encoder.pre_encode.conv.0.bias", CONURE_TURN_NONE, 1, 1, bias_dims);
+    const conure_value y = conure_op(g, "Conv", "conv0", conure_concat(g, "image_and_beyond", 1, x, plane), weights, bias);
+    conure_op_ints(g, "pads", 1, 1, 1, 1);
+    conure_op_ints(g, "strides", 2, 2);
+    return conure_op(g, "Relu", "relu0", y);
+}
+
 conure_value conure_encoder_front(conure_encoder_parts *e, conure_value audio)
 {
     conure_graph *g = e->g;
@@ -56,8 +88,12 @@ conure_value conure_encoder_front(conure_encoder_parts *e, conure_value audio)
     audio = conure_as(g, "audio", audio, e->plan->io, type);
     make_columns_mask(e, audio);
     conure_value x = conure_op(g, "Mul", "audio_masked", conure_unsqueeze(g, "image", audio, 1), e->columns_mask);
-    x = conure_op(g, "Relu", "relu0", convolution(e, "conv0", x, 0, 3, false));
-    x = conure_op(g, "Mul", "stage1", x, stage_mask(e, "mask1", NULL, 2));
+    if (e->plan->fusible) {
+        x = first_masked(e, x);
+    } else {
+        x = conure_op(g, "Relu", "relu0", convolution(e, "conv0", x, 0, 3, false));
+        x = conure_op(g, "Mul", "stage1", x, stage_mask(e, "mask1", NULL, 2));
+    }
     x = convolution(e, "conv3", convolution(e, "conv2", x, 2, 3, true), 3, 1, false);
     x = conure_op(g, "Relu", "relu1", x);
     x = conure_op(g, "Mul", "stage2", x, stage_mask(e, "mask2", NULL, 4));
