@@ -50,8 +50,7 @@ static conure_value positions(conure_encoder_parts *e, uint32_t layer)
     const uint32_t d = e->c->d_model, heads = e->c->n_heads;
     char name[96];
     if (e->rows_max) {
-        const int64_t n_max = (int64_t)e->rows_max + e->cache_rows;
-        const conure_value table = conure_positions_value(g, layer, n_max, n_max + e->rows_max);
+        const conure_value table = conure_positions_value(g, layer, (int64_t)e->rows_max + e->cache_rows, conure_encoder_positions_most(e));
         return e->table_start ? conure_slice(g, "positions", table, 2, e->table_start, e->table_end, 1) : table;
     }
     const conure_linear_options turned = {.no_bias = true, .turn = CONURE_TURN_DEINTERLEAVE};
@@ -110,7 +109,7 @@ static conure_value projected(const attention *a, const char *label, const char 
     char name[64];
     conure_value memory = a->memory;
     snprintf(name, sizeof name, "%s_memory", label);
-    if (e->cache_rows && !e->plan->int8 && e->memory_axis > 0)
+    if ((e->cache_rows || e->keys_padding) && !e->plan->int8 && e->memory_axis > 0)
         memory = conure_reshape(e->g, name, memory, conure_ints(e->g, -1, e->c->d_model));
     snprintf(name, sizeof name, "%s_rows", label);
     return heads_of(e, label, linear_of(a, name, memory, part), e->keys_shape, turned);
@@ -194,25 +193,37 @@ static conure_value scores(const attention *a)
     return conure_op(g, "Add", "scores", content, conure_transpose(g, "position_rows", position, 1, 0, 2, 3));
 }
 
-/* Masked scores: NeMo's -10000, or low enough to leave nothing; then masked weights are 0 in either case, which a query
- * that may see nothing needs. */
+/* Masked scores; then masked weights are 0 in any case, which a query that may see nothing needs. */
 static conure_value weights_of(conure_encoder_parts *e, uint32_t layer, conure_value s)
 {
     conure_graph *g = e->g;
-    const double lowest = conure_encoder_is_half(e, (int32_t)layer) ? -65504 : -3e38;
-    const conure_value masked = conure_op(g, "Where", "masked", e->pairs_bool, s, conure_number(g, e->plan->mask_exact ? lowest : -10000));
+    const conure_value masked = conure_op(g, "Where", "masked", e->pairs_bool, s, conure_encoder_hidden(e, conure_encoder_is_half(e, (int32_t)layer)));
     const conure_value soft = conure_op(g, "Softmax", "softmax", masked);
     conure_op_int(g, "axis", -1);
     return conure_op(g, "Mul", "weights", soft, conure_encoder_pairs(e));
 }
 
-/* [cache ; fresh], of which the rows that stay become the next cache. */
+/* Some of cache, rows and padding, one behind the other. */
+static conure_value padded(const attention *a, const char *label, int axis, conure_value cache, conure_value rows)
+{
+    conure_encoder_parts *e = a->e;
+    conure_value parts[3];
+    size_t n = 0;
+    if (cache)
+        parts[n++] = cache;
+    parts[n++] = rows;
+    if (e->memory_margin)
+        parts[n++] = conure_as(e->g, "margin", e->memory_margin, e->plan->type, conure_graph_type(e->g));
+    return n > 1 ? conure_concat_(e->g, label, axis, n, parts) : rows;
+}
+
+/* [cache ; fresh] with its padding, of which the rows that stay become the next cache. */
 static conure_value remember(const attention *a, conure_value cache, conure_value fresh)
 {
     conure_encoder_parts *e = a->e;
     const int axis = e->memory_axis;
     const conure_value rows = axis == 0 ? fresh : conure_reshape(e->g, "fresh", fresh, axis == 1 ? e->rows_shape : e->fresh_shape);
-    const conure_value memory = conure_concat(e->g, "memory", axis, cache, rows);
+    const conure_value memory = padded(a, "memory", axis, cache, rows);
     e->channel_out[a->layer] = conure_slice(e->g, "cache", memory, axis, e->keep, e->keep_end, 1);
     return memory;
 }
@@ -225,6 +236,8 @@ static conure_value make_memory(attention *a, conure_value normed)
     const conure_onnx_type type = conure_graph_type(g), caches = e->plan->caches;
     const float most = e->plan->int8 ? conure_encoder_seen(e, a->layer, "self_attn.linear_q") : 0;
     a->memory = normed;
+    if (e->keys_padding && !e->cache_rows)
+        a->memory = padded(a, "memory", e->memory_axis, NULL, e->memory_axis ? conure_reshape(g, "memory_3d", normed, e->rows_shape) : normed);
     if (e->cache_rows && caches == CONURE_ONNX_INT8) {
         const conure_value whole = conure_quantise(g, "norm_int8", normed, most);
         a->memory = conure_dequantise(g, "memory_back", remember(a, e->channel_in[a->layer], whole), most);

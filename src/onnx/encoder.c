@@ -133,6 +133,28 @@ conure_value conure_encoder_norm(conure_encoder_parts *e, uint32_t layer, conure
     return conure_layer_norm(e->g, "norm", x, name, e->c->d_model, e->plan->fusible && conure_encoder_is_half(e, (int32_t)layer));
 }
 
+enum { ALIGNED = 8 }; /* elements of half precision: 16 bytes, which a GPU reads at once */
+
+uint32_t conure_encoder_keys_most(const conure_encoder_parts *e)
+{
+    return e->rows_max ? e->rows_max + e->cache_rows + e->keys_padding : 0;
+}
+
+uint32_t conure_encoder_positions_most(const conure_encoder_parts *e)
+{
+    const uint32_t n = e->rows_max ? conure_encoder_keys_most(e) + e->rows_max : 0;
+    return e->keys_padding ? (n + ALIGNED - 1) / ALIGNED * ALIGNED : n;
+}
+
+/* Rows of scores begin where 16 bytes do when there are a multiple of eight keys, and products read and write eight elements at once. */
+static uint32_t padding_of(const conure_encoder_parts *e)
+{
+    const bool half = e->plan->halves || e->plan->type != CONURE_ONNX_FLOAT;
+    if (!e->plan->fusible || !e->rows_fixed || !e->plan->batch || e->absorbed || e->plan->int8 || !half)
+        return 0;
+    return (ALIGNED - (e->rows_max + e->cache_rows) % ALIGNED) % ALIGNED;
+}
+
 /* ---- the whole -------------------------------------------------------------------------------- */
 
 static void build(conure_encoder_parts *e)
@@ -219,6 +241,7 @@ void conure_encoder_build(conure_graph *g, const conure_encoder_plan *plan)
         e.rows_max = rows_of(plan->frames_max, e.drop_first);
     e.rows_fixed = e.rows_max && !plan->drop_input && rows_of(plan->frames_min, e.drop_first) == e.rows_max;
     e.absorbed = less_absorbed(&e);
+    e.keys_padding = padding_of(&e);
     conure_graph_set_type(g, plan->type);
     build(&e);
     free(parts);

@@ -48,7 +48,7 @@ void conure_encoder_build(conure_graph *graph, const conure_encoder_plan *plan);
 
 /* ---- parts, for the files of this folder ------------------------------------------------------ */
 
-/* An encoder under construction.  Rows are encoder frames; T' of this slice, N = cached rows + T'.  Sizes are [1] int64, and
+/* An encoder under construction.  Rows are encoder frames; T' of this slice, N = cached rows + T' and padding.  Sizes are [1] int64, and
  * constants where every slice has as many rows.  A stream's cache and what is put behind it, its memory, are [B][1][N][d], or [1][B][N][d]
  * where layers come first; in fusible graphs [B][N][d], and of a single stream [N][d], which TensorRT 8.6 copies when it is made from more
  * axes.  Between layers rows are [B][T'][d], in fusible graphs [B T'][d]: TensorRT 8.6 makes B
@@ -64,19 +64,22 @@ typedef struct conure_encoder_parts {
     uint32_t rows_max;         /* T' at most; 0: unbounded */
     bool rows_fixed;           /* T' is rows_max */
     bool absorbed;             /* keys and values are not made of cached rows: see attention.c */
+    uint32_t keys_padding;     /* rows of zeros behind a memory's, which no query may see: see padding_of() */
     conure_value length, cache_length; /* inputs [B] */
     conure_value drop, drop_frames;    /* [1]: that input, or the contract's number, and its mel frames; NULL: none are dropped */
     conure_value columns_mask; /* [B][1][1][T]: 1 where a mel frame is valid */
     conure_value rows_mask;    /* [B][1][1][T'] */
     conure_value conv_mask;    /* [B][1][T']; as sums [B][T'][1] */
     conure_value margins[2];   /* fusible: zeros before and behind the columns, [B][n][d] in float32; NULL: none */
+    conure_value memory_margin; /* zeros behind a memory, [B][n][d] or of a single stream [n][d], in the plan's type; NULL: none */
     conure_value pairs;        /* [B][1][T'][N]: 1 where a query may see a key, and the same as bool */
     conure_value pairs_bool;
     conure_value pairs_wide, conv_mask_wide; /* the same for layers in float32; NULL until one asks */
+    conure_value hidden[2];    /* scores in place of those of pairs that are not valid, with half precision and without; NULL until a layer asks */
     conure_onnx_type x_type;   /* of what goes from layer to layer */
     conure_value rows, n_keys; /* T', N */
     conure_value n_keys_scalar; /* NULL until one asks */
-    conure_value n_positions;  /* P = T' + N */
+    conure_value n_positions;  /* P = T' + N, with padding a multiple of eight */
     conure_value shift_shape;  /* 0 0 T' -1 */
     conure_value trunk_shape;  /* of rows between layers */
     conure_value rows_shape, positions_shape, fresh_shape; /* -1 T' d; H -1 T' P; a stream's: -1 1 T' d, or 1 -1 T' d */
@@ -95,6 +98,7 @@ conure_value conure_encoder_front(conure_encoder_parts *e, conure_value audio);
 /* What layers share, in the graph's type. */
 conure_value conure_encoder_pairs(conure_encoder_parts *e);
 conure_value conure_encoder_conv_mask(conure_encoder_parts *e);
+conure_value conure_encoder_hidden(conure_encoder_parts *e, bool half);
 conure_value conure_encoder_waves(conure_encoder_parts *e); /* positions, where T is not bounded */
 /* How large the input of a layer's product becomes, by the end of its name: "self_attn.linear_q". */
 float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const char *part);
@@ -102,6 +106,9 @@ float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const c
 bool conure_encoder_is_half(const conure_encoder_parts *e, int32_t layer);
 /* The layer's norm of that name, as "norm". */
 conure_value conure_encoder_norm(conure_encoder_parts *e, uint32_t layer, conure_value x, const char *name);
+/* T' + N and N at most, with padding; 0 where T' is unbounded. */
+uint32_t conure_encoder_keys_most(const conure_encoder_parts *e);
+uint32_t conure_encoder_positions_most(const conure_encoder_parts *e);
 /* Into how many parts a product of all rows of a call with W [n][k] is cut. */
 uint32_t conure_encoder_parts_for(const conure_encoder_parts *e, uint32_t n, uint32_t k);
 /* caches.c: inputs and channel_in, time_in; channel_out, time_out and outputs */

@@ -56,7 +56,7 @@ static context_rule context_of(const conure_config *c)
 /* As a table, where T' is known. */
 static conure_value context_table(conure_encoder_parts *e, context_rule rule)
 {
-    const int64_t dims[2] = {e->rows_max, (int64_t)e->rows_max + e->cache_rows};
+    const int64_t dims[2] = {e->rows_max, conure_encoder_keys_most(e)};
     float *table = conure_calloc((size_t)dims[0], (size_t)dims[1] * sizeof *table);
     if (!table)
         conure_graph_fail(e->g, CONURE_NO_MEMORY, "out of memory for a mask");
@@ -110,6 +110,10 @@ static void make_pairs(conure_encoder_parts *e)
         const conure_value cached = cache_mask(e);
         keys = conure_concat(g, "keys_mask", 3, cached, e->rows_mask);
     }
+    if (e->keys_padding) {
+        const conure_value none = conure_op(g, "Expand", "padding_mask", conure_number(g, 0), conure_ints(g, e->plan->batch, 1, 1, e->keys_padding));
+        keys = conure_concat(g, "padded_keys_mask", 3, keys, none);
+    }
     const conure_value context = context_mask(e);
     e->pairs = conure_op(g, "Mul", context ? "valid_pairs" : "pairs", queries, keys);
     if (context)
@@ -140,6 +144,11 @@ static void make_margins(conure_encoder_parts *e, conure_value x)
     e->margins[0] = margin(e, "margin_before", x, e->conv_left ? 0 : e->c->conv_left);
     e->margins[1] = margin(e, "margin_behind", x, e->c->conv_right);
     conure_graph_set_type(e->g, type);
+    if (e->keys_padding) {
+        const int64_t batch = e->plan->batch, n = e->keys_padding, d = e->c->d_model;
+        const conure_value shape = e->memory_axis == 0 ? conure_ints(e->g, n, d) : conure_ints(e->g, batch, n, d);
+        e->memory_margin = conure_op(e->g, "Expand", "memory_margin", conure_number(e->g, 0), shape);
+    }
 }
 
 /* ---- relative positions ----------------------------------------------------------------------- */
@@ -210,12 +219,12 @@ enum { ROWS = -2, KEYS = -3, POSITIONS = -4 };
 static conure_value shape_of_(conure_encoder_parts *e, const char *label, size_t n, const int64_t *list)
 {
     enum { AXES_MAX = 4 };
-    const int64_t rows = e->rows_max, keys = rows + e->cache_rows;
+    const int64_t rows = e->rows_max, keys = conure_encoder_keys_most(e), positions = conure_encoder_positions_most(e);
     int64_t known[AXES_MAX];
     conure_value parts[AXES_MAX];
     assert(n <= AXES_MAX);
     for (size_t i = 0; i < n; i++) {
-        known[i] = list[i] == ROWS ? rows : list[i] == KEYS ? keys : list[i] == POSITIONS ? rows + keys : list[i];
+        known[i] = list[i] == ROWS ? rows : list[i] == KEYS ? keys : list[i] == POSITIONS ? positions : list[i];
         if (!e->rows_fixed)
             parts[i] = list[i] == ROWS ? e->rows : list[i] == KEYS ? e->n_keys : list[i] == POSITIONS ? e->n_positions : conure_ints(e->g, list[i]);
     }
@@ -277,6 +286,25 @@ conure_value conure_encoder_conv_mask(conure_encoder_parts *e)
     return e->conv_mask_wide;
 }
 
+/* NeMo's -10000, or low enough to leave nothing.  Padding is always the latter: it must not take from keys whose scores are lower than -10000. */
+conure_value conure_encoder_hidden(conure_encoder_parts *e, bool half)
+{
+    const uint32_t n = conure_encoder_keys_most(e);
+    const int64_t dims[1] = {n};
+    const double lowest = half ? -65504 : -3e38;
+    if (e->plan->mask_exact || !e->keys_padding)
+        return conure_number(e->g, e->plan->mask_exact ? lowest : -10000);
+    float *scores = e->hidden[half] ? NULL : conure_calloc(n, sizeof *scores);
+    if (!scores && !e->hidden[half])
+        conure_graph_fail(e->g, CONURE_NO_MEMORY, "out of memory for a mask");
+    for (uint32_t i = 0; scores && i < n; i++)
+        scores[i] = i < n - e->keys_padding ? -10000.0f : (float)lowest;
+    if (scores)
+        e->hidden[half] = conure_floats(e->g, half ? "hidden_scores_half" : "hidden_scores", scores, 1, dims);
+    free(scores);
+    return e->hidden[half];
+}
+
 float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const char *part)
 {
     char name[128];
@@ -289,7 +317,9 @@ void conure_encoder_shared(conure_encoder_parts *e, conure_value x)
     conure_graph *g = e->g;
     conure_graph_scope(g, "shared.");
     e->rows = e->rows_fixed ? conure_ints(g, e->rows_max) : conure_size(g, "rows", x, 1);
-    e->n_keys = e->cache_rows ? size_plus(e, "n_keys", e->rows, e->rows_max, e->cache_rows) : e->rows;
+    e->n_keys = e->rows;
+    if (e->cache_rows || e->keys_padding)
+        e->n_keys = size_plus(e, "n_keys", e->rows, e->rows_max, e->cache_rows + e->keys_padding);
     if (!e->rows_fixed)
         e->n_positions = conure_op(g, "Add", "n_positions", e->rows, e->n_keys);
     make_shapes(e);

@@ -362,6 +362,10 @@ class Exported(unittest.TestCase):
                  ("tiny-v3", ("--chunk", 2, "--shift", 1, "--cache", 90), "f32", NOISE["tiny-v3"]),  # absorbed
                  ("tiny-alt", ("--chunk", 2, "--shift", 2, "--cache", 90), "f32", NOISE["tiny-alt"]),
                  ("tiny-alt", ("--chunk", 6, "--shift", 3, "--cache", 24), "f32", NOISE["tiny-alt"]),
+                 # keys to a multiple of eight, norms in one pass
+                 ("tiny-v3", ("--chunk", 6, "--shift", 3, "--cache", 24), "halves", NOISE["tiny-v3"]),
+                 ("tiny-v3", ("--chunk", 3, "--shift", 3, "--cache", 24), "halves", NOISE["tiny-v3"]),
+                 ("tiny-alt", ("--chunk", 6, "--shift", 3, "--cache", 29), "halves", NOISE["tiny-alt"]),
                  ("tiny-v3", ("--chunk", 6, "--shift", 3, "--cache", 24), "f16", 0.01)]
         for model, derive, precision, limit in cases:
             for layout in ("batch-first", "layer-first"):
@@ -384,6 +388,45 @@ class Exported(unittest.TestCase):
                             want = of(o.name, wanted[o.name])
                             self.assertEqual(out.shape, want.shape, (model, derive, layout, form, batch, o.name))
                             self.near(out.astype(np.float32), want.astype(np.float32), limit, (model, derive, layout, form, batch, o.name))
+
+    @unittest.skipUnless(PLAN_GRAPH, "no plan_graph was named")
+    def test_padding_below_the_mask(self):
+        """A stream whose valid scores are near -3e4, below NeMo's -10000 for others: keys of padding take nothing from them."""
+        rng = np.random.default_rng(12)
+        folder, _ = self.streaming("tiny-hostile", "--chunk", 6, "--shift", 3, "--cache", 24)
+        runners = []
+        for form in ("plain", "fusible"):
+            plan = folder / f"{form}.onnx"
+            subprocess.run([PLAN_GRAPH, MODELS / "tiny-hostile.nemo", folder / "encoder_streaming.contract.json", plan, form, "1", "halves"], check=True)
+            runners.append(session(plan))
+        names = [i.name for i in runners[0].get_inputs()]
+        state = [np.zeros(i.shape, np.int64 if i.type == "tensor(int64)" else np.float32) for i in runners[0].get_inputs()[2:]]
+        for _ in range(12):
+            feeds = dict(zip(names, (rng.normal(size=(1, 57, 128)).astype(np.float32), np.int64([57]), *state)))
+            (want, _, *state), (out, *_) = (runner.run(None, feeds) for runner in runners)
+            self.near(out, want, NOISE["tiny-hostile"], state[2])
+        self.assertEqual(state[2].tolist(), [24])
+
+    @unittest.skipUnless(PLAN_GRAPH, "no plan_graph was named")
+    def test_whole_for_plans(self):
+        """Utterances of one length, whole, cut short and empty, in a batch and alone."""
+        rng = np.random.default_rng(11)
+        for model, frames, precision, limit in (("tiny-v3", 200, "f32", NOISE["tiny-v3"]), ("tiny-v3", 200, "halves", NOISE["tiny-v3"]),
+                                                ("tiny-alt", 121, "halves", NOISE["tiny-alt"]), ("tiny-v3", 200, "f16", 0.01)):
+            runner = session(self.export(model, "--graphs", "encoder") / "encoder-model.onnx")
+            bins = runner.get_inputs()[0].shape[1]
+            audio, lengths = rng.normal(size=(3, bins, frames)).astype(np.float32), np.int64([frames, frames * 2 // 3, 0])
+            wanted = runner.run(None, {"audio_signal": audio, "length": lengths})
+            plan = self.root / "whole.onnx"
+            for form in ("fusible", "plain"):
+                for batch in (1, 3):
+                    subprocess.run([PLAN_GRAPH, MODELS / f"{model}.nemo", str(frames), plan, form, str(batch), precision], check=True)
+                    out, n = session(plan).run(None, {"audio_signal": audio[:batch].swapaxes(1, 2), "length": lengths[:batch]})
+                    self.assertEqual(n.tolist(), wanted[1][:batch].tolist())
+                    self.near(out, wanted[0][:batch].swapaxes(1, 2), limit, (model, frames, precision, form, batch))
+                    padded = [node for node in onnx.load(str(plan)).graph.node if node.name == "shared.memory_margin"]
+                    rows = -(-frames // 8)
+                    self.assertEqual(len(padded), int(form == "fusible" and precision != "f32" and rows % 8 > 0))
 
     def matrices(self, name, x):
         """A cache of four axes, and columns of features and output, as plans have them."""
