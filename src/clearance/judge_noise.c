@@ -54,14 +54,15 @@ void conure_judge_noise(conure_judging *j)
     }
 }
 
-/* Twice what the candidate differs from float64 by; without that the tolerance, which is wider. */
+/* Both rows are off float64 by what the candidate is, which a few chunks showed in part: honest plans of two batches, whose kernels differ, were
+ * 2.1 and 2.5 times as far apart.  So four times, as tolerances are of the noise; without a measurement the tolerance, which is wider. */
 static double batch_limit(const conure_judging *j, const char *tensor, const char **where)
 {
     const double own = conure_judge_noise_of(j, "candidate", tensor);
     const json_t *functional = conure_judge_stage(j, CONURE_STAGE_FUNCTIONAL);
-    *where = isfinite(own) ? "twice the candidate's own distance from float64" : "the tolerance, as the noise was not measured";
+    *where = isfinite(own) ? "four times the candidate's own distance from float64" : "the tolerance, as the noise was not measured";
     if (isfinite(own))
-        return 2 * own;
+        return 4 * own;
     return conure_judge_number(json_object_get(json_object_get(json_object_get(functional, "tensors"), tensor), "limits"), "absolute_max");
 }
 
@@ -78,7 +79,7 @@ void conure_judge_batch(conure_judging *j)
         json_t *row;
         json_array_foreach(rows, i, row) {
             const double d = conure_judge_number(row, name);
-            most = d <= most ? most : d; /* NaN stays */
+            most = d <= most || isnan(most) ? most : d; /* NaN stays */
         }
         conure_judge_check(j, CONURE_GATE_BATCH, most, "<=", limit, CONURE_GATE_FAIL, where, "%s: largest difference between batch and alone", name);
     }

@@ -145,6 +145,24 @@ static void changed(const json_t *evidence)
     }
 }
 
+/* Rows of a batch may differ from the same alone by some of the candidate's own noise, and not by more. */
+static void batched(const json_t *evidence)
+{
+    static const struct {
+        double times;
+        const char *verdict;
+    } cases[] = {{3, CONURE_GATE_PASS}, {5, CONURE_GATE_FAIL}, {NAN, CONURE_GATE_FAIL}};
+    json_t *tensors = json_object_get(json_object_get(stage_of((json_t *)evidence, "noise"), "candidate"), "tensors");
+    const double own = json_real_value(json_object_get(json_object_get(tensors, "cache_last_time"), "max"));
+    test_true(own > 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *other = json_deep_copy(evidence), *row = json_array_get(json_object_get(stage_of(other, "batch"), "rows"), 1);
+        json_object_set_new(row, "cache_last_time", isnan(cases[i].times) ? json_null() : json_real(cases[i].times * own));
+        gate_is(other, CONURE_GATE_BATCH, cases[i].verdict);
+        json_decref(other);
+    }
+}
+
 /* A drift is seen in the series, whatever a summary says of it. */
 static void drifting(const json_t *evidence)
 {
@@ -283,6 +301,7 @@ int main(void)
     excuse_others(evidence);
     honest(evidence);
     changed(evidence);
+    batched(evidence);
     drifting(evidence);
     missing(evidence);
     others(&s);
