@@ -380,11 +380,11 @@ conure_status conure_plans_build(conure_plan_made made[CONURE_PLANS_OF_CONTRACT]
     m->err = err;
     conure_status status = conure_plans_choose(sides, &n_sides, model, wish, err);
     if (status == CONURE_OK)
-        status = conure_make_folders(folder, err);
-    if (status == CONURE_OK)
         status = conure_trt_open(&m->trt, &wish->place, log, err);
     if (status == CONURE_OK)
         status = check_version(conure_trt_get_facts(m->trt), wish, err);
+    if (status == CONURE_OK) /* nothing is left behind where a build cannot begin */
+        status = conure_make_folders(folder, err);
     for (uint32_t i = 0; i < n_sides && status == CONURE_OK; i++) {
         m->made = &made[i];
         *m->made = (conure_plan_made){.side = sides[i]};

@@ -274,6 +274,26 @@ static void refusals(void)
     test_true(built(&w, "10.3.0").bf16);
 }
 
+/* Where there is no GPU, or a version that does not have the precision: no folder for plans either. */
+static void leaves_nothing(void)
+{
+    char parent[64], plans[64];
+    snprintf(parent, sizeof parent, "%s/none", folder);
+    snprintf(plans, sizeof plans, "%s/none/plans", folder);
+    for (int i = 0; i < 2; i++) {
+        const conure_plan_wish w = wish_of(i ? CONURE_PRECISION_BF16 : CONURE_PRECISION_F32, false);
+        conure_plan_made made[2] = {0};
+        conure_error err = {""};
+        uint32_t n = 0;
+        trt_host_machine = (trt_host){.model = model, .integer_bytes = 4, .fail_after = -1, .gpu = "GPU A", .version = "8.6.0", .no_gpu = i == 0};
+        test_int(conure_plans_build(made, &n, model, &w, plans, NULL, false, (conure_log){0}, &err), i ? CONURE_UNSUPPORTED : CONURE_BACKEND);
+        test_contains(err.text, i ? "has no bf16" : "there is no GPU");
+        test_int(n, 0);
+        test_int(trt_host_machine.n_live, 0);
+        test_true(access(parent, F_OK) != 0);
+    }
+}
+
 /* A folder of recordings and a file besides; a folder that has none. */
 static void recordings(void)
 {
@@ -316,6 +336,7 @@ int main(void)
     int8();
     names();
     refusals();
+    leaves_nothing();
     recordings();
     remove_plans();
     conure_speech_free(&speech);

@@ -51,6 +51,9 @@ const char *conure_trt_built_with(void)
 conure_status conure_trt_open(conure_trt **out, const conure_trt_place *place, conure_log log, conure_error *err)
 {
     trt_host_machine.place = *place;
+    *out = NULL;
+    if (trt_host_machine.no_gpu)
+        return conure_fail(err, CONURE_BACKEND, "there is no GPU");
     const conure_engine_options options = {.precision = CONURE_PRECISION_F32, .mask = trt_host_machine.mask, .n_threads = 1};
     conure_trt *t = counted(calloc(1, sizeof *t));
     (void)log;

@@ -13,6 +13,7 @@ typedef struct trt_host {
     conure_mask mask;
     char gpu[64], version[32];
     uint32_t integer_bytes;  /* 4 as in TensorRT 8, or 8 */
+    bool no_gpu;             /* it cannot be opened */
     bool no_graphs;          /* nothing can be recorded */
     int64_t fail_after;      /* runs until one fails; negative: none does */
     conure_trt_place place;  /* asked for last */
