@@ -35,6 +35,7 @@ endif()
 # The engine "trt": its C parts are tested on a runtime that is not TensorRT (tests/engine), so they are listed once.
 set(CONURE_TRT_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/trt/engine.c
+    ${CMAKE_CURRENT_LIST_DIR}/trt/library.c
     ${CMAKE_CURRENT_LIST_DIR}/trt/state.c
     ${CMAKE_CURRENT_LIST_DIR}/trt/step.c CACHE INTERNAL "")
 if(CONURE_TENSORRT_INCLUDE)

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,16 @@ class Engine(unittest.TestCase):
     def test_trt_is_refused_with_the_way_to_it(self):
         err = self.run_conure("engine", "time", "-m", TINY, "--engine", "trt:f32", "--frames", 64, code=3, CONURE_PLANS=str(self.root / "none"))[1]
         self.assertRegex(err, "CONURE_TENSORRT_INCLUDE|libcuda|libnvinfer|no plan of this model")
+
+    def test_a_library_that_is_not_there(self):
+        """Said before a GPU that is missing, in builds that have the engine; the folder for plans is not made."""
+        none, plans = self.root / "no-library", self.root / "no-plans"
+        none.mkdir()
+        for arguments in (["build", "--profile", "offline", "--plans", plans, "--library", none],
+                          ["time", "--frames", 64, "--engine", f"trt:f32@library={none}"]):
+            err = self.run_conure("engine", *arguments, "-m", TINY, code=3)[1]
+            self.assertRegex(err, rf"CONURE_TENSORRT_INCLUDE|{re.escape(str(none))}: no libnvinfer.so.\d+ in this folder: name the one of TensorRT \d+ that holds it")
+        self.assertFalse(plans.exists())
 
 
 unittest.main(argv=sys.argv[:1])

@@ -35,7 +35,11 @@ static conure_status failed(const conure_gpu *gpu, CUresult result, const char *
 conure_status conure_gpu_library(void **out, const char *name, const char *way_out, conure_error *err)
 {
     *out = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-    return *out ? CONURE_OK : conure_fail(err, CONURE_BACKEND, "engine trt: %s; %s", dlerror(), way_out);
+    if (*out)
+        return CONURE_OK;
+    const char *why = dlerror(); /* names what is missing, which may be something that this library needs */
+    const bool own = strncmp(why, name, strlen(name)) == 0;
+    return conure_fail(err, CONURE_BACKEND, "engine trt: %.150s%s%.200s; %s", own ? "" : name, own ? "" : ": ", why, way_out);
 }
 
 static conure_status load(conure_gpu *gpu, conure_error *err)

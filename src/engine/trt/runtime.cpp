@@ -9,6 +9,7 @@
 #include <NvOnnxParser.h>
 
 #include <chrono>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,10 +17,10 @@
 #include <memory>
 #include <new>
 #include <pthread.h>
-#include <sys/stat.h>
 
 extern "C" {
 #include "engine/trt/device.h"
+#include "engine/trt/library.h"
 }
 
 /* Flags of precision are deprecated from 10 on and gone in 11; 8.6 deprecates what makes its builds quick. */
@@ -30,6 +31,7 @@ namespace {
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
 #define VERSION TEXT(NV_TENSORRT_MAJOR) "." TEXT(NV_TENSORRT_MINOR) "." TEXT(NV_TENSORRT_PATCH)
+#define LIBNVINFER "libnvinfer.so." TEXT(NV_TENSORRT_MAJOR)
 
 /* ---- libraries -------------------------------------------------------------------------------- */
 
@@ -69,7 +71,7 @@ struct conure_trt {
     Logger logger;
     conure_gpu gpu{};
     void *libnvinfer = nullptr, *libparser = nullptr;
-    char library[512] = ""; /* as it was named; "": what the loader finds */
+    char library[PATH_MAX] = ""; /* as it was named; "": what the loader finds */
     void *(*create_builder)(void *, int32_t) = nullptr;
     void *(*create_runtime)(void *, int32_t) = nullptr;
     std::unique_ptr<nvinfer1::IRuntime> runtime;
@@ -114,35 +116,29 @@ void split_version(int32_t v, int32_t out[3])
     out[2] = v % inner;
 }
 
-/* libNAME.so.N where the loader finds it; in the folder that was named; or, of libnvinfer, the file that was, beside which the others are. */
+/* Where it is not, library.h has the text; here it is there and cannot be opened, unless the loader was to find it. */
 conure_status open_part(conure_trt *t, void **out, const char *name, bool main, const char *way_out, conure_error *err)
 {
-    char path[1024];
-    struct stat s;
-    const bool folder = t->library[0] && stat(t->library, &s) == 0 && S_ISDIR(s.st_mode);
-    const char *slash = strrchr(t->library, '/');
-    if (!t->library[0])
-        snprintf(path, sizeof path, "%s", name);
-    else if (folder)
-        snprintf(path, sizeof path, "%s/%s", t->library, name);
-    else if (main)
-        snprintf(path, sizeof path, "%s", t->library);
-    else
-        snprintf(path, sizeof path, "%.*s%s", slash ? static_cast<int>(slash - t->library + 1) : 0, t->library, name);
-    return conure_gpu_library(out, path, way_out, err);
+    char path[PATH_MAX];
+    const conure_status status = conure_trt_library_path(path, sizeof path, t->library, name, main, err);
+    if (status != CONURE_OK)
+        return status;
+    return conure_gpu_library(out, path, strchr(path, '/') ? "it must be TensorRT " TEXT(NV_TENSORRT_MAJOR) "'s, whole, and the folders of what "
+                              "it needs in LD_LIBRARY_PATH" : way_out, err);
 }
 
 conure_status open_tensorrt(conure_trt *t, conure_error *err)
 {
-    conure_status status = open_part(t, &t->libnvinfer, "libnvinfer.so." TEXT(NV_TENSORRT_MAJOR), true, "install TensorRT "
-                                     TEXT(NV_TENSORRT_MAJOR) ", or name its folder: trt@library=FOLDER, or LD_LIBRARY_PATH", err);
+    conure_status status = open_part(t, &t->libnvinfer, LIBNVINFER, true, "install TensorRT "
+                                     TEXT(NV_TENSORRT_MAJOR) ", or name its folder: --library FOLDER of conure engine "
+                                     "build, @library=FOLDER of --engine trt, or LD_LIBRARY_PATH", err);
     if (status != CONURE_OK)
         return status;
     const auto version = reinterpret_cast<int32_t (*)()>(dlsym(t->libnvinfer, "getInferLibVersion"));
     t->create_builder = reinterpret_cast<void *(*)(void *, int32_t)>(dlsym(t->libnvinfer, "createInferBuilder_INTERNAL"));
     t->create_runtime = reinterpret_cast<void *(*)(void *, int32_t)>(dlsym(t->libnvinfer, "createInferRuntime_INTERNAL"));
     if (!version || !t->create_runtime)
-        return conure_fail(err, CONURE_BACKEND, "engine trt: libnvinfer.so." TEXT(NV_TENSORRT_MAJOR) " is not TensorRT");
+        return conure_fail(err, CONURE_BACKEND, "engine trt: " LIBNVINFER " is not TensorRT");
     int32_t v[3];
     split_version(version(), v);
     snprintf(t->gpu.facts.version, sizeof t->gpu.facts.version, "%d.%d.%d", v[0], v[1], v[2]);
@@ -178,8 +174,11 @@ extern "C" conure_status conure_trt_open(conure_trt **out, const conure_trt_plac
     conure_trt *t = new (std::nothrow) conure_trt(log);
     if (!t)
         return conure_fail_memory(err, "an engine", sizeof *t);
+    /* A folder that was named wrongly is said before a GPU that is missing: the user has just typed it. */
+    conure_status status = conure_trt_library_path(t->library, sizeof t->library, place->library, LIBNVINFER, true, err);
     snprintf(t->library, sizeof t->library, "%s", place->library ? place->library : "");
-    conure_status status = conure_gpu_open(&t->gpu, place->device, err);
+    if (status == CONURE_OK)
+        status = conure_gpu_open(&t->gpu, place->device, err);
     if (status == CONURE_OK)
         status = open_tensorrt(t, err);
     if (status != CONURE_OK) {
