@@ -40,11 +40,16 @@ set(CONURE_TRT_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/trt/step.c CACHE INTERNAL "")
 if(CONURE_TENSORRT_INCLUDE)
     if(NOT EXISTS ${CONURE_TENSORRT_INCLUDE}/NvInfer.h OR NOT EXISTS ${CONURE_TENSORRT_INCLUDE}/NvOnnxParser.h)
-        message(FATAL_ERROR "CONURE_TENSORRT_INCLUDE=${CONURE_TENSORRT_INCLUDE}: NvInfer.h and NvOnnxParser.h of TensorRT's SDK are not there")
+        message(FATAL_ERROR "CONURE_TENSORRT_INCLUDE=${CONURE_TENSORRT_INCLUDE}: NvInfer.h and NvOnnxParser.h are not both in this folder: name the one of "
+            "TensorRT's SDK that holds them")
     endif()
     find_path(CONURE_CUDA_INCLUDE cuda.h PATHS /usr/local/cuda/include /opt/cuda/include)
     if(NOT CONURE_CUDA_INCLUDE)
         message(FATAL_ERROR "TensorRT's headers need CUDA's: name the folder of cuda.h with -DCONURE_CUDA_INCLUDE=FOLDER")
+    endif()
+    if(NOT EXISTS ${CONURE_CUDA_INCLUDE}/cuda.h) # a folder that was named is not looked into
+        message(FATAL_ERROR "CONURE_CUDA_INCLUDE=${CONURE_CUDA_INCLUDE}: cuda.h is not in this folder: name the one of the CUDA toolkit that holds it, "
+            "or have it looked for with -UCONURE_CUDA_INCLUDE")
     endif()
     enable_language(CXX)
     add_library(conure_trt_runtime OBJECT ${CMAKE_CURRENT_LIST_DIR}/trt/device.c ${CMAKE_CURRENT_LIST_DIR}/trt/runtime.cpp)
