@@ -187,7 +187,8 @@ static const char *settle(conure_judging *j, conure_gate gate)
         if (error)
             say(j, gate, "%s could not go on: %s", conure_stage_name(s), error);
         else if (!stage)
-            say(j, gate, "%s did not run%s", conure_stage_name(s), "");
+            say(j, gate, "%s did not run%s", conure_stage_name(s),
+                s == CONURE_STAGE_AUDIO && !json_object_get(j->config, "audio") ? ": no recordings were named, which --manifest FILE does" : "");
         if (error && weight(verdict) < weight(CONURE_GATE_COULD_NOT_RUN))
             verdict = CONURE_GATE_COULD_NOT_RUN;
         else if (!stage && weight(verdict) < weight(CONURE_GATE_COULD_NOT_RUN))

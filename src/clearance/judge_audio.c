@@ -59,8 +59,8 @@ static void judge_way(conure_judging *j, const json_t *stage, const char *way)
     char where[160];
     if (h.clips == 0)
         return;
-    conure_judge_check(j, CONURE_GATE_AUDIO, h.reference_tokens, ">=", 1, CONURE_GATE_NOT_PROVEN, "nothing can agree or disagree",
-                       "%s: tokens of the reference", way);
+    conure_judge_check(j, CONURE_GATE_AUDIO, h.reference_tokens, ">=", 1, CONURE_GATE_NOT_PROVEN,
+                       "nothing can agree or disagree: name recordings in which this model hears words", "%s: tokens of the reference", way);
     if (h.reference_tokens == 0)
         return;
     snprintf(where, sizeof where, "%.0f edits in %.0f tokens of %zu clips", h.edits, h.reference_tokens, h.clips);
@@ -90,6 +90,8 @@ static void judge_way(conure_judging *j, const json_t *stage, const char *way)
                        NULL, "%s: mean difference of confidence between tokens that agree", way);
 }
 
+#define DEGENERATE "no texts: the model must not be degenerate; a manifest with texts decides"
+
 /* Without texts only agreement is left, and a model that says always the same agrees with everything. */
 static void judge_degeneracy(conure_judging *j, const json_t *stage)
 {
@@ -97,14 +99,12 @@ static void judge_degeneracy(conure_judging *j, const json_t *stage)
     const double blanks = share(h.reference_blanks, h.reference_tokens);
     if (json_is_true(json_object_get(stage, "texts")))
         return;
-    conure_judge_check(j, CONURE_GATE_AUDIO, blanks, ">=", 0.3, CONURE_GATE_COULD_NOT_RUN, "no texts: the model must not be degenerate",
-                       "share of blanks, reference");
-    conure_judge_check(j, CONURE_GATE_AUDIO, blanks, "<=", 0.9, CONURE_GATE_COULD_NOT_RUN, "no texts: the model must not be degenerate",
-                       "share of blanks, reference");
-    conure_judge_check(j, CONURE_GATE_AUDIO, conure_judge_number(stage, "durations_unseen"), "==", 0, CONURE_GATE_COULD_NOT_RUN,
-                       "no texts: the model must not be degenerate", "durations that the reference never gave");
-    conure_judge_check(j, CONURE_GATE_AUDIO, conure_judge_number(stage, "distinct_tokens"), ">=", 100, CONURE_GATE_COULD_NOT_RUN,
-                       "no texts: the model must not be degenerate", "distinct tokens, reference");
+    conure_judge_check(j, CONURE_GATE_AUDIO, blanks, ">=", 0.3, CONURE_GATE_COULD_NOT_RUN, DEGENERATE, "share of blanks, reference");
+    conure_judge_check(j, CONURE_GATE_AUDIO, blanks, "<=", 0.9, CONURE_GATE_COULD_NOT_RUN, DEGENERATE, "share of blanks, reference");
+    conure_judge_check(j, CONURE_GATE_AUDIO, conure_judge_number(stage, "durations_unseen"), "==", 0, CONURE_GATE_COULD_NOT_RUN, DEGENERATE,
+                       "durations that the reference never gave");
+    conure_judge_check(j, CONURE_GATE_AUDIO, conure_judge_number(stage, "distinct_tokens"), ">=", 100, CONURE_GATE_COULD_NOT_RUN, DEGENERATE,
+                       "distinct tokens, reference");
     conure_judge_risk(j, "audio: the manifest has no texts, so that agreement with the reference is all that is known");
 }
 

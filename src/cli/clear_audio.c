@@ -283,7 +283,8 @@ static void note_seen(const hearing *h, const conure_result *r)
     }
 }
 
-static conure_status hear(const hearing *h, const char *path, const char *text, bool redact, json_t *clip, conure_error *err)
+/* way_failed: of a failure the way that was being listened in, [0] also before any. */
+static conure_status hear(const hearing *h, const char *path, const char *text, bool redact, json_t *clip, int *way_failed, conure_error *err)
 {
     conure_audio_options options;
     conure_audio_clip audio = {0};
@@ -294,6 +295,7 @@ static conure_status hear(const hearing *h, const char *path, const char *text, 
     conure_status status = conure_audio_load(&audio, path, &options, err);
     const float *pcm = audio.pcm;
     const size_t n = (size_t)audio.n_samples;
+    *way_failed = WHOLE;
     json_object_set_new(clip, "seconds", json_real((double)n / options.rate_hz));
     for (int way = 0; way < WAYS && status == CONURE_OK; way++) {
         if (!h->has[way])
@@ -314,6 +316,7 @@ static conure_status hear(const hearing *h, const char *path, const char *text, 
             status = one_way(h, results, text, redact, clip, ways[way], err);
         conure_result_free(&results[0]);
         conure_result_free(&results[1]);
+        *way_failed = way;
     }
     conure_audio_clip_free(&audio);
     return status;
@@ -330,6 +333,22 @@ static conure_status open_recognizer(conure_recognizer **out, const char *spec, 
     o.log = conure_log_to_terminal;
     o.cancel = &conure_interrupted;
     return conure_recognizer_open(out, c->model, &o, err);
+}
+
+/* That live text can be heard at all: else every clip would be blamed for its windows. */
+static conure_status try_live(const hearing *h, const char *live_text, conure_error *err)
+{
+    char prefix[96];
+    conure_status status = CONURE_OK;
+    for (int i = 0; i < 2 && h->has[WINDOWS] && status == CONURE_OK; i++) {
+        conure_session *session = NULL;
+        status = conure_session_open(&session, h->recognizers[i], &h->sessions[WINDOWS], err);
+        conure_session_close(&session);
+    }
+    snprintf(prefix, sizeof prefix, "audio.live %.64s", live_text);
+    if (status != CONURE_OK)
+        conure_error_prefix(err, prefix);
+    return status;
 }
 
 /* The contract's steps as a session has them: a shift is a chunk, what a slice sees beyond it is look-ahead. */
@@ -372,6 +391,8 @@ static conure_status open_hearing(hearing *h, const conure_clear_audio *a, const
         status = open_recognizer(&h->recognizers[0], c->reference, c, err);
     if (status == CONURE_OK)
         status = open_recognizer(&h->recognizers[1], c->candidate, c, err);
+    if (status == CONURE_OK)
+        status = try_live(h, live_text, err);
     /* A contract may be for steps that no session makes; the report says so then. */
     conure_session *session = NULL;
     h->has[CACHES] = status == CONURE_OK && conure_contract_state_flows(c->contract) &&
@@ -392,19 +413,25 @@ static json_t *limits_of(const json_t *config, const char *precision, double tok
                      "confidence_difference_max", conure_clear_real(config, "audio.limits.confidence_difference_max", exact ? 0.001 : 0.05));
 }
 
-/* Why clip i failed, without its name. */
-static conure_status unnamed(const char *path, uint32_t i, conure_status status, conure_error *err)
+/* Which clip, in which way, why, and the way out where it is the clip's fault: steps that an engine does not take are no clip's.  Redacted:
+ * without its name, and without a reason that holds it. */
+static conure_status of_clip(const char *path, uint32_t i, int way, bool redact, conure_status status, conure_error *err)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     const conure_error why = *err;
-    const bool named = !why.text[0] || strstr(why.text, name) != NULL;
-    return conure_fail(err, status, "clip %u could not be heard: %.400s", i + 1, named ? conure_status_text(status) : why.text);
+    const bool named = strstr(why.text, name) != NULL, innocent = way == CACHES || status == CONURE_NO_MEMORY || status == CONURE_BACKEND;
+    const char *reason = !why.text[0] || (redact && named) ? conure_status_text(status) : why.text;
+    const char *in = way == WHOLE ? "" : " ", *in_way = way == WHOLE ? "" : ways[way], *way_out = innocent ? "" : "; or leave the clip out";
+    if (redact || named)
+        return conure_fail(err, status, "clip %u could not be heard%s%s: %.400s%s", i + 1, in, in_way, reason, way_out);
+    return conure_fail(err, status, "clip %u, %.100s, could not be heard%s%s: %.320s%s", i + 1, name, in, in_way, reason, way_out);
 }
 
 static conure_status hear_all(hearing *h, const conure_clear_audio *a, const conure_clearing *c, json_t *out, conure_error *err)
 {
     conure_clear_clips clips;
     json_t *list = json_array();
+    int way = WHOLE;
     json_object_set_new(out, "clips", list);
     conure_status status = conure_clear_clips_read(&clips, a->config, err);
     const uint32_t n = a->n_clips_max && a->n_clips_max < clips.n ? a->n_clips_max : clips.n;
@@ -416,10 +443,10 @@ static conure_status hear_all(hearing *h, const conure_clear_audio *a, const con
             json_object_set_new(clip, "name", json_string(slash ? slash + 1 : clips.paths[i]));
         if (!a->redact && clips.texts[i])
             json_object_set_new(clip, "text", json_string(clips.texts[i]));
-        status = hear(h, clips.paths[i], clips.texts[i], a->redact, clip, err);
+        status = hear(h, clips.paths[i], clips.texts[i], a->redact, clip, &way, err);
         json_array_append_new(list, clip);
-        if (status != CONURE_OK && status != CONURE_CANCELLED && a->redact)
-            status = unnamed(clips.paths[i], i, status, err);
+        if (status != CONURE_OK && status != CONURE_CANCELLED)
+            status = of_clip(clips.paths[i], i, way, a->redact, status, err);
         if (status == CONURE_OK && !conure_clearing_show(c, "audio", i + 1, n))
             status = conure_fail(err, CONURE_CANCELLED, "cancelled");
     }

@@ -45,6 +45,8 @@ typedef struct conure_engine {
 
     /* Bytes of activations that encoding rows of these lengths takes at once; UINT64_MAX on overflow. */
     uint64_t (*encode_bytes)(const void *self, const uint32_t *mel_frames, uint32_t n);
+    /* (optional) The command after which it takes utterances of as many mel frames as are put behind it; NULL: there is none. */
+    const char *longer;
 
     /* One step of n rows; each comes out as it would alone.  On failure no state has changed. */
     conure_status (*encode)(void *self, conure_encode_row *rows, uint32_t n, conure_error *err);

@@ -197,6 +197,13 @@ uint64_t conure_recognizer_bytes(const conure_recognizer *r, uint64_t n_samples)
     return frames < 1u << 24 ? batch_bytes(r, &n, 1) : UINT64_MAX;
 }
 
+void conure_recognizer_longer(const conure_recognizer *r, uint64_t mel_frames, char out[128])
+{
+    out[0] = '\0';
+    if (r->engine->longer)
+        snprintf(out, 128, ", or build a longer plan: %s %llu", r->engine->longer, (unsigned long long)mel_frames);
+}
+
 conure_status conure_check_hotwords(const conure_hotwords *hotwords, const conure_model *model, conure_error *err)
 {
     if (!hotwords || conure_hotwords_model(hotwords) == model)
@@ -235,7 +242,7 @@ static conure_status prepare(const conure_recognizer *r, utterance *u, const flo
                              const size_t *n_samples, uint32_t n, conure_error *err)
 {
     const conure_config *c = &r->model->config;
-    uint32_t *frames = conure_calloc(n, sizeof *frames);
+    uint32_t *frames = conure_calloc(n, sizeof *frames), longest = 0;
     conure_status status = frames ? CONURE_OK : conure_fail_memory(err, "a batch", n * sizeof *frames);
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++) {
         u[i].pcm = pcm[i];
@@ -251,15 +258,20 @@ static conure_status prepare(const conure_recognizer *r, utterance *u, const flo
         if (status == CONURE_OK) {
             u[i].mel_valid = (uint32_t)conure_mel_frames(r->mel, n_samples[i]);
             frames[i] = u[i].mel_frames = conure_recognizer_mel_frames(r, u[i].mel_valid);
+            longest = frames[i] > frames[longest] ? i : longest;
         }
     }
     if (status == CONURE_OK) {
         const uint64_t bytes = batch_bytes(r, frames, n);
         const double fits_s = bytes > r->memory_bytes_max ? (double)conure_recognizer_samples_max(r) / c->sample_rate_hz : 0;
-        if (bytes == UINT64_MAX)
-            status = conure_fail(err, CONURE_LIMIT, "%s is longer than the %.1f s that engine %s takes in one piece: cut it, or build a longer "
-                                 "plan", n == 1 ? "this audio" : "an utterance of this batch", fits_s, r->engine->name);
-        else if (bytes > r->memory_bytes_max)
+        if (bytes == UINT64_MAX) {
+            char longer[128];
+            conure_recognizer_longer(r, frames[longest], longer);
+            status = conure_fail(err, CONURE_LIMIT, "%s is %.1f s long, engine %s takes %.1f s at most in one piece: cut it%s",
+                                 n == 1 ? "this audio" : "an utterance of this batch", (double)n_samples[longest] / c->sample_rate_hz,
+                                 r->engine->name, fits_s, longer);
+        }
+        if (status == CONURE_OK && bytes > r->memory_bytes_max)
             status = conure_fail(err, CONURE_LIMIT, "%s needs %.0f MB of memory, the limit is %.0f MB: cut it into pieces of at "
                                  "most %.0f s, or raise the limit", n == 1 ? "this audio" : "this batch", (double)bytes / 1e6,
                                  (double)r->memory_bytes_max / 1e6, fits_s);

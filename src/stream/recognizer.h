@@ -41,6 +41,10 @@ uint32_t conure_recognizer_mel_frames(const conure_recognizer *recognizer, uint3
  * memory_bytes_max; UINT64_MAX when it is longer than any that is supported. */
 uint64_t conure_recognizer_bytes(const conure_recognizer *recognizer, uint64_t n_samples);
 
+/* The way out for utterances that conure_recognizer_bytes() has no room for, to be put behind another one: ", or build a longer plan: COMMAND";
+ * "" where the engine has none. */
+void conure_recognizer_longer(const conure_recognizer *recognizer, uint64_t mel_frames, char out[128]);
+
 /* BAD_ARG when hotwords, NULL or a list, were opened with another model. */
 conure_status conure_check_hotwords(const conure_hotwords *hotwords, const conure_model *model, conure_error *err);
 

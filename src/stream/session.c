@@ -102,10 +102,12 @@ static conure_status open_window(conure_session *s, conure_error *err)
     conure_window_init(&s->window, &limit);
     const uint64_t samples = limit.left + limit.chunk + limit.right;
     const uint64_t bytes = conure_recognizer_bytes(r, samples);
-    if (bytes == UINT64_MAX)
-        return conure_fail(err, CONURE_LIMIT, "a window of %.1f s is longer than the %.1f s that engine %s takes in one piece: take shorter "
-                           "contexts, or build a longer plan", (double)samples / s->rate_hz,
-                           (double)conure_recognizer_samples_max(r) / s->rate_hz, r->engine->name);
+    if (bytes == UINT64_MAX) {
+        char longer[128];
+        conure_recognizer_longer(r, samples / r->model->config.hop_samples + 2, longer); /* as conure_recognizer_bytes() counts */
+        return conure_fail(err, CONURE_LIMIT, "a window is %.1f s long, engine %s takes %.1f s at most in one piece: take shorter contexts%s",
+                           (double)samples / s->rate_hz, r->engine->name, (double)conure_recognizer_samples_max(r) / s->rate_hz, longer);
+    }
     if (bytes > r->memory_bytes_max)
         return conure_fail(err, CONURE_LIMIT, "a window of %.1f s needs %.0f MB of memory, the limit is %.0f MB: take shorter contexts, or "
                            "raise the limit", (double)samples / s->rate_hz, (double)bytes / 1e6, (double)r->memory_bytes_max / 1e6);

@@ -266,6 +266,54 @@ static void honest_side_file(const fixture *f)
     json_decref(failed);
 }
 
+/* Why the audio could not be judged, "" if it could. */
+static void hear(const fixture *f, char why[512])
+{
+    conure_error err = {""};
+    json_t *stage = conure_clear_audio_stage(f->clearing.audio_user, &f->clearing, (conure_fault)0, &err);
+    const char *error = json_string_value(json_object_get(stage, "error"));
+    snprintf(why, 512, "%s", error ? error : "");
+    json_decref(stage);
+}
+
+static void audio_cannot_go_on(const fixture *f, const char *which, const char *way_out)
+{
+    char why[512];
+    hear(f, why);
+    test_contains(why, which);
+    test_contains(why, way_out);
+}
+
+/* Clips that no plan is long enough for: which, and what to build, is said, and building it helps.  Windows that none is long enough for are not
+ * put on a clip. */
+static void longer_than_plans(fixture *f)
+{
+    json_t *audio = NULL;
+    trt_host_machine.model = f->model;
+    add_audio(f);
+    audio = json_object_get(f->config, "audio");
+    remove_plan(room);
+    store_plan(f->model, &f->contract, room, NULL);
+    store_offline_plan(f->model, &f->contract, room, 200);
+    audio_cannot_go_on(f, "audio.live 2-1-0.5: a window is 3.4 s long, engine trt takes 2.0 s at most in one piece: take shorter contexts",
+                       ", or build a longer plan: conure engine build --profile offline --max-frames 3");
+    json_object_set_new(audio, "live", json_string("none"));
+    audio_cannot_go_on(f, "clip 1, goforward.flac, could not be heard: this audio is ", " long, engine trt takes 2.0 s at most in one piece: cut it, or build "
+                       "a longer plan: conure engine build --profile offline --max-frames 2");
+    audio_cannot_go_on(f, "clip 1, ", "; or leave the clip out");
+    f->audio.redact = true;
+    audio_cannot_go_on(f, "clip 1 could not be heard: this audio is ", "; or leave the clip out");
+    /* What was asked for is enough.  The contract's steps are not those of a session, which is not the clip's fault. */
+    char why[512];
+    hear(f, why);
+    const char *frames = strstr(why, "--max-frames ");
+    test_true(frames != NULL);
+    store_offline_plan(f->model, &f->contract, room, frames ? (uint32_t)strtoul(strchr(frames, ' '), NULL, 10) : 9);
+    hear(f, why);
+    test_contains(why, "clip 1 could not be heard cached: row 0: no plan takes a step of ");
+    test_true(strstr(why, "leave the clip out") == NULL);
+}
+
 static void compare_table(bool print)
 {
     char *kept = NULL;
@@ -312,6 +360,7 @@ int main(int argc, char **argv)
     boundary(&fixtures[TINY]);
     text_faults(&fixtures[EMBEDDED]);
     honest_side_file(&fixtures[PLANS]);
+    longer_than_plans(&fixtures[PLANS]);
     compare_table(argc > 1 && strcmp(argv[1], "--print") == 0);
     for (int i = 0; i < FIXTURES; i++)
         close_fixture(&fixtures[i]);

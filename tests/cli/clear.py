@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import unittest
+import wave
 
 CONURE, SOURCE = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).absolute()
 TINY = SOURCE / "tests/data/models/tiny-v3.nemo"
@@ -200,6 +201,26 @@ class Clear(unittest.TestCase):
             if file.is_file():
                 for secret in ("meters", "goforward", "clubs", "said.tsv"):
                     self.assertNotIn(secret, file.read_text(), file)
+
+    def test_audio_that_cannot_be_judged(self):
+        """Each reason comes with what to do about it."""
+        with wave.open(str(self.root / "silence.wav"), "wb") as silence:
+            silence.setparams((1, 2, 16000, 0, "NONE", ""))
+            silence.writeframes(bytes(64000))
+        # The first 40 recordings are read for their features before any stage runs; the next one is not.
+        (self.root / "broken.wav").write_bytes(b"RIFF....WAVE and no more")
+        (self.root / "broken.tsv").write_text("file\ttext\n" + f"{AUDIO}/cards_001.flac\tten of clubs\n" * 40 + "broken.wav\tnothing\n")
+        for name, code, audio, why in (
+                ("none", 1, None, ["no recordings were named, which --manifest FILE does"]),
+                ("silence", 2, {"files": ["silence.wav"]}, ["name recordings in which this model hears words", "a manifest with texts decides"]),
+                ("broken", 2, {"manifest": "broken.tsv", "live": "none"}, ["clip 41 could not be heard: ", "get the file again", "; or leave the clip out"])):
+            with self.subTest(audio=name):
+                config = {"clearance": 1, "candidate": "cpu:int8", "contract": "speech.json"} | ({"audio": audio} if audio else {})
+                (self.root / f"{name}.json").write_text(json.dumps(config))
+                run("clear", self.root / f"{name}.json", "-o", self.root / f"audio-{name}", "--only", "audio", code=code)
+                gate = next(g for g in self.report(self.root / f"audio-{name}")["gates"] if g["gate"] == "audio")
+                for text in why:
+                    self.assertIn(text, json.dumps(gate))
 
     def test_engines_that_are_wrong_in_one_way(self):
         (self.root / "spoil.py").write_text(SPOIL)

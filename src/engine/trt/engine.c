@@ -264,6 +264,7 @@ const conure_engine conure_engine_trt = {
     .close = trt_close,
     .describe = trt_describe,
     .encode_bytes = trt_encode_bytes,
+    .longer = "conure engine build --profile offline --max-frames",
     .encode = conure_trt_encode,
     .profile = conure_trt_encode_profiled,
     .device_bytes = trt_device_bytes,

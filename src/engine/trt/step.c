@@ -90,8 +90,9 @@ static conure_status no_plan(const conure_trt_engine *e, uint32_t index, const c
         return conure_fail(err, CONURE_LIMIT, "row %u: no plan takes %u mel frames offline (there are: %s): conure engine build --profile offline "
                            "--max-frames %u makes one", index, row->n_frames, kinds, row->n_frames);
     return conure_fail(err, CONURE_LIMIT, "row %u: no plan takes a step of %u mel frames with %u encoder frames dropped, a cache of %u rows and %u "
-                       "of look-ahead (there are: %s): build one from the contract that is to be kept", index, row->n_frames, row->drop_first,
-                       row->state->options.cache_rows, row->state->options.drop_rows, kinds);
+                       "of look-ahead (there are: %s): conure engine build --contract FILE makes one, of a contract of such steps (conure "
+                       "contract derive)", index, row->n_frames, row->drop_first, row->state->options.cache_rows, row->state->options.drop_rows,
+                       kinds);
 }
 
 uint32_t conure_trt_offline_max(const conure_trt_engine *e)
