@@ -404,7 +404,7 @@ class Exported(unittest.TestCase):
         for _ in range(12):
             feeds = dict(zip(names, (rng.normal(size=(1, 57, 128)).astype(np.float32), np.int64([57]), *state)))
             (want, _, *state), (out, *_) = (runner.run(None, feeds) for runner in runners)
-            self.near(out, want, NOISE["tiny-hostile"], state[2])
+            self.near(out, want, 1e-3, state[2])  # its near ties can be farther apart than rounding; padding took 0.8
         self.assertEqual(state[2].tolist(), [24])
 
     @unittest.skipUnless(PLAN_GRAPH, "no plan_graph was named")
