@@ -54,16 +54,25 @@ void conure_judge_noise(conure_judging *j)
     }
 }
 
-/* Both rows are off float64 by what the candidate is, which a few chunks showed in part: honest plans of two batches, whose kernels differ, were
- * 2.1 and 2.5 times as far apart.  So four times, as tolerances are of the noise; without a measurement the tolerance, which is wider. */
-static double batch_limit(const conure_judging *j, const char *tensor, const char **where)
+/* A row of a batch and the same alone may come of two plans, whose kernels round differently: each is off float64 by what the candidate is, which a
+ * few chunks showed in part.  Honest ones were 2.1 and 2.5 times as far apart.  Padding is cut off of one and the same. */
+static const struct own_noise {
+    double times;
+    const char *words;
+} of_batch = {4, "four times the candidate's own distance from float64"}, of_padding = {2, "twice the candidate's own distance from float64"};
+
+/* So many times what the candidate is off float64, and never more than the tolerance, which is all there is without a measurement. */
+static double own_limit(const conure_judging *j, const char *tensor, const struct own_noise *of, const char **where)
 {
-    const double own = conure_judge_noise_of(j, "candidate", tensor);
+    const double own = of->times * conure_judge_noise_of(j, "candidate", tensor);
     const json_t *functional = conure_judge_stage(j, CONURE_STAGE_FUNCTIONAL);
-    *where = isfinite(own) ? "four times the candidate's own distance from float64" : "the tolerance, as the noise was not measured";
-    if (isfinite(own))
-        return 4 * own;
-    return conure_judge_number(json_object_get(json_object_get(json_object_get(functional, "tensors"), tensor), "limits"), "absolute_max");
+    const double most = conure_judge_number(json_object_get(json_object_get(json_object_get(functional, "tensors"), tensor), "limits"), "absolute_max");
+    if (isfinite(own) && !(own > most)) {
+        *where = of->words;
+        return own;
+    }
+    *where = isfinite(own) ? "the tolerance, which is less than that" : "the tolerance, as the noise was not measured";
+    return most;
 }
 
 void conure_judge_batch(conure_judging *j)
@@ -73,7 +82,7 @@ void conure_judge_batch(conure_judging *j)
         return;
     for (conure_measured m = 0; m < CONURE_MEASURED; m++) {
         const char *name = conure_measured_name(m), *where;
-        const double limit = batch_limit(j, name, &where);
+        const double limit = own_limit(j, name, &of_batch, &where);
         double most = 0;
         size_t i;
         json_t *row;
@@ -85,7 +94,7 @@ void conure_judge_batch(conure_judging *j)
     }
     if (json_is_number(json_object_get(stage, "padding"))) {
         const char *where;
-        const double limit = batch_limit(j, conure_measured_name(0), &where);
+        const double limit = own_limit(j, conure_measured_name(0), &of_padding, &where);
         conure_judge_check(j, CONURE_GATE_BATCH, conure_judge_number(stage, "padding"), "<=", limit, CONURE_GATE_FAIL, where,
                            "encoder_output: largest change when padding is cut off");
     }

@@ -145,20 +145,35 @@ static void changed(const json_t *evidence)
     }
 }
 
-/* Rows of a batch may differ from the same alone by some of the candidate's own noise, and not by more. */
+static double own_noise(const json_t *evidence, const char *tensor)
+{
+    json_t *tensors = json_object_get(json_object_get(stage_of((json_t *)evidence, "noise"), "candidate"), "tensors");
+    const double own = json_real_value(json_object_get(json_object_get(tensors, tensor), "max"));
+    test_true(own > 0);
+    return own;
+}
+
+/* Rows of a batch may differ from the same alone by some of the candidate's own noise, not by more, and not by more than the tolerance. */
 static void batched(const json_t *evidence)
 {
     static const struct {
         double times;
         const char *verdict;
     } cases[] = {{3, CONURE_GATE_PASS}, {5, CONURE_GATE_FAIL}, {NAN, CONURE_GATE_FAIL}};
-    json_t *tensors = json_object_get(json_object_get(stage_of((json_t *)evidence, "noise"), "candidate"), "tensors");
-    const double own = json_real_value(json_object_get(json_object_get(tensors, "cache_last_time"), "max"));
-    test_true(own > 0);
+    const double own = own_noise(evidence, "cache_last_time"), heard = own_noise(evidence, "encoder_output");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         json_t *other = json_deep_copy(evidence), *row = json_array_get(json_object_get(stage_of(other, "batch"), "rows"), 1);
         json_object_set_new(row, "cache_last_time", isnan(cases[i].times) ? json_null() : json_real(cases[i].times * own));
         gate_is(other, CONURE_GATE_BATCH, cases[i].verdict);
+        json_t *limits = json_object_get(json_object_get(json_object_get(stage_of(other, "functional"), "tensors"), "cache_last_time"), "limits");
+        json_object_set_new(limits, "absolute_max", json_real(2.5 * own));
+        gate_is(other, CONURE_GATE_BATCH, CONURE_GATE_FAIL);
+        json_decref(other);
+    }
+    for (int times = 1; times <= 3; times += 2) {
+        json_t *other = json_deep_copy(evidence);
+        json_object_set_new(stage_of(other, "batch"), "padding", json_real(times * heard));
+        gate_is(other, CONURE_GATE_BATCH, times < 2 ? CONURE_GATE_PASS : CONURE_GATE_FAIL);
         json_decref(other);
     }
 }
