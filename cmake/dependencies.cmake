@@ -14,7 +14,7 @@ if(CONURE_TENSORRT_INCLUDE) # TensorRT is opened at run time, by one file in C++
     list(TRANSFORM CONURE_CXX_LIBRARIES PREPEND " -l" OUTPUT_VARIABLE CONURE_PC_CXX)
     string(REPLACE ";" "" CONURE_PC_CXX "${CONURE_PC_CXX}")
 endif()
-if(CONURE_AUDIO)
+if(CONURE_AUDIO_LIBRARIES)
     pkg_check_modules(SNDFILE REQUIRED IMPORTED_TARGET sndfile)
     pkg_check_modules(SOXR REQUIRED IMPORTED_TARGET soxr)
 endif()

@@ -2,11 +2,11 @@
 #include "audio/audio.h"
 
 #include <math.h>
-#include <soxr.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "audio/decoder.h"
+#include "audio/rate.h"
 #include "base/error.h"
 #include "base/memory.h"
 
@@ -22,7 +22,7 @@ struct conure_audio {
     float *decoded;  /* [block_frames][info.n_channels] */
     float *selected; /* [block_frames][info.n_channels_out]; NULL without a resampler */
     size_t i_selected, n_selected; /* frames of selected that the resampler took, and has */
-    soxr_t resampler;              /* NULL when the rates are equal */
+    conure_rate *resampler;        /* NULL when the rates are equal */
     bool input_ended;
     uint64_t frames_in; /* that passed select_channels(), for messages */
     uint64_t frames_out;
@@ -85,26 +85,16 @@ static conure_status check_channel(conure_audio *a, conure_error *err)
     return CONURE_OK;
 }
 
-/* No roll-off: the default one bends the top of the pass-band by 0.01 dB, 60 dB below the signal.
- * The precise clock serves ratios of large primes.  Figures: docs/performance/audio.md. */
 static conure_status open_resampler(conure_audio *a, conure_error *err)
 {
-    const soxr_io_spec_t io = soxr_io_spec(SOXR_FLOAT32_I, SOXR_FLOAT32_I);
-    const soxr_quality_spec_t quality =
-        soxr_quality_spec(SOXR_VHQ, SOXR_ROLLOFF_NONE | SOXR_HI_PREC_CLOCK);
-    const soxr_runtime_spec_t runtime = soxr_runtime_spec(1);
-    soxr_error_t why = NULL;
-    a->selected = conure_calloc(a->block_frames * a->info.n_channels_out, sizeof *a->selected);
+    const size_t n = a->block_frames * a->info.n_channels_out;
+    a->selected = conure_calloc(n, sizeof *a->selected);
     if (!a->selected)
-        return conure_fail_memory(err, "resampling",
-                                  a->block_frames * a->info.n_channels_out * sizeof *a->selected);
-    a->resampler = soxr_create(a->info.rate_hz, a->options.rate_hz, a->info.n_channels_out, &why,
-                               &io, &quality, &runtime);
-    if (!a->resampler)
-        return conure_fail(err, CONURE_NO_MEMORY, "%s: cannot resample %u Hz to %u Hz: %s",
-                           a->decoder.bytes.name, a->info.rate_hz, a->options.rate_hz,
-                           why ? why : "no reason given");
-    return CONURE_OK;
+        return conure_fail_memory(err, "resampling", n * sizeof *a->selected);
+    const conure_status status = conure_rate_open(&a->resampler, a->info.rate_hz, a->options.rate_hz, a->info.n_channels_out, err);
+    if (status != CONURE_OK)
+        conure_error_prefix(err, a->decoder.bytes.name);
+    return status;
 }
 
 static conure_status open_stages(conure_audio *a, conure_error *err)
@@ -172,7 +162,7 @@ void conure_audio_close(conure_audio **audio)
     if (!audio || !*audio)
         return;
     conure_audio *a = *audio;
-    soxr_delete(a->resampler);
+    conure_rate_close(&a->resampler);
     conure_decoder_close(&a->decoder);
     free(a->decoded);
     free(a->selected);
@@ -249,12 +239,12 @@ static conure_status resample_block(conure_audio *a, float *dst, size_t cap, boo
         }
         size_t n_taken = 0;
         const bool flush = a->input_ended;
-        const soxr_error_t why =
-            soxr_process(a->resampler, flush ? NULL : a->selected + a->i_selected * n_channels,
-                         flush ? 0 : a->n_selected - a->i_selected, &n_taken, dst, cap, n);
-        if (why)
-            return conure_fail(err, CONURE_INTERNAL, "%s: resampling failed: %s",
-                               a->decoder.bytes.name, why);
+        const conure_status status = conure_rate_run(a->resampler, flush ? NULL : a->selected + a->i_selected * n_channels,
+                                                     a->n_selected - a->i_selected, &n_taken, dst, cap, n, err);
+        if (status != CONURE_OK) {
+            conure_error_prefix(err, a->decoder.bytes.name);
+            return status;
+        }
         a->i_selected += n_taken;
         if (flush)
             break;

@@ -6,7 +6,8 @@
  * Samples: integer PCM is scaled by 2^-(bits - 1).  Float samples, and what Vorbis, Opus and MP3
  * decoders give beyond +-1, are neither clipped nor rescaled.  Audio that has the asked rate passes
  * through without any arithmetic but the mixing of channels; other rates are resampled by libsoxr
- * (docs/performance/audio.md).  Non-finite samples are refused.
+ * (docs/performance/audio.md).  Non-finite samples are refused.  Builds without these libraries (CONURE_AUDIO_LIBRARIES=OFF) read
+ * WAV (RIFF, RF64; PCM, float) and raw samples, from its beginning to its end, and resample between 8 and 192 kHz.
  *
  * Damage: what a file says of itself is checked against what it holds: lengths, the chain of
  * chunks, pages or frames, what follows the audio, what the decoder gave.  A file that contradicts
@@ -118,5 +119,10 @@ conure_status conure_audio_load(conure_audio_clip *out, const char *path,
 conure_status conure_audio_fill(conure_audio_clip *out, conure_audio *audio, uint64_t samples_max, bool *ended,
                                 conure_error *err);
 void conure_audio_clip_free(conure_audio_clip *clip); /* NULL-safe */
+
+/* More than WAV and raw samples can be read.  And what decodes and resamples, for people: a library and its version, or that there is none; static. */
+bool conure_audio_has_decoders(void);
+const char *conure_audio_decoder(void);
+const char *conure_audio_resampler(void);
 
 #endif

@@ -3,7 +3,6 @@
 #define CONURE_AUDIO_DECODER_H
 
 #include <nettle/md5.h>
-#include <sndfile.h>
 
 #include "audio/audio.h"
 #include "audio/bytes.h"
@@ -24,8 +23,8 @@ typedef struct conure_pcm {
 typedef struct conure_decoder {
     conure_bytes bytes; /* opened by the caller before conure_decoder_open(); owned from there */
     conure_container container;
-    SNDFILE *file;       /* NULL for PCM that is read here */
-    uint64_t size_shown; /* the size that libsndfile is told, see conure_decoder_open() */
+    void *file;          /* of decoder_sndfile.c; NULL for PCM that is read here */
+    uint64_t size_shown; /* the size that libsndfile is told, see decoder_sndfile.c */
     conure_pcm pcm;
     uint64_t frames_expected; /* what the decoder itself announced; CONURE_FRAMES_UNKNOWN */
     struct md5_ctx md5;       /* of the samples so far, when the container has one */
@@ -48,11 +47,21 @@ __attribute__((format(printf, 2, 3))) void conure_audio_note(conure_audio_info *
 /* UNSUPPORTED when a rate or a number of channels is out of range. */
 conure_status conure_decoder_check(const conure_bytes *bytes, long long rate_hz, long long n_channels, conure_error *err);
 
+const char *conure_container_name(conure_container_kind kind); /* "WAV", "FLAC" ... */
+
+/* ---- decoder_sndfile.c, or decoder_plain.c in builds without libsndfile */
+
+/* What the container holds; fills info's rate, channels and format.  UNSUPPORTED, BAD_FILE, and what reading its bytes gives. */
+conure_status conure_decoded_open(conure_decoder *decoder, conure_audio_info *info, conure_error *err);
+size_t conure_decoded_read(conure_decoder *decoder, float *dst, size_t cap); /* frames; 0 at the end */
+const char *conure_decoded_error(const conure_decoder *decoder);             /* what ended it early; NULL: nothing did */
+void conure_decoded_close(conure_decoder *decoder);                          /* harmless when nothing was opened */
+
 /* ---- decoder_pcm.c */
 
 conure_status conure_pcm_open_raw(conure_decoder *decoder, const conure_audio_options *options,
                                   conure_audio_info *info, conure_error *err);
-/* Whether a pipe that was not read yet starts as a WAV stream does. */
+/* Whether what was not read yet starts as a WAV stream does. */
 bool conure_pcm_is_wav(conure_decoder *decoder);
 /* Read its header as it comes. */
 conure_status conure_pcm_open_wav(conure_decoder *decoder, conure_audio_info *info, conure_error *err);

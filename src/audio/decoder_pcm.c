@@ -1,4 +1,4 @@
-/* decoder_pcm.c - PCM that no decoder is needed for: raw, and of a WAV stream that is read as it comes. */
+/* decoder_pcm.c - PCM that no decoder is needed for: raw, and of a WAV that is read from its beginning to its end. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,13 +31,13 @@ conure_status conure_pcm_open_raw(conure_decoder *d, const conure_audio_options 
     return conure_decoder_check(&d->bytes, options->raw_rate_hz, options->raw_channels, err);
 }
 
-/* ---- WAV from a pipe ------------------------------------------------------------------------- */
+/* ---- WAV in order ---------------------------------------------------------------------------- */
 
 bool conure_pcm_is_wav(conure_decoder *d)
 {
     uint8_t head[12];
-    return d->bytes.is_pipe && conure_bytes_peek(&d->bytes, head, sizeof head) == sizeof head &&
-           (memcmp(head, "RIFF", 4) == 0 || memcmp(head, "RF64", 4) == 0) && memcmp(head + 8, "WAVE", 4) == 0;
+    const size_t n = d->bytes.is_pipe ? conure_bytes_peek(&d->bytes, head, sizeof head) : conure_bytes_at(&d->bytes, 0, head, sizeof head);
+    return n == sizeof head && (memcmp(head, "RIFF", 4) == 0 || memcmp(head, "RF64", 4) == 0) && memcmp(head + 8, "WAVE", 4) == 0;
 }
 
 /* The header; what was read behind it is held. */

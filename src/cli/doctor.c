@@ -6,8 +6,6 @@
 #include <jansson.h>
 #include <limits.h>
 #include <nettle/version.h>
-#include <sndfile.h>
-#include <soxr.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +18,7 @@
 #include <curl/curl.h>
 #endif
 
+#include "audio/audio.h"
 #include "base/cpu.h"
 #include "base/files.h"
 #include "base/memory.h"
@@ -134,7 +133,10 @@ static void libraries(conure_findings *f)
                               "zlib %s, libyaml %s, jansson %s, nettle %d.%d, utf8proc %s", zlibVersion(),
                               yaml_get_version_string(), jansson_version_str(), nettle_version_major(),
                               nettle_version_minor(), utf8proc_version());
-    add(f, "audio", CONURE_FINDING_GOOD, "%s, %s", sf_version_string(), soxr_version());
+    conure_finding *audio = add(f, "audio", conure_audio_has_decoders() ? CONURE_FINDING_GOOD : CONURE_FINDING_NOTE, "%s, %s", conure_audio_decoder(),
+                                conure_audio_resampler());
+    if (!conure_audio_has_decoders())
+        advise(audio, "built without libsndfile and libsoxr: configure with -DCONURE_AUDIO_LIBRARIES=ON");
 #ifdef CONURE_HAVE_CURL
     add(f, "network", CONURE_FINDING_GOOD, "%s", curl_version());
 #else

@@ -12,7 +12,7 @@ import sys
 # core, on base alone.
 LAYERS = ["base", "model", "features", "backend", "encoder", "contract", "onnx", "engine", "decode", "stream"]
 BELOW = {layer: set(LAYERS[: i + 1]) for i, layer in enumerate(LAYERS)}
-BELOW["audio"] = {"audio", "base"}
+BELOW["audio"] = {"audio", "base", "features"}  # whose resampler it takes where there is no libsoxr
 # clearance too stands beside the core, on all of it; the command is above all of them.
 BELOW["clearance"] = {"clearance", *LAYERS}
 BELOW["cli"] = {"cli", "audio", "clearance", *LAYERS}
