@@ -106,7 +106,7 @@ float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const c
 bool conure_encoder_is_half(const conure_encoder_parts *e, int32_t layer);
 /* The layer's norm of that name, as "norm". */
 conure_value conure_encoder_norm(conure_encoder_parts *e, uint32_t layer, conure_value x, const char *name);
-/* T' + N and N at most, with padding; 0 where T' is unbounded. */
+/* N and P = T' + N at most, with padding; 0 where T' is unbounded. */
 uint32_t conure_encoder_keys_most(const conure_encoder_parts *e);
 uint32_t conure_encoder_positions_most(const conure_encoder_parts *e);
 /* Into how many parts a product of all rows of a call with W [n][k] is cut. */
