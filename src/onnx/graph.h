@@ -47,6 +47,8 @@ conure_onnx_type conure_graph_type(const conure_graph *graph);
 conure_onnx_type conure_graph_set_type(conure_graph *graph, conure_onnx_type type);
 /* The builder's own failure, as conure_fail(). */
 __attribute__((format(printf, 3, 4))) void conure_graph_fail(conure_graph *graph, conure_status status, const char *format, ...);
+/* Memory that is freed with the graph, zeroed; NULL after a failure, which is then the graph's. */
+void *conure_graph_alloc(conure_graph *graph, size_t bytes);
 
 /* What names of nodes and values begin with from now on: "layers.3.self_attn." */
 __attribute__((format(printf, 2, 3))) void conure_graph_scope(conure_graph *graph, const char *format, ...);

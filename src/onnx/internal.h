@@ -43,7 +43,6 @@ struct conure_graph {
     size_t nodes_cap, inputs_cap, outputs_cap, metadata_cap, initializers_cap;
 };
 
-void *conure_graph_alloc(conure_graph *graph, size_t bytes); /* zeroed; NULL after a failure */
 char *conure_graph_text(conure_graph *graph, const char *text);
 /* Room for one element more; false after a failure. */
 bool conure_graph_grow(conure_graph *graph, void **list, size_t n, size_t *cap, size_t element_bytes);

@@ -16,13 +16,10 @@ static conure_value cache_mask(conure_encoder_parts *e)
 {
     conure_graph *g = e->g;
     const int64_t dims[1] = {e->cache_rows};
-    int32_t *age = conure_calloc(e->cache_rows, sizeof *age); /* a row is valid when at least so many are */
+    int32_t *age = conure_graph_alloc(g, e->cache_rows * sizeof *age); /* a row is valid when at least so many are */
     for (uint32_t i = 0; age && i < e->cache_rows; i++)
         age[i] = (int32_t)(e->cache_rows - i);
-    if (!age)
-        conure_graph_fail(g, CONURE_NO_MEMORY, "out of memory for a mask");
     const conure_value ages = conure_int32s(g, "cache_ages", age, 1, dims);
-    free(age);
     const conure_value length = conure_cast(g, "cache_length_int32", e->cache_length, CONURE_ONNX_INT32);
     const conure_value valid = conure_op(g, "LessOrEqual", "cache_within", ages, conure_unsqueeze(g, "cache_length_4d", length, 1, 2, 3));
     return conure_cast(g, "cache_mask", valid, conure_graph_type(g));
@@ -123,8 +120,8 @@ static void make_pairs(conure_encoder_parts *e)
                                  : conure_op(g, "Squeeze", "conv_mask", e->rows_mask, conure_ints(g, 2));
 }
 
-/* [B][n][d] of zeros. */
-static conure_value margin(conure_encoder_parts *e, const char *label, conure_value x, uint32_t n)
+/* [B][n][d] of zeros, or flat, of a single stream, [n][d]. */
+static conure_value margin(conure_encoder_parts *e, const char *label, conure_value x, uint32_t n, bool flat)
 {
     conure_graph *g = e->g;
     char name[64], rows[64];
@@ -133,22 +130,19 @@ static conure_value margin(conure_encoder_parts *e, const char *label, conure_va
     snprintf(name, sizeof name, "%s_shape", label);
     snprintf(rows, sizeof rows, "%s_batch", label);
     const conure_value batch = e->plan->batch ? NULL : conure_size(g, rows, x, 0);
-    const conure_value shape = batch ? conure_concat(g, name, 0, batch, conure_ints(g, n, e->c->d_model))
-                                     : conure_ints(g, e->plan->batch, n, e->c->d_model);
+    const conure_value shape = flat    ? conure_ints(g, n, e->c->d_model)
+                               : batch ? conure_concat(g, name, 0, batch, conure_ints(g, n, e->c->d_model))
+                                       : conure_ints(g, e->plan->batch, n, e->c->d_model);
     return conure_op(g, "Expand", label, conure_number(g, 0), shape);
 }
 
 static void make_margins(conure_encoder_parts *e, conure_value x)
 {
     const conure_onnx_type type = conure_graph_set_type(e->g, CONURE_ONNX_FLOAT);
-    e->margins[0] = margin(e, "margin_before", x, e->conv_left ? 0 : e->c->conv_left);
-    e->margins[1] = margin(e, "margin_behind", x, e->c->conv_right);
+    e->margins[0] = margin(e, "margin_before", x, e->conv_left ? 0 : e->c->conv_left, false);
+    e->margins[1] = margin(e, "margin_behind", x, e->c->conv_right, false);
     conure_graph_set_type(e->g, type);
-    if (e->keys_padding) {
-        const int64_t batch = e->plan->batch, n = e->keys_padding, d = e->c->d_model;
-        const conure_value shape = e->memory_axis == 0 ? conure_ints(e->g, n, d) : conure_ints(e->g, batch, n, d);
-        e->memory_margin = conure_op(e->g, "Expand", "memory_margin", conure_number(e->g, 0), shape);
-    }
+    e->memory_margin = margin(e, "memory_margin", x, e->keys_padding, e->memory_axis == 0);
 }
 
 /* ---- relative positions ----------------------------------------------------------------------- */
@@ -294,15 +288,12 @@ conure_value conure_encoder_hidden(conure_encoder_parts *e, bool half)
     const double lowest = half ? -65504 : -3e38;
     if (e->plan->mask_exact || !e->keys_padding)
         return conure_number(e->g, e->plan->mask_exact ? lowest : -10000);
-    float *scores = e->hidden[half] ? NULL : conure_calloc(n, sizeof *scores);
-    if (!scores && !e->hidden[half])
-        conure_graph_fail(e->g, CONURE_NO_MEMORY, "out of memory for a mask");
+    if (e->hidden[half])
+        return e->hidden[half];
+    float *scores = conure_graph_alloc(e->g, n * sizeof *scores);
     for (uint32_t i = 0; scores && i < n; i++)
         scores[i] = i < n - e->keys_padding ? -10000.0f : (float)lowest;
-    if (scores)
-        e->hidden[half] = conure_floats(e->g, half ? "hidden_scores_half" : "hidden_scores", scores, 1, dims);
-    free(scores);
-    return e->hidden[half];
+    return e->hidden[half] = conure_floats(e->g, half ? "hidden_scores_half" : "hidden_scores", scores, 1, dims);
 }
 
 float conure_encoder_seen(const conure_encoder_parts *e, uint32_t layer, const char *part)

@@ -4,7 +4,6 @@
  * taps of the convolutions are exchanged to match. */
 #include "onnx/encoder.h"
 
-#include "base/memory.h"
 #include "onnx/nodes.h"
 
 #include <math.h>
@@ -28,6 +27,17 @@ static conure_value stage_mask(conure_encoder_parts *e, const char *label, conur
     return conure_slice(e->g, label, e->columns_mask, 3, first ? first : conure_ints(e->g, 0), conure_ints(e->g, INT64_MAX), step);
 }
 
+/* Three taps of each axis, every second place; groups 0: one. */
+static conure_value strided(conure_graph *g, const char *label, conure_value x, conure_value weights, conure_value bias, int64_t groups)
+{
+    const conure_value y = conure_op(g, "Conv", label, x, weights, bias);
+    if (groups)
+        conure_op_int(g, "group", groups);
+    conure_op_ints(g, "pads", 1, 1, 1, 1);
+    conure_op_ints(g, "strides", 2, 2);
+    return y;
+}
+
 static conure_value convolution(conure_encoder_parts *e, const char *label, conure_value x, int index, int kernel, bool depthwise)
 {
     conure_graph *g = e->g;
@@ -37,14 +47,9 @@ static conure_value convolution(conure_encoder_parts *e, const char *label, conu
     snprintf(bias, sizeof bias, "encoder.pre_encode.conv.%d.bias", index);
     const conure_value w = conure_weight_value(g, weight, kernel == 1 ? CONURE_TURN_NONE : CONURE_TURN_TAPS, 1, 4, dims);
     const conure_value b = conure_weight_value(g, bias, CONURE_TURN_NONE, 1, 1, dims);
-    const conure_value y = conure_op(g, "Conv", label, x, w, b);
-    if (depthwise)
-        conure_op_int(g, "group", n);
     if (kernel == 1)
-        return y;
-    conure_op_ints(g, "pads", 1, 1, 1, 1);
-    conure_op_ints(g, "strides", 2, 2);
-    return y;
+        return conure_op(g, "Conv", label, x, w, b);
+    return strided(g, label, x, w, b, depthwise ? n : 0);
 }
 
 /* The first convolution, its relu and the mask behind it at once: a second channel, 1 beyond the length, has a weight of -LARGE at the tap where a
@@ -57,24 +62,18 @@ static conure_value first_masked(conure_encoder_parts *e, conure_value x)
     conure_graph *g = e->g;
     const size_t n = e->c->subsampling_channels;
     const int64_t dims[4] = {(int64_t)n, 2, SIDE, SIDE}, bias_dims[1] = {(int64_t)n};
-    float *own = conure_graph_read(g, "encoder.pre_encode.conv.0.weight", n * TAPS), *w = own ? conure_calloc(n * 2 * TAPS, sizeof *w) : NULL;
-    if (own && !w)
-        conure_graph_fail(g, CONURE_NO_MEMORY, "out of memory for the weights of a convolution");
-    for (size_t i = 0; w && i < n; i++) {
+    float *own = conure_graph_read(g, "encoder.pre_encode.conv.0.weight", n * TAPS), *w = conure_graph_alloc(g, n * 2 * TAPS * sizeof *w);
+    for (size_t i = 0; own && w && i < n; i++) {
         for (size_t tap = 0; tap < TAPS; tap++) /* [time][mel] -> [mel][time] */
             w[i * 2 * TAPS + tap] = own[i * TAPS + tap % SIDE * SIDE + tap / SIDE];
         w[i * 2 * TAPS + TAPS + CENTRE] = -(float)LARGE;
     }
-    const conure_value weights = w ? conure_floats(g, "encoder.pre_encode.conv.0.weight.masked", w, 4, dims) : NULL;
+    const conure_value weights = conure_floats(g, "encoder.pre_encode.conv.0.weight.masked", w, 4, dims);
     free(own);
-    free(w);
     const conure_value beyond = conure_op(g, "Sub", "columns_beyond", conure_number(g, 1), e->columns_mask);
     const conure_value plane = conure_op(g, "Expand", "image_beyond", beyond, conure_ints(g, 1, 1, e->c->mel_bins, 1));
     const conure_value bias = conure_weight_value(g, "encoder.pre_encode.conv.0.bias", CONURE_TURN_NONE, 1, 1, bias_dims);
-    const conure_value y = conure_op(g, "Conv", "conv0", conure_concat(g, "image_and_beyond", 1, x, plane), weights, bias);
-    conure_op_ints(g, "pads", 1, 1, 1, 1);
-    conure_op_ints(g, "strides", 2, 2);
-    return conure_op(g, "Relu", "relu0", y);
+    return conure_op(g, "Relu", "relu0", strided(g, "conv0", conure_concat(g, "image_and_beyond", 1, x, plane), weights, bias, 0));
 }
 
 conure_value conure_encoder_front(conure_encoder_parts *e, conure_value audio)
