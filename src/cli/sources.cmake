@@ -122,7 +122,6 @@ set_source_files_properties(${CMAKE_CURRENT_LIST_DIR}/measure.c PROPERTIES COMPI
 list(REMOVE_DUPLICATES CONURE_CLI_SOURCES)
 add_library(conure_cli STATIC ${CONURE_CLI_SOURCES})
 target_compile_definitions(conure_cli PUBLIC ${CONURE_CLI_DEFINITIONS})
-# doctor prints the versions of libsndfile and libsoxr.
 target_link_libraries(conure_cli PUBLIC conure_private conure_clearance conure_audio)
 if(CONURE_PULL)
     target_link_libraries(conure_cli PUBLIC PkgConfig::CURL)

@@ -190,9 +190,14 @@ uint64_t conure_recognizer_samples_max(const conure_recognizer *r)
     return low ? (low - 1) * r->model->config.hop_samples : 0;
 }
 
+uint64_t conure_recognizer_frames_most(const conure_recognizer *r, uint64_t n_samples)
+{
+    return n_samples / r->model->config.hop_samples + 2;
+}
+
 uint64_t conure_recognizer_bytes(const conure_recognizer *r, uint64_t n_samples)
 {
-    const uint64_t frames = n_samples / r->model->config.hop_samples + 2;
+    const uint64_t frames = conure_recognizer_frames_most(r, n_samples);
     const uint32_t n = (uint32_t)frames;
     return frames < 1u << 24 ? batch_bytes(r, &n, 1) : UINT64_MAX;
 }

@@ -37,6 +37,9 @@ struct conure_recognizer {
 /* Mel frames that the encoder sees of n_valid: the nemo mask has one more, which is masked (spec 1.2). */
 uint32_t conure_recognizer_mel_frames(const conure_recognizer *recognizer, uint32_t n_valid);
 
+/* Mel frames that so many samples become, at most. */
+uint64_t conure_recognizer_frames_most(const conure_recognizer *recognizer, uint64_t n_samples);
+
 /* Bytes of activations that one utterance of so many samples takes, as they are held against
  * memory_bytes_max; UINT64_MAX when it is longer than any that is supported. */
 uint64_t conure_recognizer_bytes(const conure_recognizer *recognizer, uint64_t n_samples);

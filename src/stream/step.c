@@ -369,7 +369,7 @@ static uint64_t arena_bytes(const batch *b)
         if (j->from_ahead) {
             frames = j->s->n_ahead;
         } else if (j->works) {
-            mel = conure_session_cached(j->s) ? j->slice.n_frames : j->n_samples / c->hop_samples + 2;
+            mel = conure_session_cached(j->s) ? j->slice.n_frames : conure_recognizer_frames_most(b->r, j->n_samples);
             frames = mel / 8 + 2;
         }
         bytes += (j->n_samples + 2 * mel * c->mel_bins + frames * (c->d_model + c->joint_hidden)) * sizeof(float) + 8 * 2 * CONURE_ALIGN;

@@ -147,7 +147,7 @@ static void changed(const json_t *evidence)
 
 static double own_noise(const json_t *evidence, const char *tensor)
 {
-    json_t *tensors = json_object_get(json_object_get(stage_of((json_t *)evidence, "noise"), "candidate"), "tensors");
+    json_t *tensors = json_object_get(json_object_get(stage_of(evidence, "noise"), "candidate"), "tensors");
     const double own = json_real_value(json_object_get(json_object_get(tensors, tensor), "max"));
     test_true(own > 0);
     return own;

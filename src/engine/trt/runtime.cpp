@@ -175,7 +175,8 @@ extern "C" conure_status conure_trt_open(conure_trt **out, const conure_trt_plac
     if (!t)
         return conure_fail_memory(err, "an engine", sizeof *t);
     /* A folder that was named wrongly is said before a GPU that is missing: the user has just typed it. */
-    conure_status status = conure_trt_library_path(t->library, sizeof t->library, place->library, LIBNVINFER, true, err);
+    char path[PATH_MAX];
+    conure_status status = conure_trt_library_path(path, sizeof path, place->library, LIBNVINFER, true, err);
     snprintf(t->library, sizeof t->library, "%s", place->library ? place->library : "");
     if (status == CONURE_OK)
         status = conure_gpu_open(&t->gpu, place->device, err);
