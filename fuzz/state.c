@@ -29,7 +29,7 @@ static void prepare(void)
 {
     const conure_engine_options options = {.n_threads = 1, .precision = CONURE_PRECISION_F32, .mask = CONURE_MASK_NEMO};
     const conure_cache_options caches = {.cache_rows = 2, .drop_rows = 2, .kv_bf16 = true, .keep_negative = true};
-    if (conure_model_random_open(&model, "mini", 1, NULL, NULL, NULL) != CONURE_OK ||
+    if (conure_model_random_open(&model, "mini", 0, 1, NULL, NULL, NULL) != CONURE_OK ||
         engine->open(&self, model, &options, NULL) != CONURE_OK ||
         engine->state_open(self, &state, &caches, NULL) != CONURE_OK ||
         !(mel = calloc((size_t)FRAMES * model->config.mel_bins, sizeof *mel)))

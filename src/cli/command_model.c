@@ -122,7 +122,7 @@ static const char *const weight_names[] = {"f32", "f16", "bf16", "int8", NULL};
 typedef struct write_settings {
     const char *model, *out, *preset;
     int weights;
-    uint64_t seed;
+    uint64_t n_layers, seed;
 } write_settings;
 
 static void tell_written(const char *path)
@@ -181,7 +181,7 @@ static int run_random(const void *settings, int n, char *const *arguments)
     (void)arguments;
     if (code != CONURE_EXIT_GOOD)
         return code;
-    status = conure_model_random(s->out, s->preset ? s->preset : "parakeet-tdt-0.6b-v3", s->seed,
+    status = conure_model_random(s->out, s->preset ? s->preset : "parakeet-tdt-0.6b-v3", (uint32_t)s->n_layers, s->seed,
                                  weight_names[s->weights], conure_progress_fraction, words, &err);
     if (status != CONURE_OK)
         return conure_command_fail(status, &err);
@@ -274,6 +274,8 @@ static const conure_option random_options[] = {
      AT(write_settings, out), .complete = CONURE_COMPLETE_FILE, .help = "the file to write; needed"},
     {.kind = CONURE_OPTION_TEXT, .name = "preset", .value = "NAME", AT(write_settings, preset),
      .help = "whose shapes: parakeet-tdt-0.6b-v3 or mini (default: parakeet-tdt-0.6b-v3)"},
+    {.kind = CONURE_OPTION_COUNT, .name = "layers", .value = "N", AT(write_settings, n_layers), .min = 1, .max = 256,
+     .help = "so many layers of the encoder, for experiments (default: as many as the preset has)"},
     {.kind = CONURE_OPTION_COUNT, .name = "seed", .value = "N", AT(write_settings, seed),
      .help = "the same seed gives the same model (default: 1)"},
     {.kind = CONURE_OPTION_CHOICE, .name = "weights", .letter = 'w', .value = "TYPE",

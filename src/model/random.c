@@ -194,7 +194,7 @@ static conure_status make_tensor(void *user, const conure_tensor_spec *spec)
     return CONURE_OK;
 }
 
-conure_status conure_model_random_open(conure_model **out, const char *preset_name, uint64_t seed,
+conure_status conure_model_random_open(conure_model **out, const char *preset_name, uint32_t n_layers, uint64_t seed,
                                        conure_progress_fn progress, void *user, conure_error *err)
 {
     char name[96];
@@ -204,9 +204,15 @@ conure_status conure_model_random_open(conure_model **out, const char *preset_na
     *out = NULL;
     conure_model_options_init(&options);
     conure_status status = conure_config_preset(&config, preset_name, err);
+    if (status == CONURE_OK && n_layers) {
+        config.n_layers = n_layers;
+        status = conure_config_check(&config, err);
+    }
     if (status != CONURE_OK)
         return status;
-    snprintf(name, sizeof name, "random-%s-%llu", preset_name, (unsigned long long)seed);
+    int length = snprintf(name, sizeof name, "random-%s-%llu", preset_name, (unsigned long long)seed);
+    if (n_layers)
+        snprintf(name + length, sizeof name - (size_t)length, "-%u-layers", n_layers);
     status = conure_model_new(&model, &options, conure_strdup(name), err);
     if (status != CONURE_OK)
         return status;

@@ -13,12 +13,12 @@ conure_status conure_config_preset(conure_config *config, const char *preset, co
  * on its own and in any order. */
 double conure_random_unit(uint64_t seed, uint64_t i);
 
-/* A model in memory whose every weight is a function of preset and seed: matrices uniform in
+/* A model in memory, of n_layers encoder layers (0: as many as the preset has), whose every weight is a function of preset and seed: matrices uniform in
  * +-1/sqrt(inputs), as PyTorch initialises them, norms near 1, batch statistics near (0, 1), position
  * biases in +-0.5; the joint is random too and decodes to nothing sensible until it is calibrated
  * (stream/random.h).  Matrices are f32 panels, but those that calibration changes (the joint's and
  * encoder.pre_encode.out) are f32 rows. */
-conure_status conure_model_random_open(conure_model **out, const char *preset, uint64_t seed,
+conure_status conure_model_random_open(conure_model **out, const char *preset, uint32_t n_layers, uint64_t seed,
                                        conure_progress_fn progress, void *user, conure_error *err);
 
 #endif

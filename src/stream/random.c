@@ -319,12 +319,12 @@ static bool in_part(void *user, double fraction)
     return !p->fn || p->fn(p->user, p->first + (p->last - p->first) * fraction);
 }
 
-conure_status conure_model_random(const char *path, const char *preset, uint64_t seed, const char *weights,
+conure_status conure_model_random(const char *path, const char *preset, uint32_t n_layers, uint64_t seed, const char *weights,
                                   conure_progress_fn progress, void *user, conure_error *err)
 {
     conure_model *model = NULL;
     part_progress making = {progress, user, 0, CALIBRATION_AT}, writing = {progress, user, WRITING_AT, 1};
-    conure_status status = conure_model_random_open(&model, preset, seed, in_part, &making, err);
+    conure_status status = conure_model_random_open(&model, preset, n_layers, seed, in_part, &making, err);
     if (status == CONURE_OK)
         status = calibrate(model, seed, progress, user, err);
     if (status == CONURE_OK)

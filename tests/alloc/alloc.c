@@ -354,7 +354,7 @@ static void prepare(void)
     test_int(conure_model_convert(model, ROOM "/int8.conure", "int8", NULL, NULL, &err), CONURE_OK);
     test_int(conure_model_convert(model, ROOM "/f32.conure", "f32", NULL, NULL, &err), CONURE_OK);
     conure_model_close(&model);
-    test_int(conure_model_random_open(&model, "mini", 7, NULL, NULL, &err), CONURE_OK);
+    test_int(conure_model_random_open(&model, "mini", 0, 7, NULL, NULL, &err), CONURE_OK);
     write_hf_texts(model, ROOM "/hf");
     write_hf_weights(model, ROOM "/hf", "model.safetensors", CONURE_BF16, NULL, NULL);
     conure_model_close(&model);

@@ -679,7 +679,7 @@ int main(void)
     test_convert("tiny-v3");
     test_convert("tiny-alt");
     /* Rows throughout, so that the tests can change single elements. */
-    test_int(conure_model_random_open(&random, "mini", 7, NULL, NULL, NULL), CONURE_OK);
+    test_int(conure_model_random_open(&random, "mini", 0, 7, NULL, NULL, NULL), CONURE_OK);
     write_hf_texts(random, FOLDER "/mini");
     write_hf_weights(random, FOLDER "/mini", "model.safetensors", CONURE_F32, NULL, NULL);
     conure_model *read = open_ok(FOLDER "/mini");

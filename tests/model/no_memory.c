@@ -108,7 +108,7 @@ int main(void)
     test_begin("model.no_memory");
     mkdir(FOLDER, 0777);
     const char *converted = FOLDER "/mini.safetensors", *made = FOLDER "/made.safetensors";
-    test_int(conure_model_random_open(&source, "mini", 3, NULL, NULL, NULL), CONURE_OK);
+    test_int(conure_model_random_open(&source, "mini", 0, 3, NULL, NULL, NULL), CONURE_OK);
     write_hf_texts(source, FOLDER "/hf");
     write_hf_weights(source, FOLDER "/hf", "model.safetensors", CONURE_F16, NULL, NULL);
     test_int(conure_model_convert(source, converted, "int8", NULL, NULL, NULL), CONURE_OK);

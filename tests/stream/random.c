@@ -97,7 +97,7 @@ static void check_seeds(void)
     size_t n[3];
     char *data[3];
     for (int i = 0; i < 3; i++) {
-        if (conure_model_random(paths[i], "mini", i == 2 ? 8 : 7, "f32", NULL, NULL, &err) != CONURE_OK)
+        if (conure_model_random(paths[i], "mini", 0, i == 2 ? 8 : 7, "f32", NULL, NULL, &err) != CONURE_OK)
             fprintf(stderr, "%s\n", err.text);
         data[i] = read_all(paths[i], &n[i]);
     }
@@ -108,7 +108,7 @@ static void check_seeds(void)
         free(data[i]);
         unlink(paths[i]);
     }
-    test_int(conure_model_random("random-d.conure", "huge", 1, "f32", NULL, NULL, &err), CONURE_BAD_ARG);
+    test_int(conure_model_random("random-d.conure", "huge", 0, 1, "f32", NULL, NULL, &err), CONURE_BAD_ARG);
     test_contains(err.text, "parakeet-tdt-0.6b-v3");
 }
 
@@ -117,7 +117,7 @@ static void check_full(void)
 {
     static const char *const path = "random-full.conure", *const preset = "parakeet-tdt-0.6b-v3";
     conure_error err = {""};
-    test_int(conure_model_random(path, preset, 1, "int8", NULL, NULL, &err), CONURE_OK);
+    test_int(conure_model_random(path, preset, 0, 1, "int8", NULL, NULL, &err), CONURE_OK);
     check_speech(path, preset, 100);
     unlink(path);
 }
