@@ -26,6 +26,7 @@ typedef struct conure_encoder_plan {
                                       * rows of a batch as one matrix */
     uint32_t batch;                  /* rows of a call, where there are always as many; 0: any number */
     bool cache_matrices;             /* caches are [B layers rows][d] and [B layers columns][d], and not as the contract has them */
+    uint32_t fused_layers;           /* fusible: about so many are fused, 0: all; between them a convolution over time is an operator */
     bool io_rows;                    /* features and output are rows, [B][T][mel] and [B][T'][d], and not columns */
     bool halves;                     /* whoever runs it may compute in f16 or bf16 whatever the types say */
 } conure_encoder_plan;
@@ -69,7 +70,7 @@ typedef struct conure_encoder_parts {
     conure_value drop, drop_frames;    /* [1]: that input, or the contract's number, and its mel frames; NULL: none are dropped */
     conure_value columns_mask; /* [B][1][1][T]: 1 where a mel frame is valid */
     conure_value rows_mask;    /* [B][1][1][T'] */
-    conure_value conv_mask;    /* [B][1][T']; as sums [B][T'][1] */
+    conure_value conv_mask;    /* [B][1][T']; fusible [B][T'][1] */
     conure_value margins[2];   /* fusible: zeros before and behind the columns, [B][n][d] in float32; NULL: none */
     conure_value memory_margin; /* zeros behind a memory, [B][n][d] or of a single stream [n][d], in the plan's type; NULL: none */
     conure_value pairs;        /* [B][1][T'][N]: 1 where a query may see a key, and the same as bool */

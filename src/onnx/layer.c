@@ -38,10 +38,17 @@ static conure_value feed_forward(conure_encoder_parts *e, uint32_t layer, int wh
 
 /* As an operator it stands between TensorRT's fused graphs: what is before and behind it is turned, padded, copied and rounded by kernels of
  * their own, a third of a step's.  As sums of products over rows [B][T'][d], one for each tap, it is fused with its neighbours, and a whole
- * encoder is one such graph.  On a CPU the operator is faster. */
+ * encoder is one such graph.  On a CPU the operator is faster.  Building one such graph of 24 layers takes f16 four times as long as three of
+ * eight, hence fused_layers: of that many, about, and alike. */
+static bool as_sums(const conure_encoder_parts *e, uint32_t layer)
+{
+    const uint32_t n = e->c->n_layers, together = e->plan->fused_layers, n_parts = together ? (n + together / 2) / together : 1;
+    const bool ends_part = layer + 1 < n && (layer + 1) * n_parts / n > layer * n_parts / n;
+    return e->plan->fusible && !ends_part;
+}
 
 /* Its weights with the batch norm folded in: [kernel][d] as sums, otherwise [d][kernel]; and bias [d].  False after a failure; freed by free(). */
-static bool folded(const conure_encoder_parts *e, uint32_t layer, float **weight, float **bias)
+static bool folded(const conure_encoder_parts *e, uint32_t layer, bool sums, float **weight, float **bias)
 {
     static const char *const parts[6] = {"depthwise_conv.weight", "batch_norm.weight", "batch_norm.bias", "batch_norm.running_mean",
                                          "batch_norm.running_var", "depthwise_conv.bias"};
@@ -61,7 +68,7 @@ static bool folded(const conure_encoder_parts *e, uint32_t layer, float **weight
     for (uint32_t i = 0; *weight && i < d; i++) {
         const double gain = data[1][i] / sqrt(data[4][i] + BATCH_NORM_GUARD);
         for (uint32_t k = 0; k < kernel; k++)
-            (*weight)[e->plan->fusible ? k * d + i : i * kernel + k] = (float)(data[0][i * kernel + k] * gain);
+            (*weight)[sums ? k * d + i : i * kernel + k] = (float)(data[0][i * kernel + k] * gain);
         data[2][i] = (float)(data[2][i] + ((data[5] ? data[5][i] : 0) - (double)data[3][i]) * gain);
     }
     *bias = data[2];
@@ -100,14 +107,17 @@ static conure_value operated(conure_encoder_parts *e, uint32_t layer, conure_val
     char name[96];
     snprintf(name, sizeof name, "encoder.layers.%u.conv.depthwise_conv.weight", layer);
     const conure_value weights = conure_floats(e->g, name, weight, 3, dims);
+    const bool rows = e->plan->fusible; /* between margins, so that nothing is padded */
+    if (rows)
+        columns = conure_transpose(e->g, "columns_turned", columns, 0, 2, 1);
     snprintf(name, sizeof name, "encoder.layers.%u.conv.batch_norm.bias", layer);
     const conure_value y = conure_op(e->g, "Conv", "depthwise", columns, weights, conure_floats(e->g, name, bias, 1, bias_dims));
     conure_op_int(e->g, "group", d);
-    conure_op_ints(e->g, "pads", e->conv_left ? 0 : e->c->conv_left, e->c->conv_right);
-    return y;
+    conure_op_ints(e->g, "pads", rows || e->conv_left ? 0 : e->c->conv_left, rows ? 0 : e->c->conv_right);
+    return rows ? conure_transpose(e->g, "depthwise_back", y, 0, 2, 1) : y;
 }
 
-/* As sums: columns with zeros where the operator pads. */
+/* Fusible: columns with zeros where the operator pads. */
 static conure_value between_margins(conure_encoder_parts *e, conure_value columns, conure_onnx_type type)
 {
     conure_value parts[3];
@@ -144,18 +154,18 @@ static conure_value columns_of(conure_encoder_parts *e, uint32_t layer, conure_v
     return columns;
 }
 
-/* gated [B][d][T'], or as sums [B][T'][d], -> silu(batch_norm(depthwise(..))) */
+/* gated [B][d][T'], or fusible [B][T'][d], -> silu(batch_norm(depthwise(..))) */
 static conure_value depthwise(conure_encoder_parts *e, uint32_t layer, conure_value gated)
 {
     conure_graph *g = e->g;
-    const bool sums = e->plan->fusible;
+    const bool sums = as_sums(e, layer);
     const conure_value columns = columns_of(e, layer, gated);
     /* There is no convolution in bfloat16 before opset 22. */
     const conure_onnx_type type = conure_graph_type(g), own = sums || type == CONURE_ONNX_BFLOAT16 ? CONURE_ONNX_FLOAT : type;
     conure_value y = NULL;
     float *weight = NULL, *bias = NULL;
     conure_graph_set_type(g, own);
-    if (folded(e, layer, &weight, &bias))
+    if (folded(e, layer, sums, &weight, &bias))
         y = (sums ? summed : operated)(e, layer, conure_as(g, "depthwise_in", columns, type, own), weight, bias);
     free(weight);
     free(bias);

@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "cli/plan_build.h"
 #include "cli/speech.h"
+#include "model/random.h"
 #include "onnx/encoder.h"
 #include "onnx/onnx.pb-c.h"
 
@@ -202,6 +203,30 @@ static void caches(bool hostile)
         }
 }
 
+/* Twelve layers: in f16 of one size and one row they are fused six by six; nine are fused together. */
+static void fused_layers(void)
+{
+    static const struct {
+        conure_precision precision;
+        bool fixed;
+        uint32_t batch, n_layers, n_between;
+    } cases[] = {{CONURE_PRECISION_F16, true, 1, 12, 1},
+                 {CONURE_PRECISION_F16, true, 1, 9, 0},
+                 {CONURE_PRECISION_F16, false, 1, 12, 0},
+                 {CONURE_PRECISION_F16, true, 2, 12, 0},
+                 {CONURE_PRECISION_F32, true, 1, 12, 0}};
+    conure_error err = {""};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        conure_plan_wish w = wish_of(cases[i].precision, false);
+        conure_model_close(&model);
+        test_int(conure_model_random_open(&model, "mini", cases[i].n_layers, 1, NULL, NULL, &err), CONURE_OK);
+        w.fixed = cases[i].fixed;
+        w.batch_max = cases[i].batch;
+        built(&w, "8.6.0");
+        test_int(seen.n_depthwise, cases[i].n_between);
+    }
+}
+
 static void int8(void)
 {
     conure_plan_wish w = wish_of(CONURE_PRECISION_INT8, true);
@@ -338,6 +363,7 @@ int main(void)
     refusals();
     leaves_nothing();
     recordings();
+    fused_layers();
     remove_plans();
     conure_speech_free(&speech);
     conure_model_close(&model);

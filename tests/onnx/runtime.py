@@ -365,6 +365,8 @@ class Exported(unittest.TestCase):
                  # keys to a multiple of eight, norms in one pass
                  ("tiny-v3", ("--chunk", 6, "--shift", 3, "--cache", 24), "halves", NOISE["tiny-v3"]),
                  ("tiny-v3", ("--chunk", 3, "--shift", 3, "--cache", 24), "halves", NOISE["tiny-v3"]),
+                 ("tiny-v3", ("--chunk", 6, "--shift", 3, "--cache", 24), "halves 2", NOISE["tiny-v3"]),  # two layers fused, one apart
+                 ("tiny-alt", ("--chunk", 6, "--shift", 3, "--cache", 29), "halves 1", NOISE["tiny-alt"]),
                  ("tiny-alt", ("--chunk", 6, "--shift", 3, "--cache", 29), "halves", NOISE["tiny-alt"]),
                  ("tiny-v3", ("--chunk", 6, "--shift", 3, "--cache", 24), "f16", 0.01)]
         for model, derive, precision, limit in cases:
@@ -378,7 +380,11 @@ class Exported(unittest.TestCase):
                 for form in ("fusible", "plain"):
                     for batch in (0, 1, 3):
                         subprocess.run([PLAN_GRAPH, MODELS / f"{model}.nemo", folder / "encoder_streaming.contract.json", plans, form, str(batch),
-                                        precision], check=True)
+                                        *precision.split()], check=True)
+                        if " " in precision:
+                            between = [node for node in onnx.load(str(plans)).graph.node if node.op_type == "Conv" and ".conv." in node.name]
+                            layers = {"tiny-v3": 3, "tiny-alt": 2}[model]
+                            self.assertEqual(len(between), (2 - 1 if precision.endswith("2") else layers - 1) if form == "fusible" else layers)
                         planned = session(plans)
                         rows = slice(0, 1) if batch == 1 else slice(None)
                         of = lambda name, x: self.matrices(name, np.take(x, range(x.shape[axis if x.ndim == 4 else 0])[rows], axis if x.ndim == 4 else 0))
@@ -411,7 +417,7 @@ class Exported(unittest.TestCase):
     def test_whole_for_plans(self):
         """Utterances of one length, whole, cut short and empty, in a batch and alone."""
         rng = np.random.default_rng(11)
-        for model, frames, precision, limit in (("tiny-v3", 200, "f32", NOISE["tiny-v3"]), ("tiny-v3", 200, "halves", NOISE["tiny-v3"]),
+        for model, frames, precision, limit in (("tiny-v3", 200, "f32", NOISE["tiny-v3"]), ("tiny-v3", 200, "halves", NOISE["tiny-v3"]), ("tiny-v3", 200, "halves 1", NOISE["tiny-v3"]),
                                                 ("tiny-alt", 121, "halves", NOISE["tiny-alt"]), ("tiny-v3", 200, "f16", 0.01)):
             runner = session(self.export(model, "--graphs", "encoder") / "encoder-model.onnx")
             bins = runner.get_inputs()[0].shape[1]
@@ -420,7 +426,7 @@ class Exported(unittest.TestCase):
             plan = self.root / "whole.onnx"
             for form in ("fusible", "plain"):
                 for batch in (1, 3):
-                    subprocess.run([PLAN_GRAPH, MODELS / f"{model}.nemo", str(frames), plan, form, str(batch), precision], check=True)
+                    subprocess.run([PLAN_GRAPH, MODELS / f"{model}.nemo", str(frames), plan, form, str(batch), *precision.split()], check=True)
                     out, n = session(plan).run(None, {"audio_signal": audio[:batch].swapaxes(1, 2), "length": lengths[:batch]})
                     self.assertEqual(n.tolist(), wanted[1][:batch].tolist())
                     self.near(out, wanted[0][:batch].swapaxes(1, 2), limit, (model, frames, precision, form, batch))

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define FORMAT 2
-#define GRAPHS 7 /* goes up with every change of the graphs that plans are built from: builds of before are not taken for the same */
+#define GRAPHS 8 /* goes up with every change of the graphs that plans are built from: builds of before are not taken for the same */
 enum { FRAMES_MAX = 1 << 24, ROWS_MAX = 1 << 20, BATCH_MAX = 4096 };
 
 conure_status conure_plan_folder(char out[PATH_MAX], conure_error *err)
