@@ -84,17 +84,12 @@ def say(text):
         print(f"gpu.full: {time.monotonic() - START:6.0f} s  {text}", flush=True)
 
 
-def plans_of(what):
-    """Plans for several rows lie apart: a clearance steps batches with what runs single rows."""
-    return PLANS / ("batches" if "x" in what else "single")
-
-
-def conure(name, *arguments, limit, good=(0,), what="step"):
+def conure(name, *arguments, limit, good=(0,)):
     """What it printed, or None when it failed or its time was up; the log keeps all."""
     log = ROOM / f"{name}.log"
     try:
         run = subprocess.run([chosen.conure, *map(str, arguments)], capture_output=True, text=True, timeout=max(limit, 1),
-                             env={**ENVIRONMENT, "CONURE_PLANS": str(plans_of(what))})
+                             env={**ENVIRONMENT, "CONURE_PLANS": str(PLANS)})
     except subprocess.TimeoutExpired:
         with LOCK:
             LEFT.append(f"{name}: its time was up")
@@ -150,7 +145,7 @@ def build_on(device, name, what, precision, of, how):
     audio = ["--audio", *CLIPS] if precision in ("f16", "int8") else []
     begun = time.monotonic()
     out = conure(f"build-{name}", "engine", "build", "-m", MODEL, *(["--contract", contract(of)] if of else []), *how, "--fixed", "--precision", precision,
-                 "--level", 2, "--device", device, "--threads", THREADS, "--timing-cache", ROOM / f"timing-{name}", *audio, limit=left() - chosen.reserve, what=what)
+                 "--level", 2, "--device", device, "--threads", THREADS, "--timing-cache", ROOM / f"timing-{name}", *audio, limit=left() - chosen.reserve)
     if out is not None:
         say(f"{name}: built in {time.monotonic() - begun:.0f} s")
         with LOCK:
@@ -179,6 +174,13 @@ def clear(precision):
         RESULTS["clearances"].append({"precision": precision, "verdict": report["verdict"], "gates": verdicts})
 
 
+def may_clear(precision, jobs, ended, built):
+    """A clearance steps its rows in a batch with the plan for several, where one is to be built, whose build must have ended either way."""
+    mine = [job for job in jobs if job[0] == precision]
+    return (all(job in built for job in mine if job[1] in ("step", WHOLE[0])) and all(job in ended for job in mine if job[1].startswith("step57x"))
+            and {"step", WHOLE[0]} <= {job[1] for job in mine})
+
+
 def clear_when(limits, precision):
     try:
         limits.result()
@@ -192,7 +194,7 @@ def times(built):
     for precision, what, _, _ in built:
         how = [contract(x) if x in ("step57", "reset") else x for x in TIMED[what]]
         out = conure(f"time-{precision}-{what}", "engine", "time", "-m", MODEL, *how, "--engine", f"trt:{precision}", "--parts", 16384, "--json",
-                     limit=min(60, left() - 5), what=what)
+                     limit=min(60, left() - 5))
         for row in json.loads(out)["times"] if out else []:
             parts = sorted(row.pop("parts", []), key=lambda part: -part["seconds"])
             RESULTS["times"].append({"plan": f"{precision}-{what}", **row, "n_parts": len(parts), "longest": parts[:5]})
@@ -205,16 +207,16 @@ def main():
     ROOM.mkdir(parents=True, exist_ok=True)
     prepare()
     wanted = chosen.precisions.split(",")
-    jobs, built, clearing = [job for job in PLANNED if job[0] in wanted], [], []
+    jobs, ended, built, clearing = [job for job in PLANNED if job[0] in wanted], [], [], []
     if chosen.only:
         jobs = [job for job in jobs if job[1] in chosen.only.split(",")]
     with concurrent.futures.ThreadPoolExecutor(chosen.builders * len(DEVICES)) as builders, concurrent.futures.ThreadPoolExecutor(2) as clearers:
         limits = clearers.submit(noise)
         for future in concurrent.futures.as_completed([builders.submit(build, job) for job in jobs]):
             job, good = future.result()
+            ended.append(job)
             built += [job] if good else []
-            ready = {what for precision, what, _, _ in built if precision == job[0]}
-            if {"step", WHOLE[0]} <= ready and job[0] not in clearing:
+            if job[0] not in clearing and may_clear(job[0], jobs, ended, built):
                 clearing.append(job[0])
                 clearers.submit(clear_when, limits, job[0])
     times(built)
