@@ -74,8 +74,8 @@ with tempfile.TemporaryDirectory() as room:
                 build(step, (121, 121, 121), (1, 4, 8))
             build(whole, (64, 320, 640), (1, 1, 4))
         rows = {}
-        for precision, batch in (("f32", 1), ("f16", 1), ("f16", 4), ("f16", 0)) if PLAN_GRAPH else ():
-            path = room / f"plan-{name}-{precision}-{batch}.onnx"
-            subprocess.run([PLAN_GRAPH, model, contract, path, "fusible", str(batch), precision], check=True)
+        for precision, batch, *fused in (("f32", 1), ("f16", 1), ("f16", 1, "1"), ("f16", 4), ("f16", 0)) if PLAN_GRAPH else ():
+            path = room / f"plan-{name}-{precision}-{'-'.join([str(batch), *fused])}.onnx"
+            subprocess.run([PLAN_GRAPH, model, contract, path, "fusible", str(batch), precision, *fused], check=True)
             sizes = build(path, (121, 121, 121), (batch, batch, batch) if batch else (1, 2, 4), rows)
             rows = sizes if batch == 1 else rows
