@@ -68,6 +68,14 @@ static void unstore(const char *name)
     test_int(unlink(path), 0);
 }
 
+/* Its bytes are no longer what they should be. */
+static void spoil(const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s.plan", folder, name);
+    test_int(conure_file_write(path, "x", 1, NULL), CONURE_OK);
+}
+
 static conure_status open_trt(void **self, conure_precision precision, conure_error *err)
 {
     const conure_engine_options options = {.precision = precision, .mask = model->config.mask, .n_threads = 1};
@@ -93,6 +101,11 @@ static stream begin(const conure_engine *engine, void *self)
     conure_error err = {""};
     test_int(engine->state_open(self, &s.state, &caches, &err), CONURE_OK);
     return s;
+}
+
+static void end(stream *s)
+{
+    s->engine->state_close(s->self, &s->state);
 }
 
 static conure_encode_row row_of(stream *s, const float *features)
@@ -177,8 +190,8 @@ static void one_stream(void *self, void *cpu, bool graphs)
     conure_engine_trt.state_reset(self, a.state);
     conure_engine_native_cpu.state_reset(cpu, b.state);
     test_true(same_caches(&a, &b));
-    conure_engine_trt.state_close(self, &a.state);
-    conure_engine_native_cpu.state_close(cpu, &b.state);
+    end(&a);
+    end(&b);
 }
 
 /* Streams that began at different times, stepped in batches of changing size, are what each is alone. */
@@ -210,8 +223,8 @@ static void batches(void *self, void *cpu)
     }
     for (int i = 0; i < 4; i++) {
         test_true(same_caches(&a[i], &b[i]));
-        conure_engine_trt.state_close(self, &a[i].state);
-        conure_engine_native_cpu.state_close(cpu, &b[i].state);
+        end(&a[i]);
+        end(&b[i]);
     }
 }
 
@@ -247,8 +260,8 @@ static void failures(void *self)
     test_int(conure_engine_trt.encode(self, &odd, 1, &err), CONURE_LIMIT);
     test_true(conure_engine_trt.encode(self, &(conure_encode_row){.n_frames = 5000, .n_valid = 0}, 1, &err) == CONURE_LIMIT);
     test_contains(err.text, "no plan takes 5000 mel frames offline");
-    conure_engine_trt.state_close(self, &a.state);
-    conure_engine_trt.state_close(self, &b.state);
+    end(&a);
+    end(&b);
 }
 
 static void snapshots(void *self)
@@ -271,8 +284,8 @@ static void snapshots(void *self)
     test_int(conure_engine_trt.state_load(self, b.state, bytes, n, &err), CONURE_BAD_FILE);
     test_true(same_caches(&a, &b)); /* refused: unchanged */
     free(bytes);
-    conure_engine_trt.state_close(self, &a.state);
-    conure_engine_trt.state_close(self, &b.state);
+    end(&a);
+    end(&b);
 }
 
 /* Utterances of many lengths, more than there are slots for; short and padded ones give what they give alone. */
@@ -380,7 +393,7 @@ static void refusals(void)
     stream a = begin(&conure_engine_trt, self);
     test_int(step(&a, mel[0], &err), CONURE_BAD_FILE);
     test_contains(err.text, "is not the plan that its side file describes");
-    conure_engine_trt.state_close(self, &a.state);
+    end(&a);
     conure_engine_trt.close(&self);
     s = side_of(true);
     store(&s, "a-step");
@@ -421,8 +434,8 @@ static void caches_of_others(void)
     test_int(conure_engine_trt.state_import(self, a.state, x, x + channel, 9, &err), CONURE_OK);
     test_int(conure_engine_trt.state_length(self, a.state), 9);
     free(x);
-    conure_engine_trt.state_close(self, &a.state);
-    conure_engine_trt.state_close(self, &b.state);
+    end(&a);
+    end(&b);
     conure_engine_trt.close(&self);
     unstore("a-other");
 }
@@ -450,8 +463,8 @@ static void ends(void *self, void *cpu)
         for (size_t i = 0; i < (size_t)x.n_out_valid * model->config.d_model; i++)
             worst = fmaxf(worst, fabsf(x.out[i] - y.out[i]));
         test_near(worst, 0, 1e-5);
-        conure_engine_trt.state_close(self, &a.state);
-        conure_engine_native_cpu.state_close(cpu, &b.state);
+        end(&a);
+        end(&b);
     }
 }
 
@@ -477,8 +490,8 @@ static void profile(void *self)
     test_int(bytes, 4096);
     test_near(conure_engine_trt.device_seconds(self), 1e-3, 1e-9); /* of one run */
     conure_parts_free(&parts);
-    conure_engine_trt.state_close(self, &a.state);
-    conure_engine_trt.state_close(self, &b.state);
+    end(&a);
+    end(&b);
 }
 
 /* Plans of one size only, beside one for a single row: what is missing is made up, and what is there comes out as it does alone. */
@@ -519,13 +532,11 @@ static void fixed(void)
 static void by_layer(void)
 {
     conure_plan_side s = side_of(true), apart = s;
-    char path[128];
     void *self = NULL;
     conure_error err = {""};
     apart.by_layer = true;
     store(&apart, "0-apart");
-    snprintf(path, sizeof path, "%s/0-apart.plan", folder);
-    test_int(conure_file_write(path, "x", 1, &err), CONURE_OK);
+    spoil("0-apart");
     unstore("a-step");
     for (int fused = 0; fused < 2; fused++) {
         if (fused)
@@ -535,7 +546,7 @@ static void by_layer(void)
             return;
         stream a = begin(&conure_engine_trt, self);
         test_int(step(&a, mel[0], &err), fused ? CONURE_OK : CONURE_BAD_FILE);
-        conure_engine_trt.state_close(self, &a.state);
+        end(&a);
         conure_engine_trt.close(&self);
     }
     unstore("0-apart");
@@ -545,14 +556,12 @@ static void by_layer(void)
 static void shorter(void)
 {
     conure_plan_side s = side_of(false);
-    char path[128];
     void *self = NULL;
     uint32_t frames[3] = {500, 600, 601};
     conure_error err = {""};
     s.t[0] = s.t[1] = s.t[2] = 900;
     store(&s, "0-long");
-    snprintf(path, sizeof path, "%s/0-long.plan", folder);
-    test_int(conure_file_write(path, "x", 1, &err), CONURE_OK);
+    spoil("0-long");
     s.t[0] = s.t[1] = s.t[2] = 600;
     store(&s, "b-offline");
     test_int(open_trt(&self, CONURE_PRECISION_F32, &err), CONURE_OK);
@@ -599,16 +608,14 @@ static void all(bool layer_first, uint32_t integer_bytes, bool graphs, bool cach
 static void other_caches(void)
 {
     conure_plan_side s = side_of(true);
-    char path[128];
     conure_error err = {""};
     for (int i = 0; i < 4; i++) { /* the one that serves is the last; the others' bytes are not what they should be */
         const char *const names[4] = {"0-old", "1-old-f16", "2-f16", "3-new"};
         s.cache_matrices = i >= 2;
         s.caches_f16 = i % 3 != 0;
         store(&s, names[i]);
-        snprintf(path, sizeof path, "%s/%s.plan", folder, names[i]);
         if (i < 3)
-            test_int(conure_file_write(path, "x", 1, &err), CONURE_OK);
+            spoil(names[i]);
     }
     unstore("a-step");
     for (int i = 3; i >= 0; i--) { /* with the 3rd gone, that in f16 is chosen, then without a choice of rows the wide one, and the last */
@@ -620,7 +627,7 @@ static void other_caches(void)
         stream a = begin(&conure_engine_trt, self);
         test_int(step(&a, mel[0], &err), i == 3 ? CONURE_OK : CONURE_BAD_FILE);
         test_true(i == 3 || strstr(err.text, i == 2 ? "2-f16" : i == 1 ? "0-old" : "1-old-f16"));
-        conure_engine_trt.state_close(self, &a.state);
+        end(&a);
         conure_engine_trt.close(&self);
         unstore(i == 3 ? "3-new" : i == 2 ? "2-f16" : i == 1 ? "0-old" : "1-old-f16");
     }
