@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #include "base/files.h"
 #include "engine/engine.h"
 #include "model/load.h"
+#include "model/quote.h"
 
 enum { OFFLINE_FRAMES_MIN = 64 };
 
@@ -56,8 +58,8 @@ static conure_status choose_steps(conure_plan_side out[], uint32_t *n, const con
 {
     const uint32_t *drop = k->streaming.drop_extra;
     const bool same = drop[0] == drop[1], all = strcmp(profile, "all") == 0, unified = strcmp(profile, "unified") == 0;
-    const conure_profile *own = all || unified || strcmp(profile, "first") == 0 || strcmp(profile, "next") == 0 ? NULL : named(k, profile);
     bool first = strcmp(profile, "first") == 0, later = strcmp(profile, "next") == 0;
+    const conure_profile *own = all || unified || first || later ? NULL : named(k, profile);
     if (unified && !same)
         return conure_fail(err, CONURE_BAD_ARG, "--profile unified: the contract drops %u encoder frames of the first step and %u of later ones, "
                            "which takes two plans: --profile all builds both", drop[0], drop[1]);
@@ -88,6 +90,19 @@ static bool is_file(const conure_contract *k, const char *profile)
     return !named(k, profile) && (strchr(profile, '/') || (n > 5 && strcmp(profile + n - 5, ".json") == 0));
 }
 
+/* As the reader of side files takes it: whole characters, none of them controls.  A file may be called anything, and this is written when all is built. */
+static void take_name(conure_plan_side *s, const char *name)
+{
+    for (size_t used = 0, bytes; *name && used + 4 < sizeof s->model; name += bytes) {
+        char character[5] = "";
+        utf8proc_int32_t code;
+        const utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)name, -1, &code);
+        bytes = n > 0 ? (size_t)n : 1;
+        memcpy(character, name, bytes);
+        used += (size_t)snprintf(s->model + used, 5, "%s", n > 0 && !conure_has_controls(character) ? character : "?");
+    }
+}
+
 /* Everything but ranges and dropped frames. */
 static conure_status common(conure_plan_side *s, const conure_model *model, const conure_plan_wish *w, conure_error *err)
 {
@@ -100,7 +115,7 @@ static conure_status common(conure_plan_side *s, const conure_model *model, cons
                             .bf16 = w->precision == CONURE_PRECISION_BF16, .int8 = w->precision == CONURE_PRECISION_INT8,
                             .n_audio = w->n_utterances};
     snprintf(s->audio_sha256, sizeof s->audio_sha256, "%s", w->audio_sha256 ? w->audio_sha256 : "");
-    snprintf(s->model, sizeof s->model, "%s", model->name);
+    take_name(s, model->name);
     snprintf(s->precision, sizeof s->precision, "%s", conure_precision_name(w->precision));
     for (uint32_t i = 0; i < CONURE_PLAN_TENSORS; i++)
         snprintf(s->names[i], sizeof s->names[i], "%s", k ? k->names[i] : offline[i] ? offline[i] : "");

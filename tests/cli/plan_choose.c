@@ -51,6 +51,17 @@ static void fixed_sizes(void)
     test_int(s[0].b[0], 1);
 }
 
+/* One plan. */
+static void chosen(const conure_contract *k, const char *profile, uint32_t drop, uint32_t t_min, uint32_t t_max)
+{
+    conure_plan_side s[2];
+    uint32_t n;
+    conure_error err = {""};
+    test_int(choose(s, &n, k, profile, &err), CONURE_OK);
+    test_int(n, 1);
+    is(&s[0], drop, t_min, t_max);
+}
+
 /* NeMo's schedule drops nothing of the first step and two of later ones: two graphs. */
 static void two_kinds(void)
 {
@@ -68,14 +79,9 @@ static void two_kinds(void)
     test_int(s[0].caches.drop_rows, 3);
     test_text(s[0].precision, "tf32");
     test_int(strlen(s[0].contract_sha256), 64);
-    test_int(choose(s, &n, &k, "first", &err), CONURE_OK);
-    test_int(n, 1);
-    is(&s[0], 0, 41, 41);
-    test_int(choose(s, &n, &k, "next", &err), CONURE_OK);
-    test_int(n, 1);
-    is(&s[0], 2, 57, 57);
-    test_int(choose(s, &n, &k, "later", &err), CONURE_OK); /* as the contract calls it */
-    is(&s[0], 2, 57, 57);
+    chosen(&k, "first", 0, 41, 41);
+    chosen(&k, "next", 2, 57, 57);
+    chosen(&k, "later", 2, 57, 57); /* as the contract calls it */
     test_int(choose(s, &n, &k, "unified", &err), CONURE_BAD_ARG);
     test_contains(err.text, "--profile all builds both");
     test_int(choose(s, &n, &k, "files", &err), CONURE_BAD_ARG);
@@ -86,20 +92,11 @@ static void two_kinds(void)
 static void one_kind(void)
 {
     const conure_contract k = contract("first=120,later=96,live=57..64", true);
-    conure_plan_side s[2];
-    uint32_t n;
-    conure_error err = {""};
-    test_int(choose(s, &n, &k, "all", &err), CONURE_OK);
-    test_int(n, 1);
-    is(&s[0], 2, 57, 120);
-    test_int(choose(s, &n, &k, "unified", &err), CONURE_OK);
-    is(&s[0], 2, 57, 120);
-    test_int(choose(s, &n, &k, "first", &err), CONURE_OK);
-    is(&s[0], 2, 57, 120); /* "live" serves every step */
-    test_int(choose(s, &n, &k, "next", &err), CONURE_OK);
-    is(&s[0], 2, 57, 96);
-    test_int(choose(s, &n, &k, "live", &err), CONURE_OK);
-    is(&s[0], 2, 57, 64);
+    chosen(&k, "all", 2, 57, 120);
+    chosen(&k, "unified", 2, 57, 120);
+    chosen(&k, "first", 2, 57, 120); /* "live" serves every step */
+    chosen(&k, "next", 2, 57, 96);
+    chosen(&k, "live", 2, 57, 64);
 }
 
 /* Profiles of a file in place of the contract's; what the contract cannot have is refused. */
@@ -147,6 +144,30 @@ static void another_model(void)
     test_int(n, 0);
 }
 
+/* Whatever a checkpoint's file is called, the side file can be written and read. */
+static void names(void)
+{
+    char name[201], *const own = model->name, *text = NULL;
+    conure_plan_side s[2], back;
+    uint32_t n;
+    conure_error err = {""};
+    model->name = name;
+    for (size_t i = 0; i < 2; i++) {
+        memset(name, 'x', 200);
+        memcpy(name + 125 + i, "\xe2\x82\xac", 4); /* cut after two bytes of it, after one */
+        memcpy(name, "\x1b[2J\n\xff", 6);
+        test_int(choose(s, &n, NULL, "offline", &err), CONURE_OK);
+        memset(s[0].plan_sha256, 'c', 64);
+        s[0].plan_bytes = 1;
+        snprintf(s[0].gpu, sizeof s[0].gpu, "GPU");
+        test_int(conure_plan_side_dump(&s[0], &text, &err), CONURE_OK);
+        test_int(text ? conure_plan_side_parse(&back, text, strlen(text), "side", &err) : CONURE_NO_MEMORY, CONURE_OK);
+        test_text(err.text, "");
+        free(text);
+    }
+    model->name = own;
+}
+
 int main(void)
 {
     conure_error err = {""};
@@ -163,6 +184,7 @@ int main(void)
     of_a_file("{\"profile\": []}", "no member profiles");
     offline();
     another_model();
+    names();
     conure_model_close(&model);
     return test_end();
 }
