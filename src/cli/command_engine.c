@@ -90,14 +90,11 @@ static conure_status hear(conure_speech *speech, const build_settings *s, int n,
 static conure_status build_plans(const build_settings *s, conure_plan_wish *wish, int n, char *const *arguments, conure_plan_made *made,
                                  uint32_t *n_made, conure_error *err)
 {
-    char folder[PATH_MAX];
+    char usual[PATH_MAX];
+    const char *folder = s->plans ? s->plans : usual;
     conure_model *model = NULL;
     conure_speech speech = {0};
-    conure_status status = CONURE_OK;
-    if (s->plans)
-        snprintf(folder, sizeof folder, "%s", s->plans);
-    else
-        status = conure_plan_folder(folder, err);
+    conure_status status = s->plans ? CONURE_OK : conure_plan_folder(usual, err);
     if (status == CONURE_OK)
         status = conure_models_load(&model, s->model, err);
     if (status == CONURE_OK)
@@ -230,17 +227,14 @@ static const conure_command build_command = {
 
 static int run_list(const void *settings, int n, char *const *arguments)
 {
-    char folder[PATH_MAX], bytes[32], quoted[4 * PATH_MAX];
+    char usual[PATH_MAX], bytes[32], quoted[4 * PATH_MAX];
+    const char *folder = n ? arguments[0] : usual;
     conure_plan_found *list = NULL;
     uint32_t n_plans = 0;
     conure_error err = {""};
     const conure_log log = {conure_log_to_terminal, NULL};
     (void)settings;
-    conure_status status = CONURE_OK;
-    if (n)
-        snprintf(folder, sizeof folder, "%s", arguments[0]);
-    else
-        status = conure_plan_folder(folder, &err);
+    conure_status status = n ? CONURE_OK : conure_plan_folder(usual, &err);
     if (status == CONURE_OK)
         status = conure_plan_list(&list, &n_plans, folder, &log, &err);
     if (status != CONURE_OK)

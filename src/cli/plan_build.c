@@ -19,6 +19,7 @@
 #include "onnx/encoder.h"
 
 #define TIMING_BYTES_MAX ((size_t)256 << 20)
+enum { ENDING_BYTES = 64 }; /* at most: ".PID.onnx.data" and a temporary's */
 /* TensorRT 8.6 took 320 s for a step of f16 with 24 layers in three parts (1.94 ms on an H200), 1,200 s in one.  In f32, which is built in the same
  * time either way, and for several rows, where the operators between parts cost more, all layers are one. */
 enum { FUSED_LAYERS = 8 };
@@ -73,7 +74,7 @@ typedef struct making {
     conure_trt *trt;
     conure_plan_made *made;
     conure_observations *seen; /* what the wish's speech showed; NULL: nothing was looked at yet, or there is none */
-    char graph[PATH_MAX]; /* a file that is removed at the end, and weights beside it */
+    char graph[PATH_MAX + ENDING_BYTES]; /* a file that is removed at the end, and weights beside it */
     conure_error *err;
 } making;
 
@@ -338,16 +339,16 @@ static conure_status make(making *m, const char *folder, bool force)
 {
     const conure_trt_facts *facts = conure_trt_get_facts(m->trt);
     conure_plan_side *s = &m->made->side;
-    char key[48], data[PATH_MAX + 8];
+    char key[48], data[sizeof m->graph + 8];
     snprintf(s->gpu, sizeof s->gpu, "%s", facts->gpu);
     snprintf(s->tensorrt, sizeof s->tensorrt, "%s", facts->version);
     conure_plan_key(s, key);
-    if (snprintf(m->made->path, PATH_MAX, "%.3000s/%s", folder, key) >= PATH_MAX - 16)
+    if (!conure_path_join(m->made->path, PATH_MAX - ENDING_BYTES, folder, key))
         return conure_fail(m->err, CONURE_LIMIT, "%.100s: the path is too long", folder);
     m->made->was_there = !force && is_there(m->made);
     if (m->made->was_there)
         return CONURE_OK;
-    snprintf(m->graph, sizeof m->graph, "%.3100s.%ld.onnx", m->made->path, (long)getpid());
+    snprintf(m->graph, sizeof m->graph, "%s.%ld.onnx", m->made->path, (long)getpid());
     const conure_status status = build(m);
     snprintf(data, sizeof data, "%s.data", m->graph);
     (void)unlink(m->graph);

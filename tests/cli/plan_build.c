@@ -15,6 +15,7 @@
 static conure_model *model;
 static char folder[] = "plan-build-XXXXXX", clips[] = TEST_DATA "/audio", clip[] = TEST_DATA "/audio/librispeech_e29030942b.flac";
 static conure_speech speech;
+static bool no_gpu;
 
 /* ---- what was to be built --------------------------------------------------------------------- */
 
@@ -87,6 +88,8 @@ static void building(const conure_trt_build_options *o)
 
 /* ---- building --------------------------------------------------------------------------------- */
 
+static const char *to = folder;
+
 static conure_plan_wish wish_of(conure_precision precision, bool heard)
 {
     conure_plan_wish w = {.profile = "offline", .frames_max = 320, .precision = precision, .level = 2, .n_threads = 1};
@@ -102,9 +105,9 @@ static conure_status build(conure_plan_made made[2], const conure_plan_wish *wis
 {
     uint32_t n = 0;
     memset(made, 0, 2 * sizeof *made);
-    trt_host_machine = (trt_host){.model = model, .integer_bytes = 4, .fail_after = -1, .building = building, .gpu = "GPU A"};
+    trt_host_machine = (trt_host){.model = model, .integer_bytes = 4, .fail_after = -1, .building = building, .gpu = "GPU A", .no_gpu = no_gpu};
     snprintf(trt_host_machine.version, sizeof trt_host_machine.version, "%s", version);
-    const conure_status status = conure_plans_build(made, &n, model, wish, folder, timing, false, (conure_log){0}, err);
+    const conure_status status = conure_plans_build(made, &n, model, wish, to, timing, false, (conure_log){0}, err);
     test_true(n == (status == CONURE_OK) && trt_host_machine.n_live == 0);
     return status;
 }
@@ -247,39 +250,56 @@ static void int8(void)
     test_text(s.precision, "int8");
 }
 
+static bool was_there(conure_plan_made made[2], const conure_plan_wish *w, const char *timing)
+{
+    conure_error err = {""};
+    test_int(build(made, w, "8.6.0", timing, &err), CONURE_OK);
+    return made->was_there;
+}
+
 /* The same again is there already, with what its side file says; other speech is another plan. */
 static void names(void)
 {
     conure_plan_wish w = wish_of(CONURE_PRECISION_INT8, true);
-    conure_plan_made first[2], again[2], other[2];
-    char other_sha256[65], timing[64];
-    conure_error err = {""};
+    conure_plan_made first[2], again[2];
+    char other_sha256[65], timing[64], path[PATH_MAX + 8];
     const uint32_t before = seen.n_built;
     snprintf(timing, sizeof timing, "%s/timings", folder);
     w.frames_max = 400;
-    test_int(build(first, &w, "8.6.0", timing, &err), CONURE_OK);
-    test_true(!first->was_there && !seen.timing);
-    test_int(build(again, &w, "8.6.0", timing, &err), CONURE_OK);
-    test_true(again->was_there);
+    test_true(!was_there(first, &w, timing) && !seen.timing);
+    test_true(was_there(again, &w, timing));
     test_text(again->path, first->path);
     test_text(again->side.audio_sha256, speech.sha256);
     test_int(seen.n_built, before + 1);
     /* One that was cut short, or changed in the same length, is built again. */
+    snprintf(path, sizeof path, "%s.plan", first->path);
     for (int i = 0; i < 2; i++) {
-        char path[PATH_MAX + 8];
-        snprintf(path, sizeof path, "%s.plan", first->path);
-        test_int(conure_file_write(path, "plax", i ? 4 : 1, &err), CONURE_OK);
-        test_int(build(again, &w, "8.6.0", timing, &err), CONURE_OK);
-        test_true(!again->was_there);
-        test_int(build(again, &w, "8.6.0", timing, &err), CONURE_OK);
-        test_true(again->was_there);
+        test_int(conure_file_write(path, "plax", i ? 4 : 1, NULL), CONURE_OK);
+        test_true(!was_there(again, &w, timing));
+        test_true(was_there(again, &w, timing));
     }
     memset(other_sha256, 'e', 64);
     other_sha256[64] = '\0';
     w.audio_sha256 = other_sha256;
-    test_int(build(other, &w, "8.6.0", timing, &err), CONURE_OK);
-    test_true(!other->was_there && strcmp(other->path, first->path) != 0);
+    test_true(!was_there(again, &w, timing) && strcmp(again->path, first->path) != 0);
     test_true(seen.timing);
+}
+
+/* A long name of a folder is that folder, or refused. */
+static void long_names(void)
+{
+    const conure_plan_wish w = wish_of(CONURE_PRECISION_F32, false);
+    conure_plan_made made[2];
+    char name[4061];
+    memset(name, '/', sizeof name);
+    memcpy(name, folder, strlen(folder));
+    name[4060] = '\0';
+    to = name;
+    refused(&w, "8.6.0", CONURE_LIMIT, "too long");
+    name[3500] = '\0';
+    (void)was_there(made, &w, NULL);
+    test_int(strncmp(made->path, name, 3500), 0);
+    to = folder;
 }
 
 static void refusals(void)
@@ -305,18 +325,14 @@ static void leaves_nothing(void)
     char parent[64], plans[64];
     snprintf(parent, sizeof parent, "%s/none", folder);
     snprintf(plans, sizeof plans, "%s/none/plans", folder);
+    to = plans;
     for (int i = 0; i < 2; i++) {
         const conure_plan_wish w = wish_of(i ? CONURE_PRECISION_BF16 : CONURE_PRECISION_F32, false);
-        conure_plan_made made[2] = {0};
-        conure_error err = {""};
-        uint32_t n = 0;
-        trt_host_machine = (trt_host){.model = model, .integer_bytes = 4, .fail_after = -1, .gpu = "GPU A", .version = "8.6.0", .no_gpu = i == 0};
-        test_int(conure_plans_build(made, &n, model, &w, plans, NULL, false, (conure_log){0}, &err), i ? CONURE_UNSUPPORTED : CONURE_BACKEND);
-        test_contains(err.text, i ? "has no bf16" : "there is no GPU");
-        test_int(n, 0);
-        test_int(trt_host_machine.n_live, 0);
+        no_gpu = i == 0;
+        refused(&w, "8.6.0", i ? CONURE_UNSUPPORTED : CONURE_BACKEND, i ? "has no bf16" : "there is no GPU");
         test_true(access(parent, F_OK) != 0);
     }
+    to = folder;
 }
 
 /* A folder of recordings and a file besides; a folder that has none. */
@@ -360,6 +376,7 @@ int main(void)
     caches(false);
     int8();
     names();
+    long_names();
     refusals();
     leaves_nothing();
     recordings();
