@@ -71,10 +71,11 @@ typedef struct making {
     const conure_model *model;
     const conure_plan_wish *wish;
     const char *timing;
+    conure_log log;
     conure_trt *trt;
     conure_plan_made *made;
     conure_observations *seen; /* what the wish's speech showed; NULL: nothing was looked at yet, or there is none */
-    char graph[PATH_MAX + ENDING_BYTES]; /* a file that is removed at the end, and weights beside it */
+    char graph[PATH_MAX + ENDING_BYTES]; /* a file that is removed when it was read, and weights beside it */
     conure_error *err;
 } making;
 
@@ -213,11 +214,28 @@ static conure_status read_timing(const char *path, char **out, size_t *bytes, co
     return conure_file_read(out, bytes, path, TIMING_BYTES_MAX, err);
 }
 
-static conure_status write_timing(const char *path, const conure_trt_blob *blob, conure_error *err)
+/* Before all that takes minutes: it can be written, and read where it is there. */
+static conure_status check_timing(const char *path, conure_error *err)
 {
-    if (!path || !blob->data)
-        return CONURE_OK;
-    return conure_file_write(path, blob->data, blob->bytes, err);
+    conure_writer *writer = NULL;
+    char *timing = NULL;
+    size_t bytes;
+    conure_status status = path ? conure_writer_open(&writer, path, err) : CONURE_OK;
+    conure_writer_abort(&writer);
+    if (status == CONURE_OK)
+        status = read_timing(path, &timing, &bytes, err);
+    free(timing);
+    if (status != CONURE_OK)
+        conure_error_prefix(err, "--timing-cache");
+    return status;
+}
+
+/* Without them the next build takes longer, no more. */
+static void keep_timing(const making *m, const conure_trt_blob *blob)
+{
+    conure_error why = {""};
+    if (m->timing && blob->data && conure_file_write(m->timing, blob->data, blob->bytes, &why) != CONURE_OK)
+        conure_log_write(&m->log, CONURE_LOG_WARNING, "--timing-cache: what was timed is not kept: %s", why.text);
 }
 
 /* Names of nodes begin with the part of the encoder that they are of. */
@@ -291,6 +309,14 @@ static void choose_forms(making *m)
     s->caches_f16 = s->streaming && m->wish->precision == CONURE_PRECISION_F16 && !any_wide;
 }
 
+static void remove_graph(const making *m)
+{
+    char data[sizeof m->graph + 8];
+    snprintf(data, sizeof data, "%s.data", m->graph);
+    (void)unlink(m->graph);
+    (void)unlink(data);
+}
+
 static conure_status build(making *m)
 {
     conure_trt_built built = {0};
@@ -301,14 +327,15 @@ static conure_status build(making *m)
         status = write_graph(m);
     if (status == CONURE_OK)
         status = run_builder(m, &built);
+    remove_graph(m); /* as large as the plan, which needs the room now */
     s->n_kept_f32 = built.n_kept_f32;
     s->seconds = built.seconds;
     m->made->timing_used = built.timing_used;
     m->made->n_layers = built.n_layers;
     if (status == CONURE_OK)
-        status = conure_plan_write(s, m->made->path, built.plan.data, built.plan.bytes, m->err);
+        keep_timing(m, &built.timing); /* first: they make building again short, should the plan not be written */
     if (status == CONURE_OK)
-        status = write_timing(m->timing, &built.timing, m->err);
+        status = conure_plan_write(s, m->made->path, built.plan.data, built.plan.bytes, m->err);
     conure_trt_blob_free(&built.plan);
     conure_trt_blob_free(&built.timing);
     return status;
@@ -339,7 +366,7 @@ static conure_status make(making *m, const char *folder, bool force)
 {
     const conure_trt_facts *facts = conure_trt_get_facts(m->trt);
     conure_plan_side *s = &m->made->side;
-    char key[48], data[sizeof m->graph + 8];
+    char key[48];
     snprintf(s->gpu, sizeof s->gpu, "%s", facts->gpu);
     snprintf(s->tensorrt, sizeof s->tensorrt, "%s", facts->version);
     conure_plan_key(s, key);
@@ -349,11 +376,7 @@ static conure_status make(making *m, const char *folder, bool force)
     if (m->made->was_there)
         return CONURE_OK;
     snprintf(m->graph, sizeof m->graph, "%s.%ld.onnx", m->made->path, (long)getpid());
-    const conure_status status = build(m);
-    snprintf(data, sizeof data, "%s.data", m->graph);
-    (void)unlink(m->graph);
-    (void)unlink(data);
-    return status;
+    return build(m);
 }
 
 /* Before a graph is written, which takes long. */
@@ -382,8 +405,11 @@ conure_status conure_plans_build(conure_plan_made made[CONURE_PLANS_OF_CONTRACT]
     m->model = model;
     m->wish = wish;
     m->timing = timing;
+    m->log = log;
     m->err = err;
-    conure_status status = conure_plans_choose(sides, &n_sides, model, wish, err);
+    conure_status status = check_timing(timing, err);
+    if (status == CONURE_OK)
+        status = conure_plans_choose(sides, &n_sides, model, wish, err);
     if (status == CONURE_OK)
         status = conure_trt_open(&m->trt, &wish->place, log, err);
     if (status == CONURE_OK)

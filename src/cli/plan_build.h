@@ -47,7 +47,7 @@ typedef struct conure_plan_made {
 
 /* Builds those of a wish that the folder does not have yet.
  *   folder   where plans are; made when it is not there
- *   timing   NULL, or a file of timings that is read, and written with what was added
+ *   timing   NULL, or a file of timings that is read, and written with what was added (or a warning)
  *   log      TensorRT's messages
  * Returns OK, BAD_ARG, UNSUPPORTED, BACKEND, IO, CANCELLED, NO_MEMORY; made [n] are done when a later one fails. */
 conure_status conure_plans_build(conure_plan_made made[CONURE_PLANS_OF_CONTRACT], uint32_t *n, const conure_model *model,

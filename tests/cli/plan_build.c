@@ -10,12 +10,15 @@
 #include "onnx/encoder.h"
 #include "onnx/onnx.pb-c.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 static conure_model *model;
 static char folder[] = "plan-build-XXXXXX", clips[] = TEST_DATA "/audio", clip[] = TEST_DATA "/audio/librispeech_e29030942b.flac";
 static conure_speech speech;
+static char onnx[PATH_MAX]; /* of the last build */
 static bool no_gpu;
+static char doomed[64]; /* goes meanwhile */
 
 /* ---- what was to be built --------------------------------------------------------------------- */
 
@@ -84,11 +87,24 @@ static void building(const conure_trt_build_options *o)
             seen.time_columns = o->ranges[i].min[1];
         }
     look_at_graph(o->onnx, o);
+    snprintf(onnx, sizeof onnx, "%s", o->onnx);
+    if (doomed[0])
+        rmdir(doomed);
 }
 
 /* ---- building --------------------------------------------------------------------------------- */
 
-static const char *to = folder;
+static const char *to = folder, *timing_of_all;
+static char warning[512];
+static bool graph_was_there; /* then */
+
+static void warn(void *user, conure_log_level level, const char *text)
+{
+    (void)user;
+    (void)level;
+    snprintf(warning, sizeof warning, "%s", text);
+    graph_was_there = access(onnx, F_OK) == 0;
+}
 
 static conure_plan_wish wish_of(conure_precision precision, bool heard)
 {
@@ -107,7 +123,7 @@ static conure_status build(conure_plan_made made[2], const conure_plan_wish *wis
     memset(made, 0, 2 * sizeof *made);
     trt_host_machine = (trt_host){.model = model, .integer_bytes = 4, .fail_after = -1, .building = building, .gpu = "GPU A", .no_gpu = no_gpu};
     snprintf(trt_host_machine.version, sizeof trt_host_machine.version, "%s", version);
-    const conure_status status = conure_plans_build(made, &n, model, wish, to, timing, false, (conure_log){0}, err);
+    const conure_status status = conure_plans_build(made, &n, model, wish, to, timing, false, (conure_log){warn, NULL}, err);
     test_true(n == (status == CONURE_OK) && trt_host_machine.n_live == 0);
     return status;
 }
@@ -128,7 +144,7 @@ static void refused(const conure_plan_wish *wish, const char *version, conure_st
     conure_plan_made made[2];
     conure_error err = {""};
     const uint32_t before = seen.n_built;
-    test_int(build(made, wish, version, NULL, &err), status);
+    test_int(build(made, wish, version, timing_of_all, &err), status);
     test_contains(err.text, why);
     test_int(seen.n_built, before);
 }
@@ -285,6 +301,32 @@ static void names(void)
     test_true(seen.timing);
 }
 
+/* Those that cannot be kept are a warning.  They are written when the graph is gone, and before the plan, which may not be written either. */
+static void timings(void)
+{
+    conure_plan_wish w = wish_of(CONURE_PRECISION_F32, false);
+    conure_plan_made made[2];
+    char path[PATH_MAX + 8];
+    conure_error err = {""};
+    snprintf(doomed, sizeof doomed, "%s/doomed", folder);
+    snprintf(path, sizeof path, "%s/t", doomed);
+    test_true(mkdir(doomed, 0777) == 0 && !was_there(made, &w, path) && !graph_was_there);
+    test_contains(warning, "what was timed is not kept: ");
+    snprintf(path, sizeof path, "%s.plan", made->path);
+    test_true(unlink(path) == 0 && mkdir(path, 0777) == 0);
+    test_int(build(made, &w, "8.6.0", doomed, &err), CONURE_IO);
+    test_true(unlink(doomed) == 0 && rmdir(path) == 0);
+    built(&w, "8.6.0");
+    const char *const wrong[] = {"no/such/folder/t", "/dev/null", folder, doomed};
+    test_true(conure_file_write(doomed, "", 0, NULL) == CONURE_OK && truncate(doomed, 257 << 20) == 0);
+    for (int i = 0; i < 4; i++) {
+        timing_of_all = wrong[i];
+        refused(&w, "8.6.0", i == 3 ? CONURE_BAD_FILE : CONURE_IO, "--timing-cache: ");
+    }
+    timing_of_all = NULL;
+    test_int(unlink(doomed), 0);
+}
+
 /* A long name of a folder is that folder, or refused. */
 static void long_names(void)
 {
@@ -376,6 +418,7 @@ int main(void)
     caches(false);
     int8();
     names();
+    timings();
     long_names();
     refusals();
     leaves_nothing();
