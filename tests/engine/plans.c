@@ -3,6 +3,9 @@
 
 #include "engine/trt/plan.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 static conure_plan_side example(void)
@@ -115,6 +118,28 @@ static void keys(void)
     test_true(strcmp(a, b) != 0);
 }
 
+static void *write_plan(void *path)
+{
+    conure_plan_side s = example();
+    test_int(conure_plan_write(&s, path, "plan", 4, NULL), CONURE_OK);
+    return path;
+}
+
+/* They wait for each other. */
+static void two_writers(void)
+{
+    char path[] = "two";
+    pthread_t other;
+    const int fd = open(".", O_RDONLY);
+    test_int(flock(fd, LOCK_EX), 0);
+    test_int(pthread_create(&other, NULL, write_plan, path), 0);
+    usleep(50000);
+    test_true(access("two.plan", F_OK) != 0);
+    close(fd);
+    pthread_join(other, NULL);
+    test_true(unlink("two.plan") == 0 && unlink("two.json") == 0);
+}
+
 static void folders(void)
 {
     char folder[] = "plans-XXXXXX", path[PATH_MAX], other[64];
@@ -186,6 +211,7 @@ int main(void)
     damaged("\"layers.255\"", "\"layers.4294967298\"", "f32_parts");
     keys();
     parts();
+    two_writers();
     folders();
     return test_end();
 }

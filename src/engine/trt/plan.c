@@ -8,9 +8,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #define FORMAT 2
 #define GRAPHS 8 /* goes up with every change of the graphs that plans are built from: builds of before are not taken for the same */
@@ -312,6 +315,18 @@ static conure_status put(const char *path, const char *ending, const void *data,
     return conure_file_write(whole, data, bytes, err);
 }
 
+/* While it is open, and the file system has locks, nobody else writes plans there: files of two builds of one plan do not mix.  -1: it cannot be opened. */
+static int lock_folder_of(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s.", slash ? (int)(slash - path) + 1 : 0, path);
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && flock(fd, LOCK_EX) != 0 && errno == EINTR)
+        ;
+    return fd;
+}
+
 conure_status conure_plan_write(conure_plan_side *side, const char *path, const void *plan, size_t bytes, conure_error *err)
 {
     conure_sha256 sha;
@@ -321,10 +336,13 @@ conure_status conure_plan_write(conure_plan_side *side, const char *path, const 
     conure_sha256_hex(&sha, side->plan_sha256);
     side->plan_bytes = bytes;
     conure_status status = conure_plan_side_dump(side, &text, err);
+    const int lock = lock_folder_of(path);
     if (status == CONURE_OK)
         status = put(path, ".plan", plan, bytes, err);
     if (status == CONURE_OK)
         status = put(path, ".json", text, strlen(text), err);
+    if (lock >= 0)
+        close(lock);
     free(text);
     return status;
 }
