@@ -1,11 +1,16 @@
 /* plan_build.c - making a plan: the graph into a file beside where the plan will be, TensorRT, plan and side file; see plan_build.h. */
 #include "cli/plan_build.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <regex.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -379,6 +384,26 @@ static conure_status make(making *m, const char *folder, bool force)
     return build(m);
 }
 
+/* Of builds that were killed, up to 2.4 GB each: KEY.PID.onnx, its weights, temporaries.  Of another host or container that has the folder too PID
+ * says nothing, so what is younger than a day, which no build takes, stays. */
+static void remove_left_graphs(const char *folder)
+{
+    static const char name[] = "^[0-9a-f]{12}-[a-z0-9]+-[0-9a-f]{16}\\.([0-9]{1,9})\\.onnx(\\.data)?(\\.[0-9a-z]{10}\\.tmp)?$";
+    struct stat info;
+    regex_t graph;
+    regmatch_t at[2];
+    if (regcomp(&graph, name, REG_EXTENDED) != 0)
+        return;
+    DIR *dir = opendir(folder);
+    for (const struct dirent *d; dir && (d = readdir(dir));)
+        if (regexec(&graph, d->d_name, 2, at, 0) == 0 && fstatat(dirfd(dir), d->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+            time(NULL) - info.st_mtime > 24 * 3600 && kill(atoi(d->d_name + at[1].rm_so), 0) != 0 && errno == ESRCH)
+            (void)unlinkat(dirfd(dir), d->d_name, 0);
+    if (dir)
+        closedir(dir);
+    regfree(&graph);
+}
+
 /* Before a graph is written, which takes long. */
 static conure_status check_version(const conure_trt_facts *facts, const conure_plan_wish *wish, conure_error *err)
 {
@@ -416,6 +441,8 @@ conure_status conure_plans_build(conure_plan_made made[CONURE_PLANS_OF_CONTRACT]
         status = check_version(conure_trt_get_facts(m->trt), wish, err);
     if (status == CONURE_OK) /* nothing is left behind where a build cannot begin */
         status = conure_make_folders(folder, err);
+    if (status == CONURE_OK)
+        remove_left_graphs(folder);
     for (uint32_t i = 0; i < n_sides && status == CONURE_OK; i++) {
         m->made = &made[i];
         *m->made = (conure_plan_made){.side = sides[i]};

@@ -10,6 +10,7 @@
 #include "onnx/encoder.h"
 #include "onnx/onnx.pb-c.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -344,6 +345,23 @@ static void long_names(void)
     to = folder;
 }
 
+/* What killed builds left goes: of such names, a day old, of no process. */
+static void left_graphs(void)
+{
+#define LEFT "0123456789ab-f32-0123456789abcdef."
+    static const char *const names[] = {LEFT "999999999.onnx", LEFT "999999999.onnx.data", LEFT "999999998.onnx", LEFT "1.onnx", "1-2-3.999999999.onnx"};
+    const conure_plan_wish w = wish_of(CONURE_PRECISION_TF32, false);
+    const int at = open(folder, O_DIRECTORY);
+    for (int i = 0; i < 5; i++) {
+        close(openat(at, names[i], O_WRONLY | O_CREAT, 0666));
+        test_true(i == 2 || utimensat(at, names[i], (struct timespec[2]){{1, 0}, {1, 0}}, 0) == 0);
+    }
+    built(&w, "8.6.0");
+    for (int i = 0; i < 5; i++)
+        test_int(unlinkat(at, names[i], 0), i < 2 ? -1 : 0);
+    close(at);
+}
+
 static void refusals(void)
 {
     conure_plan_wish w = wish_of(CONURE_PRECISION_INT8, false);
@@ -420,6 +438,7 @@ int main(void)
     names();
     timings();
     long_names();
+    left_graphs();
     refusals();
     leaves_nothing();
     recordings();

@@ -43,7 +43,7 @@ OUTSIDE = {
 SYSTEM = re.compile(r"^(sys|linux|asm|netinet|arpa)/[a-z0-9_]+\.h$")
 STANDARD = set(
     """assert ctype dirent errno fcntl fenv float getopt glob inttypes langinfo limits locale malloc math poll
-    pthread pwd sched semaphore signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib
+    pthread pwd regex sched semaphore signal stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib
     strings string termios time unistd wchar""".split()
 )
 BACKENDS = re.compile(
