@@ -39,6 +39,7 @@ typedef struct ticker {
     uint32_t step, n_steps;
     double start_s;
     const char *what;
+    const conure_log *deaf; /* where to say, once, that this TensorRT cannot be interrupted; else NULL */
 } ticker;
 
 static void show_phase(void *user, const char *phase, uint32_t step, uint32_t n_steps)
@@ -61,6 +62,10 @@ static void *tick(void *user)
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec++;
         (void)pthread_cond_timedwait(&t->end, &t->lock, &until);
+        if (!t->ended && t->deaf && conure_interrupted) {
+            conure_log_write(t->deaf, CONURE_LOG_WARNING, "this TensorRT cannot stop: waiting for %s; a second interrupt ends all at once", t->what);
+            t->deaf = NULL;
+        }
         if (!t->ended && t->phase[0])
             conure_progress("building %s: %.0f s, %s %u of %u", t->what, conure_now_s() - t->start_s, t->phase, t->step, t->n_steps);
         else if (!t->ended)
@@ -258,7 +263,8 @@ static conure_status run_builder(making *m, conure_trt_built *built)
     conure_trt_range ranges[5];
     char *timing = NULL;
     ticker t = {.lock = PTHREAD_MUTEX_INITIALIZER, .end = PTHREAD_COND_INITIALIZER, .start_s = conure_now_s(),
-                .what = m->made->side.streaming ? "a step's plan" : "an offline plan"};
+                .what = m->made->side.streaming ? "a step's plan" : "an offline plan",
+                .deaf = atoi(conure_trt_get_facts(m->trt)->version) < 10 ? &m->log : NULL};
     pthread_t thread;
     conure_trt_build_options o = {.onnx = m->graph, .precision = precision_of(m->wish->precision), .f16_beside = m->wish->f16_beside,
                                   .ranges = ranges, .level = m->wish->level, .n_threads = m->wish->n_threads, .wide = is_wide,

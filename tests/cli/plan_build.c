@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "cli/plan_build.h"
 #include "cli/speech.h"
+#include "cli/terminal.h"
 #include "model/random.h"
 #include "onnx/encoder.h"
 #include "onnx/onnx.pb-c.h"
@@ -18,7 +19,7 @@ static conure_model *model;
 static char folder[] = "plan-build-XXXXXX", clips[] = TEST_DATA "/audio", clip[] = TEST_DATA "/audio/librispeech_e29030942b.flac";
 static conure_speech speech;
 static char onnx[PATH_MAX]; /* of the last build */
-static bool no_gpu;
+static bool interrupts, no_gpu;
 static char doomed[64]; /* goes meanwhile */
 
 /* ---- what was to be built --------------------------------------------------------------------- */
@@ -91,6 +92,10 @@ static void building(const conure_trt_build_options *o)
     snprintf(onnx, sizeof onnx, "%s", o->onnx);
     if (doomed[0])
         rmdir(doomed);
+    if (interrupts) {
+        conure_interrupted = 1;
+        usleep(1200000); /* looked at once a second */
+    }
 }
 
 /* ---- building --------------------------------------------------------------------------------- */
@@ -362,6 +367,20 @@ static void left_graphs(void)
     close(at);
 }
 
+/* TensorRT 8 goes on, which is said; its plan is kept, and no other begun. */
+static void interrupted(void)
+{
+    conure_plan_wish w = wish_of(CONURE_PRECISION_F32, false);
+    interrupts = true;
+    w.frames_max = 700;
+    built(&w, "8.6.0");
+    test_contains(warning, "a second interrupt ends all at once");
+    w.frames_max = 701;
+    refused(&w, "8.6.0", CONURE_CANCELLED, "");
+    interrupts = false;
+    conure_interrupted = 0;
+}
+
 static void refusals(void)
 {
     conure_plan_wish w = wish_of(CONURE_PRECISION_INT8, false);
@@ -439,6 +458,7 @@ int main(void)
     timings();
     long_names();
     left_graphs();
+    interrupted();
     refusals();
     leaves_nothing();
     recordings();
