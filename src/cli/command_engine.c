@@ -176,7 +176,7 @@ static const conure_option build_options[] = {
     {.kind = CONURE_OPTION_CHOICE, .name = "beside", .value = "NAME", AT(beside), .choices = besides,
      .help = "int8: what is not quantised, f32 (default), or f16 where TensorRT finds it faster"},
     {.kind = CONURE_OPTION_TEXT, .name = "timing-cache", .value = "FILE", AT(timing), .complete = CONURE_COMPLETE_FILE,
-     .help = "timings of kernels: read when it is there, and written, so that what was timed is not timed again"},
+     .help = "timings of kernels: read when it is there, and written, so that what was timed is not timed again; of one build at a time"},
     {.kind = CONURE_OPTION_TEXT, .name = "plans", .value = "FOLDER", AT(plans), .complete = CONURE_COMPLETE_FOLDER,
      .help = "where plans are (default: CONURE_PLANS, or conure/plans in the cache folder)"},
     {.kind = CONURE_OPTION_COUNT, .name = "batch", .value = "N", .min = 1, .max = 64, AT(batch_max),
