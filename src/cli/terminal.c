@@ -2,6 +2,7 @@
 #include "base/system.h"
 #include "cli/exit.h"
 #include "cli/terminal.h"
+#include "model/quote.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -60,8 +61,8 @@ void conure_terminal_quiet(bool quiet)
     state.quiet = quiet;
 }
 
-/* Formatted text, made harmless: what could move the cursor or ring the bell becomes '?', what is no UTF-8
- * U+FFFD.  out holds TEXT_BYTES_MAX. */
+/* Formatted text, made harmless: what could move the cursor, ring the bell or turn text around becomes '?', what is
+ * no UTF-8 U+FFFD.  out holds TEXT_BYTES_MAX. */
 static void tame(char *out, const char *format, va_list args)
 {
     char text[TEXT_BYTES_MAX / 3]; /* a byte may become three */
@@ -75,7 +76,7 @@ static void tame(char *out, const char *format, va_list args)
         if (n <= 0) {
             memcpy(out, "\xEF\xBF\xBD", 3);
             out += 3;
-        } else if (c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029) {
+        } else if (conure_is_control(c)) {
             *out++ = '?';
         } else {
             memcpy(out, from, used);

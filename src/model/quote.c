@@ -1,8 +1,8 @@
 /* quote.c - bytes of a hostile file made safe to stand in an error text. */
 #include "model/quote.h"
 
-#include <stdint.h>
 #include <string.h>
+#include <utf8proc.h>
 
 const char *conure_quote(char *out, size_t cap, const void *text, size_t bytes)
 {
@@ -28,10 +28,24 @@ const char *conure_quote(char *out, size_t cap, const void *text, size_t bytes)
     return out;
 }
 
+bool conure_is_control(int32_t code)
+{
+    const bool ascii = code < 0x20, delete_or_c1 = code >= 0x7f && code < 0xa0;
+    const bool separator = code == 0x2028 || code == 0x2029, embedding = code >= 0x202a && code <= 0x202e, isolate = code >= 0x2066 && code <= 0x2069;
+    return ascii || delete_or_c1 || separator || embedding || isolate;
+}
+
 bool conure_has_controls(const char *text)
 {
-    for (const char *c = text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+    size_t left = strlen(text);
+    while (left > 0) {
+        utf8proc_int32_t code = 0;
+        const utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)left, &code);
+        const size_t used = n > 0 ? (size_t)n : 1;
+        if (conure_is_control(n > 0 ? code : (unsigned char)*text)) /* a lone byte is one to terminals that know no UTF-8 */
             return true;
+        text += used;
+        left -= used;
+    }
     return false;
 }

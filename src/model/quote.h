@@ -4,10 +4,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Copy text into out (cap >= 8), with control characters and bytes past ASCII as \xNN and "..."
  * where it did not fit; always terminated.  Returns out. */
 const char *conure_quote(char *out, size_t cap, const void *text, size_t bytes);
-bool conure_has_controls(const char *text); /* holds a control character of ASCII, DEL included */
+
+/* Moves a terminal's cursor (C0, DEL, C1), ends a line (U+2028, U+2029), or turns text around so that it looks like another (overrides and
+ * isolates of direction).  Not the joiners and marks of direction that honest Persian and Hebrew names hold. */
+bool conure_is_control(int32_t code);
+bool conure_has_controls(const char *text); /* in UTF-8; a C1 as a byte counts too */
 
 #endif

@@ -69,6 +69,18 @@ class Engine(unittest.TestCase):
         self.assertIn("f16, mask nemo, step T 57..57 B 1..8 drop 2 cache 256, NVIDIA H200, TensorRT 8.6.0", out)
         self.assertIn("t is not three rising numbers", err)
 
+    def test_names_that_a_terminal_obeys(self):
+        """Neither what a file is called nor what is in it reaches the terminal as a control sequence; other scripts do."""
+        plans = self.root / "names"
+        plans.mkdir()
+        for name, model in (("a\u009b31m", "m"), ("b\u202e", "m"), ("c", "x\u009b31mRED"), ("d", "x\u2067y"), ("e", "\u0645\u06cc\u200c\u0634\u0648\u062f")):
+            (plans / f"{name}.json").write_text(json.dumps({**GOOD, "model": model}))
+        out, err = self.run_conure("engine", "list", plans)
+        self.assertNotRegex(out + err, "[\u0080-\u009f\u202e\u2067]")
+        self.assertEqual([line.rsplit("/", 1)[1] for line in out.splitlines()[::2]], [r"a\xc2\x9b31m.plan", r"b\xe2\x80\xae.plan", "e.plan"])
+        self.assertIn("\u0645\u06cc\u200c\u0634\u0648\u062f", out)
+        self.assertEqual(err.count("model holds a control character"), 2)
+
     def test_trt_is_refused_with_the_way_to_it(self):
         err = self.run_conure("engine", "time", "-m", TINY, "--engine", "trt:f32", "--frames", 64, code=3, CONURE_PLANS=str(self.root / "none"))[1]
         self.assertRegex(err, "CONURE_TENSORRT_INCLUDE|libcuda|libnvinfer|no plan of this model")

@@ -2,6 +2,7 @@
 #include "../test.h"
 
 #include "engine/trt/plan.h"
+#include "model/quote.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -83,6 +84,17 @@ static void parts(void)
 }
 
 /* What decides what is built decides the name, and nothing else does. */
+/* What a terminal obeys, or what makes a name look like another; names of any script, joiners and marks of direction pass. */
+static void controls(void)
+{
+    static const char *const bad[] = {"\x7f", "\xc2\x80", "x\xc2\x9b[", "a\x9b", "\xe2\x80\xa8", "nosj.\xe2\x80\xaetset", "\xe2\x81\xa6", "\xe2\x81\xa9"};
+    static const char *const good[] = {"", "\xc2\xa0", "\xe9t\xe9", "\xe2\x80\x8c\xe2\x80\x8d\xe2\x80\x8f\xe2\x80\xa7\xe2\x80\xaf", "\xe2\x81\xa5\xe2\x81\xaa", "\xe3\x81\x9b"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        test_true(conure_has_controls(bad[i]));
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        test_true(!conure_has_controls(good[i]));
+}
+
 static void keys(void)
 {
     conure_plan_side s = example(), other = example();
@@ -197,6 +209,8 @@ int main(void)
     damaged("\"f16\": false", "\"f16\": true", "no plan is such");
     damaged("\"precision\": \"tf32\"", "\"precision\": \"fp4\"", "no plan is such");
     damaged("NVIDIA H200", "NVIDIA\\u001b[2J", "gpu holds a control character");
+    damaged("tiny \\\"v3\\\"", "x\\u009b31mRED", "model holds a control character");
+    damaged("\"tensor_9\"", "\"tensor_\\u202e9\"", "names");
     damaged("\"seconds\": 1.5", "\"seconds\": -1e300", "seconds");
     damaged("5000000000", "9223372036854775807", "plan_bytes");
     damaged("\"layers.255\"", "\"layers.+3\"", "f32_parts");
@@ -209,6 +223,7 @@ int main(void)
     damaged("\"seconds\": 1.5", "\"seconds\": \"1.5\"", "seconds");
     damaged("\"layers.255\"", "\"layers.256\"", "f32_parts");
     damaged("\"layers.255\"", "\"layers.4294967298\"", "f32_parts");
+    controls();
     keys();
     parts();
     two_writers();
