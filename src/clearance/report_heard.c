@@ -52,7 +52,7 @@ static void parts(report_page *p, const json_t *list)
     static const char *const columns[] = {"Part of a step", "Seconds", "Share of all, %"};
     static const report_table table = {.caption = "What its parts take, timed one by one", .columns = columns, .n_columns = 3};
     const json_t *longest = json_object_get(list, "longest");
-    const double all = report_number_at(list, "seconds");
+    const double all = report_number_at(list, "seconds"), number = report_number_at(list, "number");
     const size_t n = json_array_size(longest);
     double shown = 0;
     if (n == 0)
@@ -66,9 +66,11 @@ static void parts(report_page *p, const json_t *list)
         report_cell_number(p, 100 * seconds / all);
         shown += seconds;
     }
-    report_cell(p, REPORT_HEAD, report_line(p, "the other %.0f of %.0f", report_number_at(list, "number") - (double)n, report_number_at(list, "number")));
-    report_cell_number(p, all - shown);
-    report_cell_number(p, 100 * (all - shown) / all);
+    if (!(number <= (double)n)) { /* where all are listed, what is left is what their sum was rounded by */
+        report_cell(p, REPORT_HEAD, report_line(p, "the other %.0f of %.0f", number - (double)n, number));
+        report_cell_number(p, all - shown);
+        report_cell_number(p, 100 * (all - shown) / all);
+    }
     report_close_table(p);
 }
 

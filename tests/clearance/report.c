@@ -376,6 +376,11 @@ static void parts_of_a_step(void)
     page = render(conure_report_html, evidence);
     test_contains(page.data, "&lt;norm&gt;");
     conure_buffer_free(&page);
+    json_object_set_new(json_object_get(stage_of(evidence, "latency"), "parts"), "number", json_integer(2)); /* all of them are listed */
+    page = render(conure_report_markdown, evidence);
+    test_contains(page.data, "layers.0/ff1/linear1");
+    test_true(!strstr(page.data, "the other "));
+    conure_buffer_free(&page);
     json_object_set_new(stage_of(evidence, "latency"), "parts", json_pack("{s:s, s:[i, s, {s:i}]}", "seconds", "x", "longest", 1, "y", "name", 3));
     json_object_set_new(stage_of(evidence, "latency"), "state", json_integer(1));
     for (int i = 0; i < 2; i++) {
