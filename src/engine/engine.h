@@ -27,6 +27,8 @@ typedef struct conure_engine_options {
     const char *ranges;  /* of engines whose int8 or f16 was seen on speech: what `conure export ranges` wrote; NULL: none */
 } conure_engine_options;
 
+#define CONURE_LONGER_BYTES 320 /* of a command in a message, which holds it beside why */
+
 /* Settings that an engine takes beside threads and precision: others are refused, so that none is passed over in silence. */
 enum { CONURE_TAKES_ISA = 1, CONURE_TAKES_DEVICE = 2, CONURE_TAKES_LIBRARY = 4, CONURE_TAKES_RANGES = 8 };
 
@@ -45,8 +47,8 @@ typedef struct conure_engine {
 
     /* Bytes of activations that encoding rows of these lengths takes at once; UINT64_MAX on overflow. */
     uint64_t (*encode_bytes)(const void *self, const uint32_t *mel_frames, uint32_t n);
-    /* (optional) The command after which it takes utterances of as many mel frames as are put behind it; NULL: there is none. */
-    const char *longer;
+    /* (optional) The command after which it takes utterances of so many mel frames; "" where none would help, NULL: none ever does. */
+    void (*longer)(const void *self, uint64_t mel_frames, char out[CONURE_LONGER_BYTES]);
 
     /* One step of n rows; each comes out as it would alone.  On failure no state has changed. */
     conure_status (*encode)(void *self, conure_encode_row *rows, uint32_t n, conure_error *err);

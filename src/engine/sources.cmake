@@ -34,6 +34,7 @@ endif()
 
 # The engine "trt": its C parts are tested on a runtime that is not TensorRT (tests/engine), so they are listed once.
 set(CONURE_TRT_SOURCES
+    ${CMAKE_CURRENT_LIST_DIR}/trt/advice.c
     ${CMAKE_CURRENT_LIST_DIR}/trt/engine.c
     ${CMAKE_CURRENT_LIST_DIR}/trt/library.c
     ${CMAKE_CURRENT_LIST_DIR}/trt/state.c

@@ -202,11 +202,17 @@ uint64_t conure_recognizer_bytes(const conure_recognizer *r, uint64_t n_samples)
     return frames < 1u << 24 ? batch_bytes(r, &n, 1) : UINT64_MAX;
 }
 
-void conure_recognizer_longer(const conure_recognizer *r, uint64_t mel_frames, char out[128])
+bool conure_recognizer_is_bounded(const conure_recognizer *r)
 {
-    out[0] = '\0';
+    return conure_recognizer_bytes(r, conure_recognizer_samples_max(r)) == UINT64_MAX; /* of the most frames that become of them: one too many */
+}
+
+void conure_recognizer_longer(const conure_recognizer *r, uint64_t mel_frames, char out[CONURE_WAY_OUT_BYTES])
+{
+    char command[CONURE_LONGER_BYTES] = "";
     if (r->engine->longer)
-        snprintf(out, 128, ", or build a longer plan: %s %llu", r->engine->longer, (unsigned long long)mel_frames);
+        r->engine->longer(r->self, mel_frames, command);
+    snprintf(out, CONURE_WAY_OUT_BYTES, "%s%s", command[0] ? ", or build a longer plan: " : "", command);
 }
 
 conure_status conure_check_hotwords(const conure_hotwords *hotwords, const conure_model *model, conure_error *err)
@@ -270,7 +276,7 @@ static conure_status prepare(const conure_recognizer *r, utterance *u, const flo
         const uint64_t bytes = batch_bytes(r, frames, n);
         const double fits_s = bytes > r->memory_bytes_max ? (double)conure_recognizer_samples_max(r) / c->sample_rate_hz : 0;
         if (bytes == UINT64_MAX) {
-            char longer[128];
+            char longer[CONURE_WAY_OUT_BYTES];
             conure_recognizer_longer(r, frames[longest], longer);
             status = conure_fail(err, CONURE_LIMIT, "%s is %.1f s long, engine %s takes %.1f s at most in one piece: cut it%s",
                                  n == 1 ? "this audio" : "an utterance of this batch", (double)n_samples[longest] / c->sample_rate_hz,

@@ -44,9 +44,13 @@ uint64_t conure_recognizer_frames_most(const conure_recognizer *recognizer, uint
  * memory_bytes_max; UINT64_MAX when it is longer than any that is supported. */
 uint64_t conure_recognizer_bytes(const conure_recognizer *recognizer, uint64_t n_samples);
 
-/* The way out for utterances that conure_recognizer_bytes() has no room for, to be put behind another one: ", or build a longer plan: COMMAND";
- * "" where the engine has none. */
-void conure_recognizer_longer(const conure_recognizer *recognizer, uint64_t mel_frames, char out[128]);
+/* What is longer than conure_recognizer_samples_max() is more than the engine takes in one piece, however much memory there is. */
+bool conure_recognizer_is_bounded(const conure_recognizer *recognizer);
+
+/* The way out for utterances that conure_recognizer_bytes() has no room for, to be put behind another one and at the end, so that the command
+ * can be copied: ", or build a longer plan: COMMAND"; "" where the engine has none. */
+#define CONURE_WAY_OUT_BYTES (CONURE_LONGER_BYTES + 32)
+void conure_recognizer_longer(const conure_recognizer *recognizer, uint64_t mel_frames, char out[CONURE_WAY_OUT_BYTES]);
 
 /* BAD_ARG when hotwords, NULL or a list, were opened with another model. */
 conure_status conure_check_hotwords(const conure_hotwords *hotwords, const conure_model *model, conure_error *err);

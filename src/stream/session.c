@@ -103,7 +103,7 @@ static conure_status open_window(conure_session *s, conure_error *err)
     const uint64_t samples = limit.left + limit.chunk + limit.right;
     const uint64_t bytes = conure_recognizer_bytes(r, samples);
     if (bytes == UINT64_MAX) {
-        char longer[128];
+        char longer[CONURE_WAY_OUT_BYTES];
         conure_recognizer_longer(r, conure_recognizer_frames_most(r, samples), longer);
         return conure_fail(err, CONURE_LIMIT, "a window is %.1f s long, engine %s takes %.1f s at most in one piece: take shorter contexts%s",
                            (double)samples / s->rate_hz, r->engine->name, (double)conure_recognizer_samples_max(r) / s->rate_hz, longer);

@@ -296,10 +296,10 @@ static void longer_than_plans(fixture *f)
     store_plan(f->model, &f->contract, room, NULL);
     store_offline_plan(f->model, &f->contract, room, 200);
     audio_cannot_go_on(f, "audio.live 2-1-0.5: a window is 3.4 s long, engine trt takes 2.0 s at most in one piece: take shorter contexts",
-                       ", or build a longer plan: conure engine build --profile offline --max-frames 3");
+                       " --precision f32 --profile offline --max-frames 3");
     json_object_set_new(audio, "live", json_string("none"));
     audio_cannot_go_on(f, "clip 1, goforward.flac, could not be heard: this audio is ", " long, engine trt takes 2.0 s at most in one piece: cut it, or build "
-                       "a longer plan: conure engine build --profile offline --max-frames 2");
+                       "a longer plan: conure engine build -m ");
     audio_cannot_go_on(f, "clip 1, ", "; or leave the clip out");
     f->audio.redact = true;
     audio_cannot_go_on(f, "clip 1 could not be heard: this audio is ", "; or leave the clip out");

@@ -20,14 +20,14 @@ typedef struct refusals {
     char other_gpu[CONURE_PLAN_TEXT_CAP], other_version[CONURE_PLAN_TEXT_CAP];
 } refusals;
 
-static bool serves(const conure_trt_engine *e, const conure_plan_side *s, const char *model_sha256, bool mask_exact, refusals *why)
+static bool serves(const conure_trt_engine *e, const conure_plan_side *s, const char *model_sha256, refusals *why)
 {
     const conure_trt_facts *facts = conure_trt_get_facts(e->trt);
     if (strcmp(s->model_sha256, model_sha256) != 0)
         why->model++;
     else if (strcmp(s->precision, e->precision) != 0)
         why->precision++;
-    else if (s->mask_exact != mask_exact)
+    else if (s->mask_exact != e->mask_exact)
         why->mask++;
     else if (strcmp(s->gpu, facts->gpu) != 0 && ++why->gpu)
         snprintf(why->other_gpu, sizeof why->other_gpu, "%s", s->gpu);
@@ -40,12 +40,14 @@ static bool serves(const conure_trt_engine *e, const conure_plan_side *s, const 
     return false;
 }
 
-static conure_status none(const conure_trt_engine *e, const refusals *why, uint32_t n, bool mask_exact, conure_error *err)
+static conure_status none(const conure_trt_engine *e, const refusals *why, uint32_t n, conure_error *err)
 {
     const conure_trt_facts *facts = conure_trt_get_facts(e->trt);
+    char command[CONURE_LONGER_BYTES];
     conure_buffer text = {0};
+    conure_trt_advise_offline(e, 0, command);
     conure_buffer_format(&text, "engine trt has no plan of this model at %s, mask %s, for %s with TensorRT %s in %.120s", e->precision,
-                         mask_exact ? "exact" : "nemo", facts->gpu, facts->version, e->folder);
+                         e->mask_exact ? "exact" : "nemo", facts->gpu, facts->version, e->folder);
     if (n)
         conure_buffer_format(&text, "; of the %u there", n);
     if (why->model)
@@ -60,7 +62,7 @@ static conure_status none(const conure_trt_engine *e, const refusals *why, uint3
         conure_buffer_format(&text, ", %u of another TensorRT (%.20s)", why->version, why->other_version);
     if (why->size)
         conure_buffer_format(&text, ", %u say that their caches have more than 2^31 rows", why->size);
-    conure_buffer_format(&text, ": conure engine build --precision %s makes one", e->precision);
+    conure_buffer_format(&text, ": %s makes one of whole utterances, --contract FILE in place of --profile offline one of steps", command);
     const conure_status status = text.failed ? conure_fail_memory(err, "a text", 512) : conure_fail(err, CONURE_BACKEND, "%s", text.data);
     conure_buffer_free(&text);
     return status;
@@ -106,7 +108,7 @@ static void say_unused(const conure_trt_engine *e)
     }
 }
 
-static conure_status find_plans(conure_trt_engine *e, bool mask_exact, conure_error *err)
+static conure_status find_plans(conure_trt_engine *e, conure_error *err)
 {
     conure_plan_found *list;
     uint32_t n;
@@ -118,11 +120,11 @@ static conure_status find_plans(conure_trt_engine *e, bool mask_exact, conure_er
     e->ready = conure_calloc(n + 1, sizeof *e->ready);
     conure_status status = e->ready ? CONURE_OK : conure_fail_memory(err, "a list of plans", n * sizeof *e->ready);
     for (uint32_t i = 0; i < n && status == CONURE_OK; i++)
-        if (serves(e, &list[i].side, sha256, mask_exact, &why))
+        if (serves(e, &list[i].side, sha256, &why))
             e->ready[e->n_ready++].found = list[i];
     say_unused(e);
     if (status == CONURE_OK && e->n_ready == 0)
-        status = none(e, &why, n, mask_exact, err);
+        status = none(e, &why, n, err);
     free(list);
     return status;
 }
@@ -168,22 +170,24 @@ static void describe_plans(const conure_trt_engine *e, conure_buffer *text)
 static conure_status open_parts(conure_trt_engine *e, const conure_engine_options *options, conure_error *err)
 {
     const char *precision = conure_precision_name(options->precision);
-    const bool exact = options->mask == CONURE_MASK_EXACT;
     conure_engine_options decoder = *options;
     decoder.precision = CONURE_PRECISION_F32;
     snprintf(e->precision, sizeof e->precision, "%s", precision ? precision : "?");
+    snprintf(e->library, sizeof e->library, "%s", options->library ? options->library : "");
+    e->device = options->device;
+    e->mask_exact = options->mask == CONURE_MASK_EXACT;
     if (options->precision == CONURE_PRECISION_F64)
         return conure_fail(err, CONURE_UNSUPPORTED, "engine trt computes in f32, tf32, f16, bf16 or int8, not in f64; engine ref does");
     const conure_trt_place place = {options->device, options->library};
     CONURE_TRY(conure_trt_open(&e->trt, &place, options->log, err));
-    CONURE_TRY(find_plans(e, exact, err));
+    CONURE_TRY(find_plans(e, err));
     CONURE_TRY(conure_engine_native_cpu.open(&e->native, e->model, &decoder, err));
     const conure_trt_facts *facts = conure_trt_get_facts(e->trt);
     const conure_plan_side *first = &e->ready[0].found.side; /* flags are those of the precision, in all of them */
     conure_buffer text = {0};
     conure_buffer_format(&text, "trt %s, %s, TensorRT %s, TF32 %s", e->precision, facts->gpu, facts->version, first->tf32 ? "on" : "off");
     describe_plans(e, &text);
-    conure_buffer_format(&text, ", %u plan%s, mask %s; decoder on %s", e->n_ready, e->n_ready == 1 ? "" : "s", exact ? "exact" : "nemo",
+    conure_buffer_format(&text, ", %u plan%s, mask %s; decoder on %s", e->n_ready, e->n_ready == 1 ? "" : "s", e->mask_exact ? "exact" : "nemo",
                          conure_engine_native_cpu.describe(e->native));
     const conure_status status = text.failed ? conure_fail_memory(err, "a description", sizeof e->description) : CONURE_OK;
     snprintf(e->description, sizeof e->description, "%s", text.failed ? "" : text.data);
@@ -229,6 +233,11 @@ static uint64_t trt_encode_bytes(const void *self, const uint32_t *mel_frames, u
     return floats * sizeof(float);
 }
 
+static void trt_longer(const void *self, uint64_t mel_frames, char out[CONURE_LONGER_BYTES])
+{
+    conure_trt_advise_offline(self, mel_frames, out);
+}
+
 static conure_status trt_device_bytes(void *self, uint64_t *bytes, conure_error *err)
 {
     return conure_trt_memory(((conure_trt_engine *)self)->trt, bytes, err);
@@ -264,7 +273,7 @@ const conure_engine conure_engine_trt = {
     .close = trt_close,
     .describe = trt_describe,
     .encode_bytes = trt_encode_bytes,
-    .longer = "conure engine build --profile offline --max-frames",
+    .longer = trt_longer,
     .encode = conure_trt_encode,
     .profile = conure_trt_encode_profiled,
     .device_bytes = trt_device_bytes,

@@ -49,6 +49,9 @@ typedef struct conure_trt_engine {
     void *part_user;
     char folder[PATH_MAX];
     char precision[16];
+    bool mask_exact;
+    uint32_t device;
+    char library[512]; /* "" when none was named */
     char description[1024];
 } conure_trt_engine;
 
@@ -76,6 +79,11 @@ conure_status conure_trt_encode_profiled(void *self, conure_encode_row *rows, ui
 void conure_trt_slots_close(conure_trt_engine *e);
 /* The longest offline slice that a plan takes; 0: there is no offline plan. */
 uint32_t conure_trt_offline_max(const conure_trt_engine *e);
+
+/* advice.c: the command that builds a plan for this engine, of utterances (0 mel frames: of the usual length; "" for more than a plan may
+ * take), or of the steps of a contract. */
+void conure_trt_advise_offline(const conure_trt_engine *e, uint64_t mel_frames, char out[CONURE_LONGER_BYTES]);
+void conure_trt_advise_steps(const conure_trt_engine *e, char out[CONURE_LONGER_BYTES]);
 
 /* engine.c */
 /* Of a stream with such caches, which goes from plan to plan: of two forms that its plans have matrices are taken, and of elements the wider. */

@@ -78,7 +78,7 @@ static conure_trt_ready *plan_for(conure_trt_engine *e, const conure_encode_row 
 
 static conure_status no_plan(const conure_trt_engine *e, uint32_t index, const conure_encode_row *row, conure_error *err)
 {
-    char kinds[160] = "";
+    char kinds[120] = "", command[CONURE_LONGER_BYTES];
     for (uint32_t i = 0; i < e->n_ready; i++) {
         const conure_plan_side *s = &e->ready[i].found.side;
         const size_t n = strlen(kinds);
@@ -86,13 +86,15 @@ static conure_status no_plan(const conure_trt_engine *e, uint32_t index, const c
             snprintf(kinds + n, sizeof kinds - n, "%s%s %u..%u drop %u", n ? ", " : "", s->streaming ? "step" : "offline", s->t[0], s->t[2],
                      s->drop_first);
     }
-    if (!row->state)
-        return conure_fail(err, CONURE_LIMIT, "row %u: no plan takes %u mel frames offline (there are: %s): conure engine build --profile offline "
-                           "--max-frames %u makes one", index, row->n_frames, kinds, row->n_frames);
+    if (!row->state) {
+        conure_trt_advise_offline(e, row->n_frames, command);
+        return conure_fail(err, CONURE_LIMIT, "row %u: no plan takes %u mel frames offline (there are: %s): %s%s", index, row->n_frames, kinds,
+                           command[0] ? command : "cut the audio, no plan can take as many", command[0] ? " makes one" : "");
+    }
+    conure_trt_advise_steps(e, command);
     return conure_fail(err, CONURE_LIMIT, "row %u: no plan takes a step of %u mel frames with %u encoder frames dropped, a cache of %u rows and %u "
-                       "of look-ahead (there are: %s): conure engine build --contract FILE makes one, of a contract of such steps (conure "
-                       "contract derive)", index, row->n_frames, row->drop_first, row->state->options.cache_rows, row->state->options.drop_rows,
-                       kinds);
+                       "of look-ahead (there are: %s): %s makes one, of a contract of such steps (conure contract derive)", index, row->n_frames,
+                       row->drop_first, row->state->options.cache_rows, row->state->options.drop_rows, kinds, command);
 }
 
 uint32_t conure_trt_offline_max(const conure_trt_engine *e)
