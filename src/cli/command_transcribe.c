@@ -11,6 +11,7 @@
 #include "cli/terminal.h"
 #include "cli/transcribe.h"
 #include "model/model.h"
+#include "stream/recognizer.h"
 
 typedef struct settings {
     const char *model, *clearance, *engine, *isa, *folder, *channel, *preset;
@@ -110,21 +111,22 @@ static void set_audio(const settings *s, uint32_t rate_hz, conure_audio_options 
 }
 
 /* How what is too long for one pass is transcribed: as asked for (check() has seen it), else with the longest windows that the
- * memory limit allows. */
-static void set_windows(const settings *s, double longest_s, const conure_hotwords *hotwords, conure_transcribe_job *job,
-                        char contexts[48])
+ * memory limit, or the engine, allows.  Where an engine takes none of them, a plan is to be built, and it may be one for the longest. */
+static void set_windows(const settings *s, const conure_hotwords *hotwords, conure_transcribe_job *job, char contexts[48])
 {
     static const char *const presets[] = {"file", "live", "fast", "fastest"};
     conure_session_options *o = &job->session;
+    bool fits = false;
     conure_session_options_init(o);
     o->tentative = false;
     o->hotwords = hotwords;
     o->endpoint = false; /* segments are made of all tokens, at the end */
-    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
+    for (size_t i = 0; i < sizeof presets / sizeof *presets && !fits; i++) {
         (void)conure_session_options_preset(o, s->preset ? s->preset : presets[i], NULL);
-        if (s->preset || o->left_s + o->chunk_s + o->right_s <= longest_s)
-            break;
+        fits = s->preset || conure_transcribe_windows_fit(job);
     }
+    if (!fits && conure_recognizer_is_bounded(job->recognizer))
+        (void)conure_session_options_preset(o, presets[0], NULL);
     snprintf(contexts, 48, "%g-%g-%g", o->left_s, o->chunk_s, o->right_s);
     job->contexts = contexts;
     job->stream = s->stream || s->preset;
@@ -170,7 +172,7 @@ static int transcribe(const settings *s, const conure_model *model, const conure
     }
     if (status == CONURE_OK) {
         set_audio(s, model->config.sample_rate_hz, &job.audio);
-        set_windows(s, (double)conure_recognizer_samples_max(recognizer) / job.audio.rate_hz, hotwords, &job, contexts);
+        set_windows(s, hotwords, &job, contexts);
         conure_sink_begin(&sink);
         status = conure_transcribe_files(&job, files, n, &err);
         /* What is finished is kept, as a whole document, also after Ctrl-C. */

@@ -15,6 +15,7 @@
 #include "cli/terminal.h"
 #include "cli/transcribe_long.h"
 #include "stream/recognizer.h"
+#include "stream/session_options.h"
 
 /* What one file on the command line gave. */
 typedef struct source {
@@ -123,11 +124,20 @@ static void tell_ended(void *user, uint64_t n)
 
 static void tell_windows(const conure_transcribe_job *job, const source *s)
 {
-    char longest[32];
+    char longest[32], limit[80] = "fit the memory limit";
+    if (conure_recognizer_is_bounded(job->recognizer))
+        snprintf(limit, sizeof limit, "engine %.40s takes in one piece", job->recognizer->engine->name);
     conure_text_seconds((double)job->audio.samples_max / job->audio.rate_hz, longest);
-    conure_say(CONURE_SAY_NOTE,
-               "%s: longer than the %s that fit the memory limit: transcribed in windows of %s s, as with --stream", s->file,
-               longest, job->contexts);
+    conure_say(CONURE_SAY_NOTE, "%s: longer than the %s that %s: transcribed in windows of %s s, as with --stream", s->file, longest, limit,
+               job->contexts);
+}
+
+bool conure_transcribe_windows_fit(const conure_transcribe_job *job)
+{
+    const conure_config *c = &job->recognizer->model->config;
+    uint32_t frames[3];
+    return conure_session_contexts(&job->session, c, frames, NULL) == CONURE_OK &&
+           ((uint64_t)frames[0] + frames[1] + frames[2]) * 8 * c->hop_samples <= conure_recognizer_samples_max(job->recognizer);
 }
 
 /* Not even one second fits in one pass, so no window would. */
@@ -148,9 +158,10 @@ static conure_status load_long(conure_transcribe_job *job, source *s, conure_aud
     const conure_long_job windows = {.recognizer = job->recognizer, .session = job->session, .file = s->file,
                                      .end = conure_input_is_stream(s->file) ? NULL : &conure_input_ended,
                                      .progress = show_windows, .ended = tell_ended, .user = &t};
-    if (job->audio.samples_max < job->audio.rate_hz)
+    const bool bounded = conure_recognizer_is_bounded(job->recognizer);
+    if (job->audio.samples_max < job->audio.rate_hz && !bounded)
         return refuse(job, s);
-    if (!job->stream)
+    if (!job->stream && conure_transcribe_windows_fit(job))
         tell_windows(job, s);
     s->results = conure_calloc(s->clip.n_channels, sizeof(conure_result *));
     if (!s->results)
@@ -161,7 +172,7 @@ static conure_status load_long(conure_transcribe_job *job, source *s, conure_aud
     const conure_status status = conure_transcribe_long(&windows, audio, &s->clip, s->results, &s->error);
     job->progress->windows = false;
     s->clip.info = *conure_audio_get_info(audio);
-    if (status == CONURE_LIMIT)
+    if (status == CONURE_LIMIT && !bounded) /* else no memory helps, and a command stands at the end */
         conure_fail(&s->error, status, "%s (--preset, --memory)", s->error.text);
     return status;
 }

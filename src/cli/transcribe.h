@@ -31,6 +31,9 @@ typedef struct conure_transcribe_job {
     double audio_s;
 } conure_transcribe_job;
 
+/* The session's windows fit into one piece; of others it says why not when it is opened. */
+bool conure_transcribe_windows_fit(const conure_transcribe_job *job);
+
 /* Transcribe files in their order.  A file that cannot be used is told on standard error and counted; the
  * others go on.  Returns OK also then; IO when the sink failed; NO_MEMORY; CANCELLED: also when
  * conure_input_ended has ended a stream, after what came of it was transcribed and written. */
