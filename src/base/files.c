@@ -119,8 +119,7 @@ static conure_status read_all(conure_buffer *buffer, int fd, const char *path, s
     return buffer->failed ? conure_fail_memory(err, path, buffer->bytes) : status;
 }
 
-conure_status conure_file_read(char **out, size_t *bytes, const char *path, size_t bytes_max,
-                               conure_error *err)
+static conure_status read_whole(char **out, size_t *bytes, const char *path, size_t bytes_max, bool any, conure_error *err)
 {
     int fd;
     struct stat info;
@@ -130,7 +129,9 @@ conure_status conure_file_read(char **out, size_t *bytes, const char *path, size
     conure_status status = open_file(&fd, &info, path, err);
     if (status != CONURE_OK)
         return status;
-    if (S_ISREG(info.st_mode) && (uint64_t)info.st_size > bytes_max)
+    if (!any && !S_ISREG(info.st_mode))
+        status = conure_fail(err, CONURE_IO, "%s: is no regular file: copy it to one", path);
+    else if (S_ISREG(info.st_mode) && (uint64_t)info.st_size > bytes_max)
         status = conure_fail(err, CONURE_BAD_FILE, "%s: %lld bytes, expected at most %zu", path,
                              (long long)info.st_size, bytes_max);
     else
@@ -143,6 +144,16 @@ conure_status conure_file_read(char **out, size_t *bytes, const char *path, size
     *out = buffer.data;
     *bytes = buffer.bytes;
     return CONURE_OK;
+}
+
+conure_status conure_file_read(char **out, size_t *bytes, const char *path, size_t bytes_max, conure_error *err)
+{
+    return read_whole(out, bytes, path, bytes_max, false, err);
+}
+
+conure_status conure_file_read_any(char **out, size_t *bytes, const char *path, size_t bytes_max, conure_error *err)
+{
+    return read_whole(out, bytes, path, bytes_max, true, err);
 }
 
 /* ---- hash ------------------------------------------------------------------------------------ */

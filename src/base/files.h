@@ -14,9 +14,11 @@ void conure_map_close(conure_map *map);
 /* The pages of this range were read and will not be needed soon: drop them from this process. */
 void conure_map_forget(const conure_map *map, const void *start, size_t bytes);
 
-/* Read a whole file of at most bytes_max; *out is NUL-terminated (beyond *bytes) and freed by free(). */
+/* Read a whole file of at most bytes_max; *out is NUL-terminated (beyond *bytes) and freed by free().  A regular file: what lies in a folder
+ * may be a pipe or a terminal, which would be waited for.  What a user names is read whatever it is, <(COMMAND) too. */
 conure_status conure_file_read(char **out, size_t *bytes, const char *path, size_t bytes_max,
                                conure_error *err);
+conure_status conure_file_read_any(char **out, size_t *bytes, const char *path, size_t bytes_max, conure_error *err);
 
 /* Written under a temporary name beside path; commit renames it into place after fsync, abort (or
  * a failed commit) removes it.  Write errors (a full disk) are kept and reported by commit too. */

@@ -240,7 +240,7 @@ conure_status conure_tolerance_read(conure_tolerance *out, const char *path, boo
     size_t bytes;
     const char *json = conure_tolerance_note(&bytes);
     if (path) {
-        const conure_status status = conure_file_read(&data, &bytes, path, CONURE_TOLERANCE_BYTES_MAX, err);
+        const conure_status status = conure_file_read_any(&data, &bytes, path, CONURE_TOLERANCE_BYTES_MAX, err);
         if (status != CONURE_OK)
             return status;
         json = data;

@@ -228,7 +228,7 @@ conure_status conure_clear_config_read(json_t **out, const char *path, conure_er
     }
     const char *slash = strrchr(path, '/');
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 0, path);
-    conure_status status = conure_file_read(&text, &bytes, path, CONURE_CLEAR_CONFIG_BYTES_MAX, err);
+    conure_status status = conure_file_read_any(&text, &bytes, path, CONURE_CLEAR_CONFIG_BYTES_MAX, err);
     if (status != CONURE_OK)
         return status;
     status = conure_clear_config_parse(out, text, bytes, slash == path ? "/" : folder, path, err);

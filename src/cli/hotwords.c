@@ -22,7 +22,7 @@ conure_status conure_hotword_settings_open(conure_hotwords **out, const conure_h
     *out = NULL;
     if (!settings->file)
         return CONURE_OK;
-    conure_status status = conure_file_read(&text, &bytes, settings->file, CONURE_HOTWORDS_BYTES_MAX, err);
+    conure_status status = conure_file_read_any(&text, &bytes, settings->file, CONURE_HOTWORDS_BYTES_MAX, err);
     if (status != CONURE_OK)
         return status;
     conure_hotwords_options_init(&o);

@@ -313,7 +313,7 @@ conure_status conure_utterances_read(conure_utterances *out, const char *path, c
     size_t bytes = 0;
 
     *out = (conure_utterances){0};
-    conure_status status = conure_file_read(&data, &bytes, path, CONURE_WER_FILE_BYTES_MAX, err);
+    conure_status status = conure_file_read_any(&data, &bytes, path, CONURE_WER_FILE_BYTES_MAX, err);
     if (status == CONURE_OK)
         status = conure_utterances_parse(out, path, data, bytes, field, hypothesis, err);
     free(data);

@@ -256,7 +256,7 @@ conure_status conure_contract_read(conure_contract *out, const char *path, char 
 {
     char *text;
     size_t bytes;
-    conure_status status = conure_file_read(&text, &bytes, path, CONURE_CONTRACT_BYTES_MAX, err);
+    conure_status status = conure_file_read_any(&text, &bytes, path, CONURE_CONTRACT_BYTES_MAX, err);
     if (status != CONURE_OK)
         return status;
     status = conure_contract_parse(out, text, bytes, path, err);
@@ -277,7 +277,7 @@ conure_status conure_contract_take_profiles(conure_contract *contract, const cha
     json_t *tree = conure_contract_tree(contract), *root = NULL;
     char *text = NULL;
     size_t bytes = 0;
-    conure_status status = tree ? conure_file_read(&text, &bytes, path, CONURE_CONTRACT_BYTES_MAX, err) : conure_fail_memory(err, path, 8192);
+    conure_status status = tree ? conure_file_read_any(&text, &bytes, path, CONURE_CONTRACT_BYTES_MAX, err) : conure_fail_memory(err, path, 8192);
     if (status == CONURE_OK)
         status = conure_json_object(&root, text, bytes, path, err);
     if (status == CONURE_OK && json_object_set(tree, "profiles", json_object_get(root, "profiles")) != 0)

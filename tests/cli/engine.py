@@ -62,12 +62,16 @@ class Engine(unittest.TestCase):
         self.assertEqual(out, "")
         self.assertIn(f"{plans} holds no plans", err)
         plans.mkdir()
+        os.mkfifo(plans / "pipe.json")
+        idle = os.open(plans / "pipe.json", os.O_RDWR)
         (plans / "a.json").write_text(json.dumps(GOOD))
         (plans / "b.json").write_text(json.dumps({**GOOD, "t": [3, 2, 1]}))
         out, err = self.run_conure("engine", "list", plans)
         self.assertIn(f"{plans}/a.plan", out)
         self.assertIn("f16, mask nemo, step T 57..57 B 1..8 drop 2 cache 256, NVIDIA H200, TensorRT 8.6.0", out)
         self.assertIn("t is not three rising numbers", err)
+        self.assertIn("pipe.json: is no regular file", err)
+        os.close(idle)
 
     def test_names_that_a_terminal_obeys(self):
         """Neither what a file is called nor what is in it reaches the terminal as a control sequence; other scripts do."""
