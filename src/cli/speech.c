@@ -23,6 +23,15 @@ typedef struct loading {
     conure_error *err;
 } loading;
 
+/* Each frame is the first again, as of digital silence: how large values become in speech is not seen there. */
+static bool is_silent(const float *mel, uint64_t n_mel, uint32_t bins)
+{
+    for (uint64_t i = 1; i < n_mel; i++)
+        if (memcmp(mel, mel + i * bins, bins * sizeof *mel) != 0)
+            return false;
+    return n_mel > 1;
+}
+
 static conure_status load_file(loading *l, char *path)
 {
     conure_speech *s = l->out;
@@ -40,6 +49,8 @@ static conure_status load_file(loading *l, char *path)
                              (double)n_mel / 100, FRAMES_MAX / 100);
     if (status == CONURE_OK && n_mel == 0)
         status = conure_fail(l->err, CONURE_BAD_ARG, "%s: not a single frame of 10 ms is in this file: leave it out, and name files with speech", path);
+    if (status == CONURE_OK && is_silent(mel, n_mel, l->model->config.mel_bins))
+        status = conure_fail(l->err, CONURE_BAD_ARG, "%s: nothing but digital silence is in this file: leave it out, and name files with speech", path);
     conure_sha256_add(&l->sha, sha256, 64);
     s->utterances[s->n++] = (conure_utterance){mel, (uint32_t)n_mel};
     return status;
