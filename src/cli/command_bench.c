@@ -190,9 +190,9 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_CHOICE, .name = "precision", .value = "P", AT(precision),
      .choices = precisions, .help = "f32, bf16 or int8; f64 with --engine ref, f16 with ort/... or trt, tf32 with trt (default: as conure transcribe)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine),
-     .help = "what computes: NAME[:PRECISION][@threads=N,isa=NAME,device=N,library=PATH,ranges=FILE], NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over "
+     .help = "what computes: NAME" CONURE_ENGINE_SETTINGS ", NAME being cpu, ref or ort/cpu (default: cpu); what it says wins over "
              "--precision, --threads and --isa"},
-    {.kind = CONURE_OPTION_COUNT, .name = "device", .value = "N", .max = 255, AT(device),
+    {.kind = CONURE_OPTION_COUNT, .name = "device", .value = "N", .max = CONURE_DEVICE_MAX, AT(device),
      .help = "which GPU, from 0, of engines that compute on one (default: 0; --engine NAME@device=N says the same)"},
     {.kind = CONURE_OPTION_TEXT, .name = "isa", .value = "NAME", AT(isa),
      .help = "instructions to use at most: c, avx2, avx512, vnni, bf16, amx, native (default: native)"},

@@ -36,7 +36,7 @@ static int run(const void *settings_, int n, char *const *arguments)
 static const conure_option options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", AT(model), .complete = CONURE_COMPLETE_FILE,
      .help = "the checkpoint, as conure transcribe has it"},
-    {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine), .help = "NAME[:PRECISION][@threads=N,isa=NAME,ranges=FILE] (default: cpu:f32)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine), .help = "what computes: NAME" CONURE_ENGINE_SETTINGS " (default: cpu:f32)"},
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = 64, AT(n_threads),
      .help = "threads to compute with (default: the processors this process may use)"},
     {0},

@@ -465,7 +465,7 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "out", .letter = 'o', .value = "DIR", AT(out), .complete = CONURE_COMPLETE_FOLDER,
      .help = "folder for evidence, series and report; made when it is not there"},
     {.kind = CONURE_OPTION_TEXT, .name = "candidate", .value = "SPEC", AT(candidate),
-     .help = "what is to be cleared: NAME[/PROVIDER][:PRECISION][@threads=N,isa=NAME,ranges=FILE], or exec:COMMAND"},
+     .help = "what is to be cleared: NAME[/PROVIDER]" CONURE_ENGINE_SETTINGS ", or exec:COMMAND"},
     {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", AT(model), .complete = CONURE_COMPLETE_FILE,
      .help = "the checkpoint, as conure transcribe has it"},
     {.kind = CONURE_OPTION_TEXT, .name = "contract", .value = "FILE", AT(contract), .complete = CONURE_COMPLETE_FILE,

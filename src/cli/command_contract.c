@@ -324,7 +324,7 @@ static const conure_option check_options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", AT(check_settings, model),
      .complete = CONURE_COMPLETE_FILE, .help = "run this checkpoint (with --engine alone: as conure transcribe has it)"},
     {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(check_settings, engine),
-     .help = "on this engine: NAME[:PRECISION][@threads=N,isa=NAME,ranges=FILE] (default: cpu at the contract's precision)"},
+     .help = "on this engine: NAME" CONURE_ENGINE_SETTINGS " (default: cpu at the contract's precision)"},
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = 64, AT(check_settings, n_threads),
      .help = "threads to compute with (default: the processors this process may use)"},
     {.kind = CONURE_OPTION_COUNT, .name = "steps", .value = "N", .min = 1, .max = 10000, AT(check_settings, n_steps),

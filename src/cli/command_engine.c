@@ -187,7 +187,7 @@ static const conure_option build_options[] = {
      .help = "offline: masked scores, default what the checkpoint says; of a step the contract says it"},
     {.kind = CONURE_OPTION_COUNT, .name = "level", .value = "N", .min = 0, .max = 5, AT(level),
      .help = "how long better kernels are looked for (default: 3)"},
-    {.kind = CONURE_OPTION_COUNT, .name = "device", .value = "N", .max = 63, AT(device), .help = "which GPU, in CUDA's order (default: 0)"},
+    {.kind = CONURE_OPTION_COUNT, .name = "device", .value = "N", .max = CONURE_DEVICE_MAX, AT(device), .help = "which GPU, in CUDA's order (default: 0)"},
     {.kind = CONURE_OPTION_TEXT, .name = "library", .value = "PATH", AT(library), .complete = CONURE_COMPLETE_FILE,
      .help = "TensorRT's folder, or its libnvinfer (default: what the loader finds)"},
     {.kind = CONURE_OPTION_COUNT, .name = "threads", .value = "N", .min = 1, .max = CONURE_THREADS_MAX, AT(n_threads),
@@ -441,7 +441,7 @@ static int run_time(const void *settings, int n, char *const *arguments)
 static const conure_option time_options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", AT(model), .complete = CONURE_COMPLETE_FILE,
      .help = "the checkpoint (default: as conure transcribe has it)"},
-    {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine), .help = "NAME[:PRECISION][@threads=N,isa=NAME,ranges=FILE] (default: cpu)"},
+    {.kind = CONURE_OPTION_TEXT, .name = "engine", .value = "SPEC", AT(engine), .help = "what computes: NAME" CONURE_ENGINE_SETTINGS " (default: cpu)"},
     {.kind = CONURE_OPTION_TEXT, .name = "contract", .value = "FILE", AT(contract), .complete = CONURE_COMPLETE_FILE,
      .help = "time steps of its streams; without it slices offline"},
     {.kind = CONURE_OPTION_TEXT, .name = "frames", .value = "LIST", AT(frames),

@@ -185,7 +185,7 @@ static const conure_option options[] = {
     {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", AT(model), .complete = CONURE_COMPLETE_FILE,
      .help = "the contract's checkpoint (default: as conure transcribe has it)"},
     {.kind = CONURE_OPTION_TEXT, .name = "candidate", .value = "SPEC", AT(candidate),
-     .help = "whose noise: NAME[:PRECISION][@threads=N,isa=NAME,ranges=FILE] (default: cpu:f32)"},
+     .help = "whose noise: NAME" CONURE_ENGINE_SETTINGS " (default: cpu:f32)"},
     {.kind = CONURE_OPTION_TEXT, .name = "out", .letter = 'o', .value = "FILE", AT(out), .complete = CONURE_COMPLETE_FILE,
      .help = "write the tolerances that follow"},
     {.kind = CONURE_OPTION_TEXT, .name = "name", .value = "NAME", AT(name), .help = "what they are called in it (default: noise-floor)"},

@@ -33,7 +33,7 @@ void conure_comparison_close(conure_comparison *comparison); /* {0} is fine */
 #define CONURE_COMPARISON_AT(type, member, field) .offset = offsetof(type, member) + offsetof(conure_comparison_settings, field)
 #define CONURE_COMPARISON_OPTIONS(type, member)                                                                                             \
     {.kind = CONURE_OPTION_TEXT, .name = "candidate", .value = "SPEC", CONURE_COMPARISON_AT(type, member, candidate),                       \
-     .help = "what is judged: NAME[:PRECISION][@threads=N,isa=NAME,ranges=FILE], or exec:COMMAND, which speaks the pipe protocol of docs/clearance.md"}, \
+     .help = "what is judged: NAME" CONURE_ENGINE_SETTINGS ", or exec:COMMAND, which speaks the pipe protocol of docs/clearance.md"}, \
     {.kind = CONURE_OPTION_TEXT, .name = "model", .letter = 'm', .value = "MODEL", CONURE_COMPARISON_AT(type, member, model),               \
      .complete = CONURE_COMPLETE_FILE, .help = "the checkpoint, as conure transcribe has it"},                                              \
     {.kind = CONURE_OPTION_TEXT, .name = "reference", .value = "FILE", CONURE_COMPARISON_AT(type, member, reference),                       \

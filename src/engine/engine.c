@@ -108,9 +108,9 @@ static conure_status parse_setting(conure_engine_spec *spec, const char *text, s
         return conure_fail(err, CONURE_BAD_ARG, "engine setting '%.*s': threads is 1 to 64", (int)n, text);
     }
     if (n > 7 && memcmp(text, "device=", 7) == 0) {
-        if (parse_number(text + 7, stop, 255, &spec->device))
+        if (parse_number(text + 7, stop, CONURE_DEVICE_MAX, &spec->device))
             return CONURE_OK;
-        return conure_fail(err, CONURE_BAD_ARG, "engine setting '%.*s': device is 0 to 255", (int)n, text);
+        return conure_fail(err, CONURE_BAD_ARG, "engine setting '%.*s': device is 0 to %d", (int)n, text, CONURE_DEVICE_MAX);
     }
     if (n > 4 && memcmp(text, "isa=", 4) == 0 && copy_part(spec->isa, sizeof spec->isa, text + 4, n - 4))
         return CONURE_OK;

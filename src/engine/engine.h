@@ -102,7 +102,9 @@ typedef struct conure_engine {
                            uint32_t n, float *logits, conure_error *err);
 } conure_engine;
 
-/* A candidate in words, BACKEND[/PROVIDER][:PRECISION][@threads=N,isa=NAME,device=N,library=PATH,ranges=FILE]: what --engine takes. */
+/* A candidate in words, BACKEND[/PROVIDER] and these: what --engine takes. */
+#define CONURE_ENGINE_SETTINGS "[:PRECISION][@threads=N,isa=NAME,device=N,library=PATH,ranges=FILE]"
+#define CONURE_DEVICE_MAX 255
 typedef struct conure_engine_spec {
     char engine[64];            /* "cpu", "ort/cuda" */
     conure_precision precision; /* DEFAULT when not given */
