@@ -273,7 +273,7 @@ typedef struct time_settings {
     bool json;
 } time_settings;
 
-enum { LIST_MAX = 8 };
+enum { LIST_MAX = CONURE_PROFILES_MAX };
 
 static void time_defaults(void *settings)
 {
@@ -325,7 +325,7 @@ static conure_status prepare(timing *t, const time_settings *s, conure_error *er
         status = parse_list("frames", s->frames, t->frames, &t->n_frames, err);
     for (uint32_t i = 0; t->has_contract && i < LIST_MAX; i++)
         t->drops[i] = t->contract.streaming.drop_extra[1];
-    for (uint32_t i = 0; status == CONURE_OK && !s->frames && i < t->contract.n_profiles && i < LIST_MAX; i++) {
+    for (uint32_t i = 0; status == CONURE_OK && !s->frames && i < t->contract.n_profiles; i++) {
         t->drops[t->n_frames] = t->contract.streaming.drop_extra[t->contract.profiles[i].steps != CONURE_STEPS_FIRST];
         t->frames[t->n_frames++] = t->contract.profiles[i].t_opt;
     }
