@@ -30,11 +30,12 @@ static const char *const precision_names[] = {"f32", "tf32", "f16", "bf16", "int
 static const char *const besides[] = {"f32", "f16", NULL};
 static const char *const masks[] = {"default", "nemo", "exact", NULL};
 
+enum { FRAMES_USUAL = 2000 };
+
 static void build_defaults(void *settings)
 {
     build_settings *s = settings;
     s->profile = "all";
-    s->frames_max = 2000;
     s->level = 3;
 }
 
@@ -117,7 +118,7 @@ static int run_build(const void *settings, int n, char *const *arguments)
     uint32_t n_made = 0;
     conure_error err = {""};
     conure_contract contract;
-    conure_plan_wish wish = {.profile = s->profile, .frames_max = (uint32_t)s->frames_max, .batch_max = (uint32_t)s->batch_max,
+    conure_plan_wish wish = {.profile = s->profile, .frames_max = s->frames_max ? (uint32_t)s->frames_max : FRAMES_USUAL, .batch_max = (uint32_t)s->batch_max,
                              .by_layer = s->by_layer, .fixed = s->fixed, .mask = (conure_mask)s->mask,
                              .precision = precisions[s->precision], .f16_beside = s->beside == 1,
                              .level = (uint32_t)s->level, .n_threads = conure_threads_or_all((uint32_t)s->n_threads),
@@ -129,8 +130,13 @@ static int run_build(const void *settings, int n, char *const *arguments)
     if (status == CONURE_OK && offline && s->contract)
         status = conure_fail(&err, CONURE_BAD_ARG, "--profile offline is of whole utterances, which --contract %s has none of: leave one of them out",
                              s->contract);
+    if (status == CONURE_OK && !offline && s->frames_max)
+        status = conure_fail(&err, CONURE_BAD_ARG, "--max-frames is of --profile offline: how long a step is, --contract %s says: leave it out", s->contract);
     if (status == CONURE_OK && !offline) {
         status = conure_contract_read(&contract, s->contract, NULL, &err);
+        if (status == CONURE_OK && s->mask && (s->mask == CONURE_MASK_EXACT) != contract.mask_exact) /* as conure export onnx has it */
+            status = conure_fail(&err, CONURE_BAD_ARG, "--mask %s was asked for, and the contract says %s: leave it out, or derive a contract with it",
+                                 masks[s->mask], masks[contract.mask_exact ? CONURE_MASK_EXACT : CONURE_MASK_NEMO]);
         wish.contract = &contract;
     }
     if (status == CONURE_OK)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import wave
 
 CONURE, SOURCE = sys.argv[1], pathlib.Path(sys.argv[2])
 TINY = SOURCE / "tests/data/models/tiny-v3.nemo"
@@ -43,6 +44,29 @@ class Engine(unittest.TestCase):
             self.assertEqual(t["n"], 5)
             self.assertTrue(0 < t["min_s"] <= t["p50_s"] <= t["p95_s"] <= t["p99_s"] < 60)
             self.assertFalse(t["offline"])
+
+    def test_times_every_profile(self):
+        contract = json.loads(self.contract.read_text())
+        contract["profiles"] = [{**contract["profiles"][i > 0], "name": f"p{i}"} for i in range(10)]
+        many = self.root / "many.json"
+        many.write_text(json.dumps(contract))
+        out = self.run_conure("engine", "time", "-m", TINY, "--contract", many, "--engine", "cpu@threads=1", "--steps", 1, "--json")[0]
+        self.assertEqual(len(json.loads(out)["times"]), 10)
+
+    def test_what_a_build_does_not_take(self):
+        """Nothing is passed over in silence; a build without TensorRT's headers says that first, whatever is asked for."""
+        code = subprocess.run([CONURE, "engine", "build"], capture_output=True, env=ENVIRONMENT).returncode
+        silent = self.root / "silent.wav"
+        with wave.open(str(silent), "wb") as file:
+            file.setparams((1, 2, 16000, 0, "NONE", ""))
+            file.writeframes(bytes(32000))
+        for arguments, words in ((["--contract", self.contract, "--mask", "exact"], "--mask exact was asked for, and the contract says nemo"),
+                                 (["--contract", self.contract, "--max-frames", 2000], "--max-frames is of --profile offline"),
+                                 (["--profile", "offline", "--precision", "int8", "--audio", silent], f"{silent}: nothing but digital silence"),
+                                 (["--profile", "offline", "--device", 256], "--device")):
+            err = self.run_conure("engine", "build", "-m", TINY, *arguments, code=2 if "--device" in arguments else code)[1]
+            self.assertRegex(err, f"{re.escape(words)}|CONURE_TENSORRT_INCLUDE")
+        self.assertIn("device=N,library=PATH", self.run_conure("engine", "time", "--help")[0].replace("\n", ""))
 
     def test_times_utterances(self):
         out = self.run_conure("engine", "time", "-m", TINY, "--frames", "64,120", "--steps", 3)[0]
