@@ -5,6 +5,9 @@ function(conure_unpack packed unpacked)
     if(failed)
         message(FATAL_ERROR "${packed} could not be unpacked by gzip: ${failed}")
     endif()
+    if(IS_SYMLINK ${unpacked}) # it was not packed when this build was configured before
+        file(REMOVE ${unpacked})
+    endif()
     # The time of an unchanged file stays, so that nothing is built anew.
     execute_process(COMMAND ${CMAKE_COMMAND} -E copy_if_different ${unpacked}.new ${unpacked})
     file(REMOVE ${unpacked}.new)

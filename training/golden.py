@@ -5,10 +5,10 @@ usage: golden.py MODEL.conure[.gz] AUDIO_DIR OUT_DIR [--nemo OUT.nemo]      (nee
 AUDIO_DIR is tests/data/audio, OUT_DIR tests/data/golden, which gets
   embedded.json         every clip and six cuts of each: text, tokens, frames, durations, and the smallest distance between what was chosen
                         and what was not, in logits
-  embedded.safetensors  of the clip that the program carries: features, the encoder's output, logits of every step of the decoder, by
+  embedded.safetensors.gz  of the clip that the program carries: features, the encoder's output, logits of every step of the decoder, by
                         the names that tests/data/golden/README.md explains, with the prefix `clip`
 """
-import argparse, glob, json, os, pathlib, random, struct, sys, tempfile
+import argparse, glob, json, os, pathlib, random, struct, subprocess, sys, tempfile
 import numpy as np
 import sentencepiece
 import soundfile
@@ -142,7 +142,9 @@ def main():
     about = dict(made_by='training/golden.py', nemo='2.7.3', model_sha256=metadata['conure.sha256'])
     with open(os.path.join(args.out, 'embedded.json'), 'w') as f:
         f.write(json.dumps(dict(about, cases=0))[:-2] + '[\n' + ',\n'.join(json.dumps(r, separators=(',', ':')) for r in rows) + ']}\n')
-    size = write_safetensors(pathlib.Path(args.out) / 'embedded.safetensors', clip, dict(about, clip=CLIP))
+    packed = pathlib.Path(args.out) / 'embedded.safetensors'
+    size = write_safetensors(packed, clip, dict(about, clip=CLIP))
+    subprocess.run(['gzip', '--best', '--no-name', '--force', packed], check=True)
     print(len(rows), 'cases,', sum(len(r['tokens']) for r in rows), 'tokens, smallest margin', min(r['margin'] for r in rows), '; tensors', size, 'bytes')
 
 
