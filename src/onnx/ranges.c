@@ -200,7 +200,7 @@ conure_status conure_ranges_read(conure_observations **out, const conure_model *
     size_t bytes = 0;
     conure_sha256 sha;
     *out = NULL;
-    conure_status status = conure_file_read(&text, &bytes, path, CONURE_RANGES_BYTES_MAX, err);
+    conure_status status = conure_file_read_any(&text, &bytes, path, CONURE_RANGES_BYTES_MAX, err);
     if (status == CONURE_OK)
         status = conure_model_hash(model, own, err);
     if (status == CONURE_OK)
