@@ -15,7 +15,7 @@ void conure_map_close(conure_map *map);
 void conure_map_forget(const conure_map *map, const void *start, size_t bytes);
 
 /* Read a whole file of at most bytes_max; *out is NUL-terminated (beyond *bytes) and freed by free().  A regular file: what lies in a folder
- * may be a pipe or a terminal, which would be waited for.  What a user names is read whatever it is, <(COMMAND) too. */
+ * may be a pipe or a terminal, which would be waited for.  What a user names, and is read once, may be anything: _any reads <(COMMAND) too. */
 conure_status conure_file_read(char **out, size_t *bytes, const char *path, size_t bytes_max,
                                conure_error *err);
 conure_status conure_file_read_any(char **out, size_t *bytes, const char *path, size_t bytes_max, conure_error *err);

@@ -6,6 +6,7 @@
 #include "base/cpu.h"
 #include "base/threads.h"
 #include "cli/bench.h"
+#include "cli/output.h"
 #include "cli/terminal.h"
 #include "engine/engine.h"
 
@@ -43,15 +44,16 @@ static void print_rows(const conure_bench *b)
 
 bool conure_bench_print_text(const conure_bench *b)
 {
-    char cpu[128], features[128], size[32], peak[32];
+    char cpu[128], features[128], size[32], peak[32], *name = conure_clean_copy(b->model_name);
     printf("conure %s, commit %s, %s\n", conure_version(), conure_program_commit(),
            conure_program_build());
     printf("cpu          %s (%s), %u processors\n", conure_cpu_name(cpu, sizeof cpu),
            conure_cpu_features_text(b->features, features, sizeof features), conure_processors());
     printf("runs         %s\n", b->describe);
-    printf("model        %s, %.1f M parameters, %s, %s, hash %.12s\n", b->model_name,
+    printf("model        %s, %.1f M parameters, %s, %s, hash %.12s\n", name ? name : "?",
            (double)b->n_parameters / 1e6, b->weights, conure_text_bytes(b->weight_bytes, size),
            b->model_sha256);
+    free(name);
     printf("load         %.3f s\n", b->load_s);
     if (b->first_result_s >= 0)
         printf("first text   %.3f s from the start of the process, %g s of audio\n", b->first_result_s,

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/models.h"
+#include "cli/output.h"
 #include "cli/terminal.h"
 #include "stream/random.h"
 
@@ -56,8 +57,9 @@ static bool print_json(const conure_model_info *i)
 
 static void print_text(const conure_model_info *i)
 {
-    char size[32];
-    printf("name         %s\n", i->name);
+    char size[32], *name = conure_clean_copy(i->name);
+    printf("name         %s\n", name ? name : "?");
+    free(name);
     printf("format       %s\n", format_names[i->format]);
     printf("hash         %s\n", i->sha256);
     if (i->format == CONURE_FORMAT_GRAPHS) { /* which do not say what is inside */

@@ -1,5 +1,6 @@
 /* output.c - what the writers of transcripts share. */
 #include "cli/output.h"
+#include "model/quote.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,7 +19,7 @@ void conure_output_clean(conure_buffer *out, const char *text)
         const size_t used = n > 0 ? (size_t)n : 1;
         if (n <= 0)
             conure_buffer_text(out, "\xEF\xBF\xBD");
-        else if (c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029)
+        else if (conure_is_control(c))
             conure_buffer_text(out, " ");
         else
             conure_buffer_add(out, bytes, used);

@@ -59,7 +59,7 @@ bool conure_cues_split(const conure_result *result, conure_cue **cues, uint32_t 
 
 /* ---- output.c */
 
-/* Append text as valid UTF-8 in one line: broken sequences become U+FFFD, control characters a space. */
+/* Append text as valid UTF-8 in one line: broken sequences become U+FFFD, and what conure_is_control() a space. */
 void conure_output_clean(conure_buffer *out, const char *text);
 /* The same into a new string, NULL without memory. */
 char *conure_clean_copy(const char *text);

@@ -25,8 +25,8 @@
 
 #define TIMING_BYTES_MAX ((size_t)256 << 20)
 enum { ENDING_BYTES = 64 }; /* at most: ".PID.onnx.data" and a temporary's */
-/* TensorRT 8.6 took 320 s for a step of f16 with 24 layers in three parts (1.94 ms on an H200), 1,200 s in one.  In f32, which is built in the same
- * time either way, and for several rows, where the operators between parts cost more, all layers are one. */
+/* TensorRT 8.6 took 320 s for a step of f16 with 24 layers in three parts (1.94 ms on an H200), 1,200 s in one.  Other precisions and plans for
+ * several rows have one: whether they gain was not measured with nothing beside. */
 enum { FUSED_LAYERS = 8 };
 
 /* ---- progress: TensorRT blocks for minutes and may say nothing -------------------------------- */
@@ -147,7 +147,7 @@ static conure_status write_graph(making *m)
         plan.fusible = !s->by_layer;
         plan.batch = s->b[0] == s->b[2] ? s->b[0] : 0;
         plan.halves = s->f16 || s->bf16;
-        plan.fused_layers = plan.halves && plan.batch == 1 && s->t[0] == s->t[2] ? FUSED_LAYERS : 0;
+        plan.fused_layers = m->wish->precision == CONURE_PRECISION_F16 && plan.batch == 1 && s->t[0] == s->t[2] ? FUSED_LAYERS : 0;
         plan.io_rows = s->io_rows;
         plan.cache_matrices = s->cache_matrices;
         if (s->caches_f16)
@@ -390,20 +390,20 @@ static conure_status make(making *m, const char *folder, bool force)
     return build(m);
 }
 
-/* Of builds that were killed, up to 2.4 GB each: KEY.PID.onnx, its weights, temporaries.  Of another host or container that has the folder too PID
- * says nothing, so what is younger than a day, which no build takes, stays. */
-static void remove_left_graphs(const char *folder)
+/* Of builds that were killed, up to 2.4 GB each: KEY.PID.onnx, its weights, temporaries, those of plans too.  Of another host or container that has
+ * the folder too PID says nothing, so what is younger than a day, which no build takes, stays. */
+static void remove_left(const char *folder)
 {
-    static const char name[] = "^[0-9a-f]{12}-[a-z0-9]+-[0-9a-f]{16}\\.([0-9]{1,9})\\.onnx(\\.data)?(\\.[0-9a-z]{10}\\.tmp)?$";
+    static const char name[] = "^[0-9a-f]{12}-[a-z0-9]+-[0-9a-f]{16}\\.(([0-9]{1,9})\\.onnx(\\.data)?(\\.[0-9a-z]{10}\\.tmp)?|(plan|json)\\.[0-9a-z]{10}\\.tmp)$";
     struct stat info;
     regex_t graph;
-    regmatch_t at[2];
+    regmatch_t at[3]; /* the third: PID, where there is one */
     if (regcomp(&graph, name, REG_EXTENDED) != 0)
         return;
     DIR *dir = opendir(folder);
     for (const struct dirent *d; dir && (d = readdir(dir));)
-        if (regexec(&graph, d->d_name, 2, at, 0) == 0 && fstatat(dirfd(dir), d->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
-            time(NULL) - info.st_mtime > 24 * 3600 && kill(atoi(d->d_name + at[1].rm_so), 0) != 0 && errno == ESRCH)
+        if (regexec(&graph, d->d_name, 3, at, 0) == 0 && fstatat(dirfd(dir), d->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+            time(NULL) - info.st_mtime > 24 * 3600 && (at[2].rm_so < 0 || (kill(atoi(d->d_name + at[2].rm_so), 0) != 0 && errno == ESRCH)))
             (void)unlinkat(dirfd(dir), d->d_name, 0);
     if (dir)
         closedir(dir);
@@ -448,7 +448,7 @@ conure_status conure_plans_build(conure_plan_made made[CONURE_PLANS_OF_CONTRACT]
     if (status == CONURE_OK) /* nothing is left behind where a build cannot begin */
         status = conure_make_folders(folder, err);
     if (status == CONURE_OK)
-        remove_left_graphs(folder);
+        remove_left(folder);
     for (uint32_t i = 0; i < n_sides && status == CONURE_OK; i++) {
         m->made = &made[i];
         *m->made = (conure_plan_made){.side = sides[i]};

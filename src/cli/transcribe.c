@@ -136,8 +136,9 @@ bool conure_transcribe_windows_fit(const conure_transcribe_job *job)
 {
     const conure_config *c = &job->recognizer->model->config;
     uint32_t frames[3];
-    return conure_session_contexts(&job->session, c, frames, NULL) == CONURE_OK &&
-           ((uint64_t)frames[0] + frames[1] + frames[2]) * 8 * c->hop_samples <= conure_recognizer_samples_max(job->recognizer);
+    return conure_session_contexts(&job->session, c, frames, NULL) == CONURE_OK && /* as a session asks when it opens */
+           conure_recognizer_bytes(job->recognizer, ((uint64_t)frames[0] + frames[1] + frames[2]) * 8 * c->hop_samples) <=
+               job->recognizer->memory_bytes_max;
 }
 
 /* Not even one second fits in one pass, so no window would. */

@@ -1,5 +1,6 @@
 /* wer_report.c - word error rates as a table for people and as JSON for programs. */
 #include "cli/wer_report.h"
+#include "cli/output.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -9,15 +10,6 @@
 #define COLUMNS 9 /* of the widest table */
 
 /* ---- table ----------------------------------------------------------------------------------- */
-
-/* Control characters that a file may carry come out as '?': they cannot drive a terminal or break a row. */
-static void add_clean(conure_buffer *out, const char *text)
-{
-    for (; *text; text++) {
-        const bool control = (unsigned char)*text < 0x20 || *text == 0x7F;
-        conure_buffer_add(out, control ? "?" : text, 1);
-    }
-}
 
 static size_t width(const char *text, size_t bytes)
 {
@@ -85,7 +77,7 @@ static void add_interval(conure_buffer *out, double low, double high)
 static void add_name(conure_buffer *out, const conure_utterance *utterance)
 {
     if (utterance->key)
-        add_clean(out, utterance->key);
+        conure_output_clean(out, utterance->key);
     else
         conure_buffer_format(out, "line %zu", utterance->line);
 }
@@ -96,16 +88,16 @@ static void add_each(conure_buffer *out, const conure_wer_report *report, uint32
 
     for (uint32_t i = 0; i < report->references.n; i++) {
         const conure_wer_counts *c = &s->counts[i];
-        add_clean(out, s->path);
+        conure_output_clean(out, s->path);
         conure_buffer_text(out, "\t");
         add_name(out, &report->references.items[i]);
         conure_buffer_text(out, "\t");
         add_percent(out, c->words ? (double)conure_wer_errors(c) / c->words : NAN);
         conure_buffer_format(out, "\t%u\t%u\t%u\t%u\t", c->words, c->substitutions, c->insertions,
                              c->deletions);
-        add_clean(out, report->texts[i]);
+        conure_output_clean(out, report->texts[i]);
         conure_buffer_text(out, "\t");
-        add_clean(out, s->texts[i]);
+        conure_output_clean(out, s->texts[i]);
         conure_buffer_text(out, "\n");
     }
 }
@@ -116,7 +108,7 @@ static void add_rates(conure_buffer *out, const conure_wer_report *report)
                             "utterances\tnormaliser\n");
     for (uint32_t s = 0; s < report->n_systems; s++) {
         const conure_wer_counts sum = total(report, s);
-        add_clean(out, report->systems[s].path);
+        conure_output_clean(out, report->systems[s].path);
         conure_buffer_text(out, "\t");
         add_percent(out, report->estimates[s].wer);
         add_interval(out, report->estimates[s].low, report->estimates[s].high);
@@ -131,9 +123,9 @@ static void add_differences(conure_buffer *out, const conure_wer_report *report)
     conure_buffer_text(out, "file\tagainst\tdifference\t95 % interval\tp\n");
     for (uint32_t s = 1; s < report->n_systems; s++) {
         const conure_wer_estimate *e = &report->estimates[s];
-        add_clean(out, report->systems[s].path);
+        conure_output_clean(out, report->systems[s].path);
         conure_buffer_text(out, "\t");
-        add_clean(out, report->systems[0].path);
+        conure_output_clean(out, report->systems[0].path);
         conure_buffer_text(out, "\t");
         add_percent(out, e->difference);
         add_interval(out, e->difference_low, e->difference_high);

@@ -38,8 +38,8 @@ static conure_value feed_forward(conure_encoder_parts *e, uint32_t layer, int wh
 
 /* As an operator it stands between TensorRT's fused graphs: what is before and behind it is turned, padded, copied and rounded by kernels of
  * their own, a third of a step's.  As sums of products over rows [B][T'][d], one for each tap, it is fused with its neighbours, and a whole
- * encoder is one such graph.  On a CPU the operator is faster.  Building one such graph of 24 layers takes f16 four times as long as three of
- * eight, hence fused_layers: of that many, about, and alike. */
+ * encoder is one such graph.  On a CPU the operator is faster.  Building a step of f16 with 24 layers as one such graph takes four times as long
+ * as with three of eight, hence fused_layers: of that many, about, and alike. */
 static bool as_sums(const conure_encoder_parts *e, uint32_t layer)
 {
     const uint32_t n = e->c->n_layers, together = e->plan->fused_layers, n_parts = together ? (n + together / 2) / together : 1;

@@ -16,20 +16,31 @@ static conure_model *model;
 static char said[4096]; /* on standard error, the last time */
 
 /* A plan of f16 for so many mel frames, or 0: of a step. */
-static void store(uint32_t frames_max)
+static conure_plan_side side_of(uint32_t frames_max)
 {
     conure_plan_side s = {.gpu = "GPU", .tensorrt = "8.6.0", .model = "m", .precision = "f16", .f16 = true, .t = {9, 9, frames_max}, .b = {1, 1, 1},
                           .streaming = !frames_max, .mask_exact = model->config.mask == CONURE_MASK_EXACT};
-    void *bytes;
     conure_error err = {""};
     if (s.streaming)
         s.caches.cache_rows = s.t[2] = 9;
     for (int i = 0; i < CONURE_PLAN_TENSORS; i++)
         snprintf(s.names[i], sizeof s.names[i], "t%d", i);
     test_int(conure_model_hash(model, s.model_sha256, &err), CONURE_OK);
+    return s;
+}
+
+static void put(conure_plan_side s, const char *path)
+{
+    void *bytes;
+    conure_error err = {""};
     const size_t n = trt_host_plan(&s, &bytes);
-    test_int(conure_plan_write(&s, frames_max ? "plans/offline" : "plans/step", bytes, n, &err), CONURE_OK);
+    test_int(conure_plan_write(&s, path, bytes, n, &err), CONURE_OK);
     free(bytes);
+}
+
+static void store(uint32_t frames_max)
+{
+    put(side_of(frames_max), frames_max ? "plans/offline" : "plans/step");
 }
 
 static conure_engine_options options = {.precision = CONURE_PRECISION_F16, .n_threads = 1};
@@ -76,6 +87,10 @@ static void transcribing(void)
         test_contains(said, had ? "engine trt takes 0.5 s at most" : "engine trt takes 0.0 s at most");
         test_contains(said, command);
     }
+    store(177); /* a frame less than a window may have: no window is promised */
+    test_int(transcribe(file), 0);
+    test_true(!strstr(said, "transcribed in windows"));
+    test_contains(said, command);
     store(178);
     test_int(transcribe(file), 1);
     test_contains(said, "longer than the 1.8 s that engine trt takes in one piece: transcribed in windows of 1-0.48-0.32 s");
@@ -100,6 +115,39 @@ static void refusals(void)
     test_int(conure_engine_trt.encode(self, &row, 1, &err), CONURE_LIMIT);
     test_contains(err.text, ": conure engine build -m model.nemo --precision f16 --contract FILE makes one, of a contract of such steps");
     conure_engine_trt.close(&self);
+}
+
+/* Every reason why plans do not serve, and a command that is long: it is whole. */
+static void many_reasons(void)
+{
+    static const char folder[] = "others";
+    void *self = NULL;
+    conure_error err = {""};
+    conure_engine_options o = options;
+    char library[81], path[128];
+    memset(library, 'l', sizeof library - 1);
+    library[80] = '\0';
+    o.library = library;
+    test_int(mkdir(folder, 0700), 0);
+    for (int i = 0; i < 5; i++) {
+        conure_plan_side s = side_of(200);
+        s.model_sha256[0] = i > 0 ? s.model_sha256[0] : s.model_sha256[0] == '0' ? '1' : '0';
+        s.f16 = i != 1;
+        snprintf(s.precision, sizeof s.precision, "%s", i == 1 ? "f32" : "f16");
+        s.mask_exact ^= i == 2;
+        snprintf(s.gpu, sizeof s.gpu, "%s", i == 3 ? "NVIDIA H100 80GB HBM3 of another machine" : "GPU");
+        snprintf(s.tensorrt, sizeof s.tensorrt, "%s", i == 4 ? "10.13.2.6" : "8.6.0");
+        snprintf(path, sizeof path, "%s/%d", folder, i);
+        put(s, path);
+    }
+    setenv("CONURE_PLANS", folder, 1);
+    for (int i = 0; i < 2; i++) {
+        test_int(conure_engine_trt.open(&self, model, &o, &err), CONURE_BACKEND);
+        test_contains(err.text, " --profile offline makes one of whole utterances");
+        test_true(!strstr(err.text, "of other weights") == (i == 0));
+        o.library = "short";
+    }
+    setenv("CONURE_PLANS", "plans", 1);
 }
 
 /* What else a plan must be like the engine in; words that a shell would take for others. */
@@ -136,6 +184,7 @@ int main(void)
     options.mask = model->config.mask;
     transcribing();
     refusals();
+    many_reasons();
     words();
     conure_model_close(&model);
     snprintf(removal, sizeof removal, "rm -r %s", folder);

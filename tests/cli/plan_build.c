@@ -351,19 +351,21 @@ static void long_names(void)
 }
 
 /* What killed builds left goes: of such names, a day old, of no process. */
-static void left_graphs(void)
+static void left_behind(void)
 {
 #define LEFT "0123456789ab-f32-0123456789abcdef."
-    static const char *const names[] = {LEFT "999999999.onnx", LEFT "999999999.onnx.data", LEFT "999999998.onnx", LEFT "1.onnx", "1-2-3.999999999.onnx"};
+    static const char *const names[] = {LEFT "999999999.onnx", LEFT "999999999.onnx.data", LEFT "plan.0a1b2c3d4e.tmp",
+                                        LEFT "999999998.onnx", LEFT "plan.0a1b2c3d4f.tmp", LEFT "1.onnx", LEFT "plan", "1-2-3.999999999.onnx"};
+    enum { N_GO = 3, N_YOUNG = 2, N = sizeof names / sizeof *names };
     const conure_plan_wish w = wish_of(CONURE_PRECISION_TF32, false);
     const int at = open(folder, O_DIRECTORY);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < N; i++) {
         close(openat(at, names[i], O_WRONLY | O_CREAT, 0666));
-        test_true(i == 2 || utimensat(at, names[i], (struct timespec[2]){{1, 0}, {1, 0}}, 0) == 0);
+        test_true((i >= N_GO && i < N_GO + N_YOUNG) || utimensat(at, names[i], (struct timespec[2]){{1, 0}, {1, 0}}, 0) == 0);
     }
     built(&w, "8.6.0");
-    for (int i = 0; i < 5; i++)
-        test_int(unlinkat(at, names[i], 0), i < 2 ? -1 : 0);
+    for (int i = 0; i < N; i++)
+        test_int(unlinkat(at, names[i], 0), i < N_GO ? -1 : 0);
     close(at);
 }
 
@@ -457,7 +459,7 @@ int main(void)
     names();
     timings();
     long_names();
-    left_graphs();
+    left_behind();
     interrupted();
     refusals();
     leaves_nothing();

@@ -40,31 +40,39 @@ static bool serves(const conure_trt_engine *e, const conure_plan_side *s, const 
     return false;
 }
 
+static void tell_refusals(const refusals *why, uint32_t n, conure_buffer *text)
+{
+    if (n)
+        conure_buffer_format(text, "; of the %u there", n);
+    if (why->model)
+        conure_buffer_format(text, ", %u are of other weights", why->model);
+    if (why->precision)
+        conure_buffer_format(text, ", %u of another precision", why->precision);
+    if (why->mask)
+        conure_buffer_format(text, ", %u of the other mask", why->mask);
+    if (why->gpu)
+        conure_buffer_format(text, ", %u for another GPU (%.40s)", why->gpu, why->other_gpu);
+    if (why->version)
+        conure_buffer_format(text, ", %u of another TensorRT (%.20s)", why->version, why->other_version);
+    if (why->size)
+        conure_buffer_format(text, ", %u say that their caches have more than 2^31 rows", why->size);
+}
+
+/* The command comes whole; why plans there do not serve is said where an error's text has room for it beside. */
 static conure_status none(const conure_trt_engine *e, const refusals *why, uint32_t n, conure_error *err)
 {
+    static const char makes[] = " makes one of whole utterances, --contract FILE in place of --profile offline one of steps";
     const conure_trt_facts *facts = conure_trt_get_facts(e->trt);
-    char command[CONURE_LONGER_BYTES];
-    conure_buffer text = {0};
+    char command[CONURE_LONGER_BYTES], wanted[256];
+    conure_buffer reasons = {0};
     conure_trt_advise_offline(e, 0, command);
-    conure_buffer_format(&text, "engine trt has no plan of this model at %s, mask %s, for %s with TensorRT %s in %.120s", e->precision,
-                         e->mask_exact ? "exact" : "nemo", facts->gpu, facts->version, e->folder);
-    if (n)
-        conure_buffer_format(&text, "; of the %u there", n);
-    if (why->model)
-        conure_buffer_format(&text, ", %u are of other weights", why->model);
-    if (why->precision)
-        conure_buffer_format(&text, ", %u of another precision", why->precision);
-    if (why->mask)
-        conure_buffer_format(&text, ", %u of the other mask", why->mask);
-    if (why->gpu)
-        conure_buffer_format(&text, ", %u for another GPU (%.40s)", why->gpu, why->other_gpu);
-    if (why->version)
-        conure_buffer_format(&text, ", %u of another TensorRT (%.20s)", why->version, why->other_version);
-    if (why->size)
-        conure_buffer_format(&text, ", %u say that their caches have more than 2^31 rows", why->size);
-    conure_buffer_format(&text, ": %s makes one of whole utterances, --contract FILE in place of --profile offline one of steps", command);
-    const conure_status status = text.failed ? conure_fail_memory(err, "a text", 512) : conure_fail(err, CONURE_BACKEND, "%s", text.data);
-    conure_buffer_free(&text);
+    snprintf(wanted, sizeof wanted, "engine trt has no plan of this model at %s, mask %s, for %.40s with TensorRT %.16s in %.60s", e->precision,
+             e->mask_exact ? "exact" : "nemo", facts->gpu, facts->version, e->folder);
+    tell_refusals(why, n, &reasons);
+    const bool fit = reasons.data && strlen(wanted) + reasons.bytes + strlen(": ") + strlen(command) + strlen(makes) < sizeof err->text;
+    const conure_status status = reasons.failed ? conure_fail_memory(err, "a text", sizeof err->text)
+                                                : conure_fail(err, CONURE_BACKEND, "%s%s: %s%s", wanted, fit ? reasons.data : "", command, makes);
+    conure_buffer_free(&reasons);
     return status;
 }
 

@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FORMAT 2
 #define GRAPHS 8 /* goes up with every change of the graphs that plans are built from: builds of before are not taken for the same */
+enum { LOCK_TRIES = 300 }; /* ten in a second: 2.4 GB are written in less */
 enum { FRAMES_MAX = 1 << 24, ROWS_MAX = 1 << 20, BATCH_MAX = 4096 };
 
 conure_status conure_plan_folder(char out[PATH_MAX], conure_error *err)
@@ -315,15 +317,17 @@ static conure_status put(const char *path, const char *ending, const void *data,
     return conure_file_write(whole, data, bytes, err);
 }
 
-/* While it is open, and the file system has locks, nobody else writes plans there: files of two builds of one plan do not mix.  -1: it cannot be opened. */
+/* While it is open nobody else writes plans there: files of two builds of one plan do not mix.  Where the file system has no locks, or somebody holds
+ * this one for longer than any writing takes, the plan is written all the same.  -1: it cannot be opened. */
 static int lock_folder_of(const char *path)
 {
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
     snprintf(folder, sizeof folder, "%.*s.", slash ? (int)(slash - path) + 1 : 0, path);
     const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    while (fd >= 0 && flock(fd, LOCK_EX) != 0 && errno == EINTR)
-        ;
+    const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
+    for (int tries = 0; fd >= 0 && tries < LOCK_TRIES && flock(fd, LOCK_EX | LOCK_NB) != 0 && (errno == EWOULDBLOCK || errno == EINTR); tries++)
+        nanosleep(&pause, NULL);
     return fd;
 }
 
