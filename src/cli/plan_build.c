@@ -17,6 +17,7 @@
 #include "base/files.h"
 #include "base/memory.h"
 #include "base/system.h"
+#include "base/threads.h"
 #include "cli/models.h"
 #include "cli/terminal.h"
 #include "engine/trt/runtime.h"
@@ -62,7 +63,7 @@ static void *tick(void *user)
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec++;
         (void)pthread_cond_timedwait(&t->end, &t->lock, &until);
-        if (!t->ended && t->deaf && conure_interrupted) {
+        if (!t->ended && t->deaf && conure_cancelled(&conure_interrupted)) {
             conure_log_write(t->deaf, CONURE_LOG_WARNING, "this TensorRT cannot stop: waiting for %s; a second interrupt ends all at once", t->what);
             t->deaf = NULL;
         }

@@ -20,6 +20,7 @@ static char folder[] = "plan-build-XXXXXX", clips[] = TEST_DATA "/audio", clip[]
 static conure_speech speech;
 static char onnx[PATH_MAX]; /* of the last build */
 static bool interrupts, no_gpu;
+static int n_warnings;
 static char doomed[64]; /* goes meanwhile */
 
 /* ---- what was to be built --------------------------------------------------------------------- */
@@ -93,8 +94,9 @@ static void building(const conure_trt_build_options *o)
     if (doomed[0])
         rmdir(doomed);
     if (interrupts) {
-        conure_interrupted = 1;
-        usleep(1200000); /* looked at once a second */
+        __atomic_store_n(&conure_interrupted, 1, __ATOMIC_RELAXED);
+        for (int i = 0; i < 1000 && !__atomic_load_n(&n_warnings, __ATOMIC_ACQUIRE); i++) /* looked at once a second */
+            usleep(10000);
     }
 }
 
@@ -110,6 +112,7 @@ static void warn(void *user, conure_log_level level, const char *text)
     (void)level;
     snprintf(warning, sizeof warning, "%s", text);
     graph_was_there = access(onnx, F_OK) == 0;
+    __atomic_add_fetch(&n_warnings, 1, __ATOMIC_RELEASE);
 }
 
 static conure_plan_wish wish_of(conure_precision precision, bool heard)
@@ -374,6 +377,7 @@ static void interrupted(void)
 {
     conure_plan_wish w = wish_of(CONURE_PRECISION_F32, false);
     interrupts = true;
+    n_warnings = 0;
     w.frames_max = 700;
     built(&w, "8.6.0");
     test_contains(warning, "a second interrupt ends all at once");
