@@ -4,27 +4,20 @@
 
 #include <math.h>
 #include <string.h>
-#include <utf8proc.h>
 
 const char *const conure_output_names[] = {"text", "json", "srt", "vtt", "tsv", NULL};
 const char *const conure_output_endings[] = {"txt", "json", "srt", "vtt", "tsv", NULL};
 
 void conure_output_clean(conure_buffer *out, const char *text)
 {
-    const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)text;
-    size_t left = strlen(text);
-    while (left) {
-        utf8proc_int32_t c;
-        const utf8proc_ssize_t n = utf8proc_iterate(bytes, (utf8proc_ssize_t)left, &c);
-        const size_t used = n > 0 ? (size_t)n : 1;
-        if (n <= 0)
+    for (size_t left = strlen(text), bytes; left > 0; text += bytes, left -= bytes) {
+        const int32_t code = conure_character(text, left, &bytes);
+        if (code < 0)
             conure_buffer_text(out, "\xEF\xBF\xBD");
-        else if (conure_is_control(c))
+        else if (conure_is_control(code))
             conure_buffer_text(out, " ");
         else
-            conure_buffer_add(out, bytes, used);
-        bytes += used;
-        left -= used;
+            conure_buffer_add(out, text, bytes);
     }
 }
 

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #include "base/files.h"
 #include "engine/engine.h"
@@ -93,13 +92,10 @@ static bool is_file(const conure_contract *k, const char *profile)
 /* As the reader of side files takes it: whole characters, none of them controls.  A file may be called anything, and this is written when all is built. */
 static void take_name(conure_plan_side *s, const char *name)
 {
-    for (size_t used = 0, bytes; *name && used + 4 < sizeof s->model; name += bytes) {
-        char character[5] = "";
-        utf8proc_int32_t code;
-        const utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)name, -1, &code);
-        bytes = n > 0 ? (size_t)n : 1;
-        memcpy(character, name, bytes);
-        used += (size_t)snprintf(s->model + used, 5, "%s", n > 0 && !conure_has_controls(character) ? character : "?");
+    for (size_t left = strlen(name), used = 0, bytes; left > 0 && used + 4 < sizeof s->model; name += bytes, left -= bytes) {
+        const int32_t code = conure_character(name, left, &bytes);
+        const bool plain = code >= 0 && !conure_is_control(code);
+        used += (size_t)snprintf(s->model + used, 5, "%.*s", plain ? (int)bytes : 1, plain ? name : "?");
     }
 }
 

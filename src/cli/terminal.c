@@ -14,7 +14,6 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <utf8proc.h>
 
 #define TEXT_BYTES_MAX 6144
 
@@ -66,24 +65,20 @@ void conure_terminal_quiet(bool quiet)
 static void tame(char *out, const char *format, va_list args)
 {
     char text[TEXT_BYTES_MAX / 3]; /* a byte may become three */
-    const utf8proc_uint8_t *from = (const utf8proc_uint8_t *)text;
-    int bytes = vsnprintf(text, sizeof text, format, args);
-    utf8proc_ssize_t left = bytes < 0 ? 0 : bytes < (int)sizeof text ? bytes : (int)sizeof text - 1;
-    while (left > 0) {
-        utf8proc_int32_t c = 0;
-        const utf8proc_ssize_t n = utf8proc_iterate(from, left, &c);
-        const size_t used = n > 0 ? (size_t)n : 1;
-        if (n <= 0) {
+    const char *from = text;
+    const int written = vsnprintf(text, sizeof text, format, args);
+    size_t left = written < 0 ? 0 : written < (int)sizeof text ? (size_t)written : sizeof text - 1;
+    for (size_t used; left > 0; from += used, left -= used) {
+        const int32_t code = conure_character(from, left, &used);
+        if (code < 0) {
             memcpy(out, "\xEF\xBF\xBD", 3);
             out += 3;
-        } else if (conure_is_control(c)) {
+        } else if (conure_is_control(code)) {
             *out++ = '?';
         } else {
             memcpy(out, from, used);
             out += used;
         }
-        from += used;
-        left -= (utf8proc_ssize_t)used;
     }
     *out = '\0';
 }

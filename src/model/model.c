@@ -7,12 +7,11 @@
 #include "model/hash.h"
 #include "model/load.h"
 #include "model/nemo.h"
+#include "model/quote.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <utf8proc.h>
 
 void conure_model_options_init(conure_model_options *options)
 {
@@ -45,13 +44,9 @@ static char *valid_utf8(const char *text, size_t bytes)
 {
     conure_buffer out = {0};
     conure_buffer_text(&out, "");
-    while (bytes > 0) {
-        utf8proc_int32_t c = 0;
-        const utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)bytes, &c);
-        const size_t used = n > 0 ? (size_t)n : 1;
-        conure_buffer_add(&out, n > 0 ? text : "\xEF\xBF\xBD", n > 0 ? used : 3);
-        text += used;
-        bytes -= used;
+    for (size_t used; bytes > 0; text += used, bytes -= used) {
+        const bool valid = conure_character(text, bytes, &used) >= 0;
+        conure_buffer_add(&out, valid ? text : "\xEF\xBF\xBD", valid ? used : 3);
     }
     if (out.failed)
         conure_buffer_free(&out);

@@ -28,6 +28,14 @@ const char *conure_quote(char *out, size_t cap, const void *text, size_t bytes)
     return out;
 }
 
+int32_t conure_character(const char *text, size_t left, size_t *bytes)
+{
+    utf8proc_int32_t code = -1;
+    const utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)left, &code);
+    *bytes = n > 0 ? (size_t)n : 1;
+    return n > 0 ? code : -1;
+}
+
 bool conure_is_control(int32_t code)
 {
     const bool ascii = code < 0x20, delete_or_c1 = code >= 0x7f && code < 0xa0;
@@ -37,15 +45,10 @@ bool conure_is_control(int32_t code)
 
 bool conure_has_controls(const char *text)
 {
-    size_t left = strlen(text);
-    while (left > 0) {
-        utf8proc_int32_t code = 0;
-        const utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)left, &code);
-        const size_t used = n > 0 ? (size_t)n : 1;
-        if (conure_is_control(n > 0 ? code : (unsigned char)*text)) /* a lone byte is one to terminals that know no UTF-8 */
+    for (size_t left = strlen(text), bytes; left > 0; text += bytes, left -= bytes) {
+        const int32_t code = conure_character(text, left, &bytes);
+        if (conure_is_control(code >= 0 ? code : (unsigned char)*text)) /* a lone byte is one to terminals that know no UTF-8 */
             return true;
-        text += used;
-        left -= used;
     }
     return false;
 }

@@ -83,7 +83,6 @@ static void parts(void)
     test_contains(text, " 253 255"); /* the longest text */
 }
 
-/* What decides what is built decides the name, and nothing else does. */
 /* What a terminal obeys, or what makes a name look like another; names of any script, joiners and marks of direction pass. */
 static void controls(void)
 {
@@ -95,6 +94,7 @@ static void controls(void)
         test_true(!conure_has_controls(good[i]));
 }
 
+/* What decides what is built decides the name, and nothing else does. */
 static void keys(void)
 {
     conure_plan_side s = example(), other = example();
